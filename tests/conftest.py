@@ -1,0 +1,38 @@
+"""Shared by all tests: import paths, and which tests this machine can run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Last, not first: the pack's own nodes/ must never hide the host's nodes.py (`python -m pytest` puts it first).
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT] + [str(ROOT)]
+
+
+@pytest.fixture(scope="session")
+def comfyui_path() -> Path:
+    """The folder of the ComfyUI to test against; tests that use it are marked ``host``."""
+    return Path(os.environ["COMFYUI_PATH"])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = {}
+    if not os.environ.get("COMFYUI_PATH"):
+        missing["host"] = "no ComfyUI: set COMFYUI_PATH"
+    if any(item.get_closest_marker("gpu") for item in items) and not _has_gpu():
+        missing["gpu"] = "no CUDA device"
+    for item in items:
+        for marker, reason in missing.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
