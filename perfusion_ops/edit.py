@@ -1,0 +1,85 @@
+"""The gated rank-one edit of Tewel et al. 2023 (arXiv 2305.01644), for one concept or several at once.
+
+Shapes: d = context width, J = concepts, (..., T, d) = encodings of a prompt's T tokens.
+Letters: ``I`` = target inputs (J, d), ``W`` = their duals (J, d), ``S`` = superclass encodings (J, d).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+PAPER_INFERENCE_TEMPERATURE = 0.15
+PARALLEL_TOLERANCE = 1e-6
+"""Singular values of the Gram matrix below this share of the largest count as zero."""
+PAPER_TRAINING_BIAS, PAPER_TRAINING_TEMPERATURE = 0.75, 0.1
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The sigmoid gate's settings: bias β, temperature τ, and whether its leak at similarity 0 is taken off."""
+
+    bias: float = 0.6
+    temperature: float = PAPER_INFERENCE_TEMPERATURE
+    leak_free: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"The gate's temperature is {self.temperature}; expected a number above 0, such as 0.15.")
+
+
+def gate_strength(similarity: Tensor, gate: Gate) -> Tensor:
+    """``g = sigmoid((s - β) / τ)`` (eq. 3), same shape as ``similarity``.
+
+    The leak-free gate (ours) is ``max(0, (g - g(0)) / (1 - g(0)))``: exactly 0 at similarity 0 and below.
+    """
+    strength = torch.sigmoid((similarity - gate.bias) / gate.temperature)
+    if not gate.leak_free:
+        return strength
+    leak = torch.sigmoid(similarity.new_tensor(-gate.bias / gate.temperature))
+    return ((strength - leak) / (1 - leak)).clamp_min(0)
+
+
+def energies(target_inputs: Tensor, duals: Tensor) -> Tensor:
+    """``E_j = i_j . w_j`` (J,): the energy of each target input in the metric of C^-1."""
+    return (target_inputs * duals).sum(-1)
+
+
+def similarities(encodings: Tensor, target_inputs: Tensor, duals: Tensor) -> Tensor:
+    """``s_jn = (w_j . e_n) / E_j``: (..., T, d) -> (..., T, J). 1 at the concept's own encoding (eq. 3)."""
+    return encodings @ (duals / energies(target_inputs, duals).unsqueeze(-1)).mT
+
+
+def gram_matrix(target_inputs: Tensor, duals: Tensor) -> Tensor:
+    """``G_jk = w_j . i_k`` (J, J), symmetric when all duals come from one covariance."""
+    return duals @ target_inputs.mT
+
+
+def coefficient_matrix(target_inputs: Tensor, duals: Tensor) -> Tensor:
+    """``A = G^-1 W`` (J, d), so that ``a_n = A e_n`` are the joint coefficients of appendix B in Gram form.
+
+    ``e - I a`` is then orthogonal, in the metric, to every target input. For J = 1, ``a`` is the similarity. The J x J
+    inverse is a float64 pseudo-inverse, so nearly parallel target inputs share a component instead of exploding.
+    """
+    if len(target_inputs) == 1:  # no solve, and no wait for an accelerator, in the training loop
+        return duals / energies(target_inputs, duals).unsqueeze(-1)
+    gram = gram_matrix(target_inputs, duals)
+    inverse = torch.linalg.pinv(gram.cpu().double(), rtol=PARALLEL_TOLERANCE)
+    return inverse.to(gram) @ duals
+
+
+def edited_encodings(encodings: Tensor, target_inputs: Tensor, replacements: Tensor, removed: Tensor, added: Tensor):
+    """``e_n - sum_j a_jn i_j + sum_j c_jn r_j``: (..., T, d).
+
+    ``removed`` = a and ``added`` = c are (..., T, J); ``replacements`` = r is (J, d), the superclass encodings.
+    Projected by ``W_K`` it is the locked key of every layer at once; projected by ``W_V`` it is the value with the
+    superclass's target output. Projections have no bias, so an edit of the input is an edit of the output.
+    """
+    return encodings + (added @ replacements - removed @ target_inputs)
+
+
+def value_delta(gates: Tensor, residuals: Tensor) -> Tensor:
+    """``sum_j g_jn (o*_j - W_V i_s_j)``: gates (..., T, J), residuals (J, d_out) -> (..., T, d_out)."""
+    return gates.to(residuals.dtype) @ residuals

@@ -1,0 +1,48 @@
+"""Forward diffusion and the masked loss (eq. 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+PREDICTIONS = ("epsilon", "velocity")
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """A variance-preserving schedule: ``x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) noise``."""
+
+    alphas_cumprod: Tensor
+    """``a_t`` for every timestep (N,)."""
+    prediction: str = "epsilon"
+    """What the model predicts: ``epsilon`` (the noise) or ``velocity`` (Salimans & Ho 2022, appendix D)."""
+
+    def __post_init__(self) -> None:
+        if self.prediction not in PREDICTIONS:
+            raise ValueError(f"Unknown prediction {self.prediction!r}; expected one of {', '.join(PREDICTIONS)}.")
+
+    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """``x_t`` (B, C, h, w) at ``timesteps`` (B,)."""
+        signal, spread = self._scales(timesteps, latents)
+        return signal * latents + spread * noise
+
+    def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """What the model should predict for ``x_t`` (B, C, h, w)."""
+        if self.prediction == "epsilon":
+            return noise
+        signal, spread = self._scales(timesteps, latents)
+        return signal * noise - spread * latents
+
+    def _scales(self, timesteps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        alpha = self.alphas_cumprod[timesteps.cpu()].to(like).view(-1, 1, 1, 1)
+        return alpha.sqrt(), (1 - alpha).sqrt()
+
+
+def masked_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """``sum m |target - prediction|^2 / sum m`` of every picture, averaged over channels: (B, C, h, w) -> (B,).
+
+    ``mask`` is (B, h, w). It is divided by its own maximum per picture, which the ratio cancels.
+    """
+    error = (prediction.float() - target.float()).square().mean(1)
+    return (mask * error).flatten(1).sum(1) / mask.flatten(1).sum(1)

@@ -1,0 +1,148 @@
+"""What training changes from step to step, and its checkpoint on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from .concept import Concept, KeyLocking
+from .files import write_atomically
+from .training_task import STRAIGHT_THROUGH, TrainingSettings, TrainingTask
+
+
+@dataclass
+class TrainingState:
+    """Trainable parameters, their optimiser, the moving average ``i*``, and the random stream."""
+
+    word_embeddings: dict[str, Tensor]
+    value_residuals: dict[str, Tensor]
+    key_residuals: dict[str, Tensor]
+    superclass_encoding: Tensor
+    inverse_covariance: Tensor
+    target_input: Tensor
+    optimizer: torch.optim.Optimizer
+    random_state: Tensor
+    micro_batch: int
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, task: TrainingTask, settings: TrainingSettings) -> TrainingState:
+        """Everything at the superclass: ``i* = i_s``, ``o*_V = W_V i_s``, the word its last token."""
+        with torch.no_grad():
+            encoded = task.encoder.encode(list(task.templates), None)
+            superclass_encoding = encoded.concept_encodings().float().mean(0).to(task.device)
+            words = {name: e.float().to(task.device) for name, e in task.encoder.initial_embeddings().items()}
+            widths = {
+                layer: [projection(encoded.encodings[:1]).shape[-1] for projection in pair]
+                for layer, pair in task.projections.items()
+            }
+        inverse = task.inverse_covariance / task.inverse_covariance.diagonal().mean()
+
+        def zeros(which: int) -> dict[str, Tensor]:
+            return {layer: torch.zeros(pair[which], device=task.device) for layer, pair in widths.items()}
+
+        values = zeros(1)
+        keys = zeros(0) if settings.key_locking is KeyLocking.TRAINED else {}
+        parameters = {"word": list(words.values()), "target": [*values.values(), *keys.values()]}
+        for parameter in (*parameters["word"], *parameters["target"]):
+            parameter.requires_grad_()
+        # Adam's steps do not depend on a gradient's scale, so each group needs its own learning rate.
+        optimizer = torch.optim.Adam(
+            [
+                {"params": parameters["word"], "lr": settings.word_learning_rate},
+                {"params": parameters["target"], "lr": settings.value_learning_rate},
+            ],
+            weight_decay=0.0,
+        )
+        return cls(
+            word_embeddings=words,
+            value_residuals=values,
+            key_residuals=keys,
+            superclass_encoding=superclass_encoding,
+            inverse_covariance=inverse.to(task.device, torch.float32),
+            target_input=superclass_encoding.clone(),
+            optimizer=optimizer,
+            random_state=torch.Generator().manual_seed(settings.seed).get_state(),
+            micro_batch=min(settings.micro_batch, settings.batch_size),
+        )
+
+    def followed_target_input(self, concept_encoding: Tensor, settings: TrainingSettings) -> Tensor:
+        """``i*`` of this step (d,): the moving average after taking in ``concept_encoding`` (d,).
+
+        Straight-through: its value is the average, its gradient that of the encoding.
+        """
+        decay = settings.target_input_decay
+        average = decay * self.target_input + (1 - decay) * concept_encoding.detach()
+        if settings.target_input_gradient == STRAIGHT_THROUGH:
+            return average + (concept_encoding - concept_encoding.detach())
+        return average
+
+    def concept(self, task: TrainingTask, settings: TrainingSettings) -> Concept:
+        """A frozen snapshot."""
+
+        def frozen(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {name: tensor.detach().float().cpu().clone() for name, tensor in tensors.items()}
+
+        target_input = self.target_input.detach().float().cpu()
+        dual = self.inverse_covariance.double().cpu() @ target_input.double()
+        return Concept(
+            word=task.word,
+            superclass=task.superclass,
+            base_family=task.base_family,
+            target_input=target_input.clone(),
+            target_dual=dual.float(),
+            superclass_encoding=self.superclass_encoding.detach().float().cpu(),
+            word_embeddings=frozen(self.word_embeddings),
+            value_residuals=frozen(self.value_residuals),
+            key_residuals=frozen(self.key_residuals),
+            metadata=dict(task.metadata)
+            | {"training": json.dumps(settings.as_dict() | {"done": self.step}, sort_keys=True)},
+        )
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {"target_input": self.target_input, "random_state": self.random_state}
+        for group in ("word_embeddings", "value_residuals", "key_residuals"):
+            tensors |= {f"{group}/{name}": tensor for name, tensor in getattr(self, group).items()}
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+    def save(self, path: Path, identity: str) -> None:
+        """Write everything a bit-exact resume needs, atomically. ``identity`` names the run it belongs to."""
+        tensors = self._tensors()
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"adam/{index}/{name}": value.detach().cpu() for name, value in moments.items()}
+        tensors["losses"] = torch.tensor(self.losses, dtype=torch.float64)
+        metadata = {"identity": identity, "step": str(self.step), "micro_batch": str(self.micro_batch)}
+        write_atomically(path, save(tensors, metadata))
+
+    def restore(self, path: Path, identity: str) -> None:
+        """Continue the run saved at ``path``. Raises ValueError if it is another run's."""
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("identity") != identity:
+                raise ValueError(
+                    f"The checkpoint {path.name!r} belongs to a training with other pictures or settings; expected "
+                    "the same as now. Delete it to start anew."
+                )
+            saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        with torch.no_grad():
+            for group in ("word_embeddings", "value_residuals", "key_residuals"):
+                for name, tensor in getattr(self, group).items():
+                    tensor.copy_(saved[f"{group}/{name}"])
+        self.target_input = saved["target_input"].to(self.target_input)
+        self.random_state = saved["random_state"]
+        self.losses = saved["losses"].tolist()
+        self.step, self.micro_batch = int(metadata["step"]), int(metadata["micro_batch"])
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in saved.items():
+            if name.startswith("adam/"):
+                _, index, moment = name.split("/")
+                moments.setdefault(int(index), {})[moment] = tensor
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})

@@ -1,0 +1,148 @@
+"""What training is given: pictures, words, and two callables that encode and draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from .concept import KeyLocking
+from .edit import PAPER_TRAINING_BIAS, PAPER_TRAINING_TEMPERATURE, Gate
+from .injection import Projections
+from .noise import NoiseSchedule
+from .prompts import DEFAULT_TEMPLATES, split_template
+
+STRAIGHT_THROUGH, NO_GRADIENT = "straight_through", "none"
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How to train (Tewel et al. 2023, section 4.2 and appendix)."""
+
+    steps: int = 400
+    batch_size: int = 16
+    """Pictures per optimiser step."""
+    micro_batch: int = 16
+    """Pictures per forward; gradients accumulate up to ``batch_size``. The draws do not depend on it."""
+    value_learning_rate: float = 0.03
+    word_learning_rate: float = 0.006
+    gate: Gate = field(default_factory=lambda: Gate(PAPER_TRAINING_BIAS, PAPER_TRAINING_TEMPERATURE))
+    key_locking: KeyLocking = KeyLocking.LOCAL
+    target_input_decay: float = 0.99
+    """Decay of the moving average that ``i*`` is of the concept's encoding, once per optimiser step."""
+    target_input_gradient: str = STRAIGHT_THROUGH
+    """``straight_through``: gradients reach the word through ``i*`` as if it were this step's encoding; ``none``."""
+    flip: bool = True
+    """Mirror half of the pictures, where a mirrored latent is given."""
+    seed: int = 0
+    checkpoint_every: int = 50
+    report_every: int = 10
+    """Steps between two readings of the loss: each makes the accelerator wait."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "micro_batch", "checkpoint_every", "report_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"Training setting {name} is {getattr(self, name)}; expected 1 or more.")
+        if not 0 <= self.target_input_decay < 1:
+            raise ValueError(f"target_input_decay is {self.target_input_decay}; expected 0 or more and less than 1.")
+        if self.target_input_gradient not in (STRAIGHT_THROUGH, NO_GRADIENT):
+            raise ValueError(
+                f"Unknown target_input_gradient {self.target_input_gradient!r}; expected {STRAIGHT_THROUGH!r} or "
+                f"{NO_GRADIENT!r}."
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything that changes the result, as plain values; the micro-batch only changes rounding."""
+        settings = asdict(self)
+        for name in ("micro_batch", "checkpoint_every", "report_every"):
+            del settings[name]
+        return settings | {"key_locking": self.key_locking.value}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One training picture, encoded by the model's first stage. Pictures of one task may differ in size."""
+
+    latent: Tensor
+    """(C, h, w)."""
+    mask: Tensor | None = None
+    """Soft mask of the subject, 0 or more (h, w); none means everywhere."""
+    mirrored: Tensor | None = None
+    """The latent of the horizontally flipped picture (C, h, w); none if it must not be flipped."""
+    templates: tuple[str, ...] | None = None
+    """This picture's own templates, such as a caption with ``{}`` in the subject's place; none for the task's."""
+
+    def __post_init__(self) -> None:
+        if self.latent.ndim != 3 or not torch.isfinite(self.latent).all():
+            raise ValueError(f"A picture's latent has shape {tuple(self.latent.shape)}; expected finite (C, h, w).")
+        if self.mirrored is not None and self.mirrored.shape != self.latent.shape:
+            raise ValueError("A picture's mirrored latent must have the shape of its latent.")
+        if self.mask is None:
+            return
+        if self.mask.shape != self.latent.shape[1:]:
+            raise ValueError(
+                f"A mask has shape {tuple(self.mask.shape)}; expected {tuple(self.latent.shape[1:])}, as its latent."
+            )
+        if not (torch.isfinite(self.mask).all() and self.mask.min() >= 0 and self.mask.max() > 0):
+            raise ValueError("A mask is empty, negative or not finite; paint the subject white, or leave the mask out.")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Prompts as the model's text encoder sees them."""
+
+    encodings: Tensor
+    """(P, T, d)."""
+    positions: Tensor
+    """Where the concept's token stands in each prompt (P,), long."""
+    keep: Tensor | None = None
+    """bool (P, T): tokens never edited, such as start-of-text."""
+
+    def concept_encodings(self) -> Tensor:
+        """The encoding at each prompt's concept token (P, d)."""
+        return self.encodings[torch.arange(len(self.positions)), self.positions]
+
+
+class TextEncoder(Protocol):
+    """Encodes templates with the superclass's tokens in the slot; the concept lives in the last of them.
+
+    For a superclass of m tokens the first m - 1 stay and the last is learned, so the prompt with the concept and the
+    prompt with the superclass are token-aligned.
+    """
+
+    def initial_embeddings(self) -> dict[str, Tensor]:
+        """Text encoder name -> embedding of the superclass's last token (width,)."""
+
+    def encode(self, templates: Sequence[str], embeddings: Mapping[str, Tensor] | None) -> Encoded:
+        """With ``embeddings`` in place of the last superclass token, differentiable; with None, the superclass."""
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """One concept to train, and the model to train it in."""
+
+    word: str
+    superclass: str
+    base_family: str
+    pictures: Sequence[Picture]
+    encoder: TextEncoder
+    predict: Callable[[Tensor, Tensor, Tensor], Tensor]
+    """(noisy (B, C, h, w), timesteps (B,) on the CPU, encodings (B, T, d)) -> prediction (B, C, h, w)."""
+    projections: Projections
+    schedule: NoiseSchedule
+    inverse_covariance: Tensor
+    """``C^-1`` (d, d), any scale."""
+    templates: Sequence[str] = DEFAULT_TEMPLATES
+    device: torch.device | str = "cpu"
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.pictures:
+            raise ValueError("Training needs at least one picture; found none.")
+        if not self.projections:
+            raise ValueError("The model has no text cross-attention to edit; use a text-to-image model that has.")
+        for template in (*self.templates, *(t for p in self.pictures for t in p.templates or ())):
+            split_template(template)
