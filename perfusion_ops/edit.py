@@ -38,7 +38,7 @@ def gate_strength(similarity: Tensor, gate: Gate) -> Tensor:
     strength = torch.sigmoid((similarity - gate.bias) / gate.temperature)
     if not gate.leak_free:
         return strength
-    leak = torch.sigmoid(similarity.new_tensor(-gate.bias / gate.temperature))
+    leak = torch.sigmoid((similarity.new_zeros(()) - gate.bias) / gate.temperature)
     return ((strength - leak) / (1 - leak)).clamp_min(0)
 
 

@@ -196,7 +196,7 @@ def _warn_if_parallel(edit: JointEdit) -> None:
     condition = torch.linalg.cond(correlation).item()
     if condition > PARALLEL_CONDITION:
         off = correlation.abs().fill_diagonal_(0)
-        a, b = divmod(int(off.argmax()), len(edit.terms))
+        a, b = sorted(divmod(int(off.argmax()), len(edit.terms)))
         warnings.warn(
             f"The concepts {edit.words[a]!r} and {edit.words[b]!r} have nearly the same target input (correlation "
             f"{correlation[a, b]:.4f}); their looks will mix. Give them different superclasses or retrain one.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 PREDICTIONS = ("epsilon", "velocity")
@@ -44,5 +45,6 @@ def masked_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
     ``mask`` is (B, h, w). It is divided by its own maximum per picture, which the ratio cancels.
     """
-    error = (prediction.float() - target.float()).square().mean(1)
+    wide = torch.promote_types(prediction.dtype, torch.float32)
+    error = (prediction.to(wide) - target.to(wide)).square().mean(1)
     return (mask * error).flatten(1).sum(1) / mask.flatten(1).sum(1)
