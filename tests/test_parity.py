@@ -44,7 +44,7 @@ def trained_module(covariance, encodings, position: int = 5):
     module = peer.Rank1EditModule(nn.Linear(768, OUT, bias=False), C=covariance)
     superclass = encodings.roll(1, 0)
     module(encodings, concept_indices=torch.full((2,), position), text_enc_with_superclass=superclass)
-    return module.eval().requires_grad_(False)
+    return module.eval()
 
 
 def our_concept(module, word: str = "<a>") -> Concept:
@@ -65,7 +65,7 @@ def our_output(modules, encodings: torch.Tensor) -> torch.Tensor:
     concepts = [our_concept(module, f"<{n}>") for n, module in enumerate(modules)]
     edit = JointEdit.of([EditTerm(concept, GATE) for concept in concepts])
     context = edit.contexts(encodings)
-    return context.values @ modules[0].weight.mT + value_delta(context.gates, edit.value_residuals["layer"])
+    return context.values @ modules[0].weight.detach().mT + value_delta(context.gates, edit.value_residuals["layer"])
 
 
 def oracle_output(modules, encodings: torch.Tensor, covariance: torch.Tensor) -> np.ndarray:
@@ -75,7 +75,7 @@ def oracle_output(modules, encodings: torch.Tensor, covariance: torch.Tensor) ->
                 modules[0].weight.detach().double().numpy(),
                 e.double().numpy(),
                 [m.ema_concept_text_encs[0].double().numpy() for m in modules],
-                [m.concept_outputs[0].double().numpy() for m in modules],
+                [m.concept_outputs[0].detach().double().numpy() for m in modules],
                 covariance.double().numpy(),
                 [GATE.bias] * len(modules),
                 [GATE.temperature] * len(modules),
