@@ -1,0 +1,12 @@
+"""ComfyUI-Perfusion: teach Stable Diffusion one subject from a few pictures, as a concept of some 30 KB."""
+
+WEB_DIRECTORY = "./web"
+
+
+async def comfy_entrypoint():
+    from .nodes import PerfusionExtension
+
+    return PerfusionExtension()
+
+
+__all__ = ["WEB_DIRECTORY", "comfy_entrypoint"]

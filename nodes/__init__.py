@@ -1,0 +1,20 @@
+"""The pack's nodes, for the host's V3 interface."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from .apply import PerfusionApplyKeyLockedAttention
+from .files import PerfusionLoadConcept, PerfusionSaveConcept
+from .folders import register_folders
+
+register_folders()
+
+
+class PerfusionExtension(ComfyExtension):
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [
+            PerfusionLoadConcept,
+            PerfusionSaveConcept,
+            PerfusionApplyKeyLockedAttention,
+        ]

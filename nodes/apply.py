@@ -1,0 +1,107 @@
+"""Apply Key-Locked Attention: a concept takes effect in a model and its CLIP."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..perfusion_ops import EditTerm, Gate
+from .host_model import AppliedConcept, check_fits, model_with_concept
+from .host_text import clip_with_concept
+from .schema import EXPERT, KEY_LOCKING_TOOLTIP, KEY_LOCKINGS, ConceptIO, bias_input, schema, temperature_input
+
+
+class PerfusionApplyKeyLockedAttention(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            ["perfusion", "concept", "key-locked", "rank-1", "personalization", "dreambooth", "textual inversion"],
+            node_id="PerfusionApplyKeyLockedAttention",
+            display_name="Apply Key-Locked Attention",
+            description="Lets a trained concept appear wherever a prompt names its word. Chain it for several concepts "
+            "in one picture; their order does not matter. Prompts without the word come out as without the node.",
+            inputs=[
+                io.Model.Input("model", tooltip="A model of the family the concept was trained on."),
+                io.Clip.Input("clip", tooltip="The CLIP of the same checkpoint; its output knows the concept's word."),
+                ConceptIO.Input("concept", tooltip="From Load Perfusion Concept or Train Perfusion Concept."),
+                io.Float.Input(
+                    "visual_strength",
+                    default=1.0,
+                    min=0.0,
+                    max=3.0,
+                    step=0.05,
+                    tooltip="0: exactly the superclass. 1: the concept as trained. Above 1: exaggerated.",
+                ),
+                bias_input(
+                    0.6,
+                    "The gate's bias. Lower: more of the subject; higher: more of the text. The paper uses 0.6 to 0.75 "
+                    "for local and 0.4 to 0.6 for global key locking.",
+                ),
+                temperature_input(0.15, "The gate's temperature: how soft it opens. The paper uses 0.15."),
+                io.Combo.Input(
+                    "key_locking", options=list(KEY_LOCKINGS), default="local", tooltip=KEY_LOCKING_TOOLTIP
+                ),
+                io.Boolean.Input(
+                    "leak_free",
+                    default=False,
+                    tooltip="Closes the gate fully for words that have nothing in common with the concept; otherwise "
+                    "it stays open by some 2 %.",
+                    extra_dict=EXPERT,
+                ),
+                io.Mask.Input(
+                    "region",
+                    optional=True,
+                    tooltip="Where in the picture the concept's look may appear; soft edges work. Elsewhere its word "
+                    "draws the superclass. Not connected: everywhere.",
+                ),
+                io.Float.Input(
+                    "start_percent",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="When in sampling the concept's look begins; before, its word draws the superclass.",
+                    extra_dict=EXPERT,
+                ),
+                io.Float.Input(
+                    "end_percent",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="When in sampling the concept's look ends; after, its word draws the superclass.",
+                    extra_dict=EXPERT,
+                ),
+            ],
+            outputs=[
+                io.Model.Output(display_name="model", tooltip="The model with the concept."),
+                io.Clip.Output(display_name="clip", tooltip="The CLIP that knows the concept's word: encode with it."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        clip,
+        concept,
+        visual_strength,
+        bias,
+        temperature,
+        key_locking,
+        leak_free,
+        start_percent=0.0,
+        end_percent=1.0,
+        region=None,
+    ) -> io.NodeOutput:
+        locking = KEY_LOCKINGS[key_locking]
+        check_fits(model, concept)
+        named = clip_with_concept(clip, concept, visual_strength, locking)
+        if visual_strength == 0:
+            return io.NodeOutput(model, named)
+        applied = AppliedConcept(
+            EditTerm(concept, Gate(bias, temperature, leak_free), visual_strength, locking),
+            region=None if region is None else region.reshape(-1, *region.shape[-2:]).amax(0).clamp(0, 1),
+            start_percent=start_percent,
+            end_percent=end_percent,
+        )
+        return io.NodeOutput(model_with_concept(model, applied), named)

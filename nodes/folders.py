@@ -1,0 +1,69 @@
+"""Where the pack's files live, and which names a user may give them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import folder_paths
+
+CONCEPTS = "perfusion"
+STATISTICS = "perfusion_statistics"
+EXTENSION = ".safetensors"
+
+
+def register_folders() -> None:
+    """``models/perfusion`` and ``output/perfusion`` for concepts, beside the user's own extra paths."""
+    for name, extra in ((CONCEPTS, [output_folder()]), (STATISTICS, [])):
+        for path in (Path(folder_paths.models_dir) / name, *extra):
+            folder_paths.add_model_folder_path(name, str(path))
+        # Paths from extra_model_paths.yaml come with an empty set of extensions, which lists every file.
+        paths, _extensions = folder_paths.folder_names_and_paths[name]
+        folder_paths.folder_names_and_paths[name] = (paths, {EXTENSION})
+
+
+def output_folder() -> Path:
+    """Where trained and saved concepts go."""
+    return Path(folder_paths.get_output_directory()) / CONCEPTS
+
+
+def statistics_folder() -> Path:
+    return Path(folder_paths.get_folder_paths(STATISTICS)[0])
+
+
+def concept_names() -> list[str]:
+    return folder_paths.get_filename_list(CONCEPTS)
+
+
+def concept_path(name: str) -> Path | None:
+    """The file of a listed concept; none when there is no such file."""
+    path = folder_paths.get_full_path(CONCEPTS, name)
+    return None if path is None else Path(path)
+
+
+def path_to_save(name: str, overwrite: bool) -> Path:
+    """The file for a name such as ``pets/teddy``; a number is added to a name that is taken.
+
+    Raises ValueError for names that are empty or would lead out of the folder.
+    """
+    cleaned = name.strip().replace("\\", "/").removesuffix(EXTENSION)
+    parts = cleaned.split("/")
+    if not all(map(_is_safe, parts)):
+        raise ValueError(
+            f"The file name is {name!r}; expected a name, with sub-folders if you like, such as 'pets/teddy', without "
+            "dots at either end and none of : * ? \" < > |."
+        )
+    path = output_folder().joinpath(*parts[:-1], parts[-1] + EXTENSION)
+    if not folder_paths.is_within_directory(str(output_folder()), str(path)):
+        raise ValueError(f"The file name {name!r} leads out of {output_folder().name!r}; choose one inside.")
+    number = 2
+    while path.exists() and not overwrite:
+        path = path.with_name(f"{parts[-1]}_{number}{EXTENSION}")
+        number += 1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _is_safe(part: str) -> bool:
+    plain = not any(ord(character) < 32 or character in ':*?"<>|' for character in part)
+    return bool(part) and plain and part == part.strip(". ") and len(os.fsencode(part)) <= 200

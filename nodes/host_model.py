@@ -1,0 +1,199 @@
+"""The host's MODEL: what it is, and how concepts take effect in it, one model call at a time.
+
+The concepts travel in ``transformer_options`` as one immutable object. At the start of a sampling run each prompt is
+edited once; the edited contexts travel with the host's own conditioning, so that it repeats, joins and moves them.
+During a model call, and only then, hooks on the projections add the value deltas. No module, weight or single-slot
+patch of the host is taken, so clones that share modules, other patches and interruptions cannot meet an edit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import comfy.conds
+import comfy.supported_models
+import torch
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor, nn
+
+from ..perfusion_ops import Concept, EditTerm, JointEdit
+from ..perfusion_ops.injection import Projections
+from .encoded_prompt import EncodedPrompt, plain
+from .model_call import CallEdit, editing
+
+KEY = "perfusion"
+CONTEXTS = {part: f"perfusion_{part}" for part in ("keys", "values", "gates")}
+FAMILIES = {
+    "sd1": comfy.supported_models.SD15,
+    "sd2": comfy.supported_models.SD20,
+    "sdxl": comfy.supported_models.SDXL,
+}
+START_TOLERANCE = 1e-6
+"""One minus the cosine below which an encoding is the start-of-text token's."""
+
+
+@dataclass(frozen=True)
+class AppliedConcept:
+    """One concept in a model: the term of the edit, where in the picture, and when during sampling."""
+
+    term: EditTerm
+    region: Tensor | None = None
+    """Soft mask (H, W), 0 to 1; none means everywhere."""
+    start_percent: float = 0.0
+    end_percent: float = 1.0
+
+
+@dataclass(frozen=True)
+class AppliedConcepts:
+    """All concepts of one model, in the order of ``edit.terms``."""
+
+    concepts: tuple[AppliedConcept, ...]
+    edit: JointEdit
+
+    @classmethod
+    def of(cls, concepts) -> AppliedConcepts:
+        concepts = tuple(sorted(concepts, key=lambda applied: applied.term.concept.word))
+        return cls(concepts, JointEdit.of([applied.term for applied in concepts]))
+
+
+def base_family(model) -> str:
+    """``sd1``, ``sd2`` or ``sdxl``. Raises ValueError for models without the text cross-attention this needs."""
+    config = model.model.model_config
+    for name, kind in FAMILIES.items():
+        if isinstance(config, kind) and projections(model):
+            return name
+    raise ValueError(
+        f"The model is of the kind {type(config).__name__}, which has no text cross-attention that concepts can edit; "
+        "expected SD 1.x, SD 2.x or SDXL. Load such a checkpoint."
+    )
+
+
+def projections(model) -> Projections:
+    """Layer name, as in original Stable Diffusion files -> (to_k, to_v)."""
+    return {name: (layer.to_k, layer.to_v) for name, layer in cross_attentions(model.model.diffusion_model).items()}
+
+
+def cross_attentions(diffusion_model: nn.Module) -> dict[str, nn.Module]:
+    """The text cross-attention layers by name, in the order of the network."""
+    return {name: layer for name, layer in diffusion_model.named_modules() if name.endswith(".attn2")}
+
+
+def model_with_concept(model, applied: AppliedConcept):
+    """A clone of ``model`` with one concept more. Raises ValueError when the concept does not fit it."""
+    check_fits(model, applied.term.concept)
+    before = model.model_options["transformer_options"].get(KEY)
+    clone = model.clone()
+    clone.model_options["transformer_options"][KEY] = AppliedConcepts.of(
+        (*(before.concepts if before else ()), applied)
+    )
+    clone.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, KEY)
+    clone.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, edit_prompts)
+    return clone
+
+
+def check_fits(model, concept: Concept) -> None:
+    """Raise ValueError, in one sentence, when ``concept`` was trained for another kind of model."""
+    family = base_family(model)
+    if family != concept.base_family:
+        raise ValueError(
+            f"The concept {concept.word!r} was trained for {concept.base_family}, and this model is {family}. "
+            f"Load a checkpoint of {concept.base_family}, or retrain the concept on this one."
+        )
+    found = {name: to_v.out_features for name, (_, to_v) in projections(model).items()}
+    needed = {name: residual.shape[0] for name, residual in concept.value_residuals.items()}
+    width = next(iter(projections(model).values()))[0].in_features
+    if found != needed or width != concept.context_width:
+        raise ValueError(
+            f"The concept {concept.word!r} was trained for {len(needed)} cross-attention layers of context width "
+            f"{concept.context_width}, and this {family} model has {len(found)} of width {width} or other names and "
+            "sizes. Load the kind of checkpoint it was trained on, or retrain."
+        )
+
+
+def edit_prompts(executor, noise, *args, **kwargs):
+    """Around a sampling run: edit every prompt once, and let model calls use the result."""
+    guider = executor.class_obj
+    options = guider.model_options["transformer_options"]
+    applied: AppliedConcepts = options[KEY]
+    words = set(applied.edit.words)
+    held = any(words & cond["cross_attn"].words for cond in _prompts(guider.conds))
+    for name, conds in guider.conds.items():
+        guider.conds[name] = [_with_contexts(cond, applied) if held else _plain(cond) for cond in conds]
+    if held:
+        wrappers = options.setdefault("wrappers", {}).setdefault(WrappersMP.APPLY_MODEL, {})
+        wrappers[KEY] = [_model_call(applied, guider.model_patcher)]
+    return executor(noise, *args, **kwargs)
+
+
+def _prompts(conds: dict[str, list[dict]]) -> list[dict]:
+    return [cond for group in conds.values() for cond in group if isinstance(cond.get("cross_attn"), EncodedPrompt)]
+
+
+def _plain(cond: dict) -> dict:
+    return {**cond, "cross_attn": plain(cond["cross_attn"])} if "cross_attn" in cond else cond
+
+
+def _with_contexts(cond: dict, applied: AppliedConcepts) -> dict:
+    """The prompt with its edited contexts; one without concepts has its own there, as only alike prompts batch."""
+    prompt = cond.get("cross_attn")
+    edit = applied.edit
+    if not isinstance(prompt, Tensor) or prompt.shape[-1] != edit.target_inputs.shape[-1]:
+        return cond
+    encodings = plain(prompt)
+    words = prompt.words if isinstance(prompt, EncodedPrompt) else frozenset()
+    present = torch.tensor([[word in words for word in edit.words]]).expand(encodings.shape[0], -1)
+    if not present.any():
+        gates = encodings.new_zeros(*encodings.shape[:2], len(edit.terms))
+        contexts = {"keys": encodings, "values": encodings, "gates": gates}
+    else:
+        context = _edited_context(applied, prompt, encodings, present)
+        contexts = {"keys": context.keys, "values": context.values, "gates": context.gates}
+    entries = {CONTEXTS[part]: comfy.conds.CONDCrossAttn(tensor) for part, tensor in contexts.items()}
+    return {**cond, "cross_attn": encodings, "model_conds": {**cond.get("model_conds", {}), **entries}}
+
+
+def _edited_context(applied: AppliedConcepts, prompt: EncodedPrompt, encodings: Tensor, present: Tensor):
+    edit = applied.edit
+    if edit.uses_superclass_prompt and prompt.superclass is None:
+        if any(t.key_locking.uses_superclass_prompt and t.concept.word in prompt.words for t in edit.terms):
+            raise ValueError(
+                "Global key locking needs the superclass prompt, which this prompt was encoded without. Encode it with "
+                "the CLIP output of the same Apply Key-Locked Attention node as the model."
+            )
+        prompt = EncodedPrompt.of(encodings, prompt.words, prompt.start, encodings)
+    edit = edit.to(encodings.device, torch.float32)
+    start = torch.cosine_similarity(encodings.float(), prompt.start.float(), dim=-1) > 1 - START_TOLERANCE
+    return edit.contexts(encodings, prompt.superclass, present, start)
+
+
+def _model_call(applied: AppliedConcepts, patcher):
+    """The wrapper that puts a batch's edited contexts into one model call."""
+    sampling = patcher.get_model_object("model_sampling")
+    begins = [sampling.percent_to_sigma(c.start_percent) for c in applied.concepts]
+    ends = [sampling.percent_to_sigma(c.end_percent) for c in applied.concepts]
+    regions = [c.region for c in applied.concepts]
+    edits: dict[torch.device, JointEdit] = {}
+
+    def call_with_concepts(executor, x, t, c_concat, c_crossattn, control, transformer_options, **kwargs):
+        parts = {part: kwargs.pop(entry, None) for part, entry in CONTEXTS.items()}
+        call = (executor, x, t, c_concat, c_crossattn, control)
+        if parts["keys"] is None:
+            return executor(*call[1:], transformer_options, **kwargs)
+        model = executor.class_obj
+        dtype = model.manual_cast_dtype or model.get_dtype()
+        edit = edits.get(x.device) or edits.setdefault(x.device, applied.edit.to(x.device, torch.float32))
+        gates = parts["gates"].to(x.device, torch.float32)
+        sigma = transformer_options["sigmas"].max().to(gates)
+        active = [(sigma <= begin) & (sigma > end) for begin, end in zip(begins, ends, strict=True)]
+        call_edit = CallEdit(
+            keys=parts["keys"].to(x.device, dtype),
+            values=parts["values"].to(x.device, dtype),
+            gates=gates * torch.stack(active).to(gates),
+            edit=edit,
+            regions=regions,
+            latent_shape=x.shape,
+        )
+        with editing(cross_attentions(model.diffusion_model), call_edit):
+            return executor(*call[1:], call_edit.options(transformer_options), **kwargs)
+
+    return call_with_concepts

@@ -1,0 +1,142 @@
+"""One model call with concepts: contexts in, value deltas at the projections, regions at the attention's output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from ..perfusion_ops import JointEdit
+from ..perfusion_ops.edit import value_delta
+from ..perfusion_ops.regions import mask_at
+
+
+class CallEdit:
+    """The edit of one batch, for the time of one model call.
+
+    Args:
+        keys, values: edited contexts (B, T, d) in the model's dtype.
+        gates: (B, T, J) float32; 0 for a concept that rests.
+        edit: the concepts, on the same device.
+        regions: per concept a soft mask (H, W), or none for everywhere.
+        latent_shape: (..., h, w) of the model's input.
+    """
+
+    def __init__(
+        self,
+        keys: Tensor,
+        values: Tensor,
+        gates: Tensor,
+        edit: JointEdit,
+        regions: Sequence[Tensor | None],
+        latent_shape: Sequence[int],
+    ) -> None:
+        self.keys, self.values, self.gates, self.edit = keys, values, gates, edit
+        self.masks = {j: region for j, region in enumerate(regions) if region is not None}
+        everywhere = torch.tensor([region is None for region in regions], device=gates.device)
+        self.whole_gates = gates * everywhere
+        self.latent_shape = latent_shape
+        self.regional: int | None = None
+        """The concept whose delta alone the value projections return just now."""
+
+    def options(self, transformer_options: dict) -> dict:
+        """``transformer_options`` with our patches before those of others, who then see the edited context."""
+        patches = dict(transformer_options.get("patches", {}))
+        patches["attn2_patch"] = [self.swap_context, *patches.get("attn2_patch", ())]
+        return {**transformer_options, "patches": patches}
+
+    def swap_context(self, queries: Tensor, context: Tensor, values: Tensor, options: dict):
+        """An ``attn2_patch``: raw encodings in, edited ones out."""
+        if context.shape != self.keys.shape:
+            raise ValueError(
+                f"A cross-attention layer got a prompt of shape {tuple(context.shape)}; expected "
+                f"{tuple(self.keys.shape)}, as at the start of the model. Another node changes the prompt inside the "
+                "model: connect it without Apply Key-Locked Attention."
+            )
+        return queries, self.keys, self.values
+
+    def value_output(self, layer: str, values: Tensor) -> Tensor:
+        """``to_v``'s output with the deltas of this call (B, T, d_out)."""
+        residuals = self.edit.value_residuals[layer]
+        if self.regional is not None:
+            alone = torch.zeros_like(self.gates)
+            alone[..., self.regional] = self.gates[..., self.regional]
+            return value_delta(alone, residuals).to(values.dtype)
+        _check_tokens(self.gates, values)
+        return values + value_delta(self.whole_gates, residuals).to(values.dtype)
+
+    def key_output(self, layer: str, keys: Tensor) -> Tensor:
+        """``to_k``'s output with the residuals of trained keys (B, T, d_out)."""
+        _check_tokens(self.gates, keys)
+        return keys + value_delta(self.gates, self.edit.key_residuals[layer]).to(keys.dtype)
+
+    def attention_output(self, attention: nn.Module, queries: Tensor, output: Tensor) -> Tensor:
+        """``output`` (B, Q, d) plus each regional concept's share inside its mask.
+
+        Cross-attention is linear in its values, so the share of a delta D is the attention of D alone, without the
+        output projection's constant.
+        """
+        for index, mask in self.masks.items():
+            self.regional = index
+            share = attention(queries, context=self.keys, value=self.values)
+            share = share - attention.to_out(torch.zeros_like(share[:1, :1]))
+            self.regional = None
+            cells = mask_at(mask, *_grid(output.shape[1], self.latent_shape))
+            output = output + cells.to(output).unsqueeze(-1) * share
+        return output
+
+
+def _check_tokens(gates: Tensor, projected: Tensor) -> None:
+    if gates.shape[:2] != projected.shape[:2]:
+        raise ValueError(
+            f"A cross-attention projection read {tuple(projected.shape[:2])} (prompts, tokens); expected "
+            f"{tuple(gates.shape[:2])}. Another node changes the prompt inside the model: connect it without Apply "
+            "Key-Locked Attention."
+        )
+
+
+def _grid(queries: int, latent_shape: Sequence[int]) -> tuple[int, int]:
+    """Height and width of the layer whose ``queries`` positions cover a latent; each level halves, rounding up."""
+    height, width = latent_shape[-2:]
+    while height * width > queries:
+        height, width = -(-height // 2), -(-width // 2)
+    return height, width
+
+
+@contextmanager
+def editing(layers: Mapping[str, nn.Module], call: CallEdit) -> Iterator[None]:
+    """Hooks on every cross-attention layer for one model call, removed whatever happens.
+
+    A compiled model would keep running what it compiled before: it does not look for new hooks. Such models run
+    uncompiled here, slower and never wrong.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        for name, layer in layers.items():
+            stack.callback(layer.to_v.register_forward_hook(_hook(call.value_output, name)).remove)
+            if name in call.edit.key_residuals:
+                stack.callback(layer.to_k.register_forward_hook(_hook(call.key_output, name)).remove)
+            if call.masks:
+                for handle in _regional_hooks(layer, call):
+                    stack.callback(handle.remove)
+        yield
+
+
+def _hook(change, name: str):
+    return lambda _module, _args, output: change(name, output)
+
+
+def _regional_hooks(layer: nn.Module, call: CallEdit):
+    """``to_q`` shows a layer's queries and ``to_out`` its output, whoever computes the attention between them."""
+    queries = []
+
+    def keep_queries(_module, args):
+        if call.regional is None:
+            queries[:] = args[:1]
+
+    def add_shares(_module, _args, output):
+        return output if call.regional is not None else call.attention_output(layer, queries.pop(), output)
+
+    return layer.to_q.register_forward_pre_hook(keep_queries), layer.to_out.register_forward_hook(add_shares)

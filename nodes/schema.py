@@ -1,0 +1,42 @@
+"""What the nodes' schemas share."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..perfusion_ops import KeyLocking
+
+CATEGORY = "Perfusion"
+ConceptIO = io.Custom("PERFUSION_CONCEPT")
+StatisticsIO = io.Custom("PERFUSION_STATISTICS")
+EXPERT = {"advanced": True}
+
+KEY_LOCKINGS = {
+    "local": KeyLocking.LOCAL,
+    "global gated": KeyLocking.GLOBAL_GATED,
+    "global pure": KeyLocking.GLOBAL_PURE,
+    "exact": KeyLocking.EXACT,
+    "off": KeyLocking.OFF,
+}
+KEY_LOCKING_TOOLTIP = (
+    "Where the concept's keys come from. local: the concept's word attends like the superclass (the paper's default). "
+    "global gated, global pure: the whole prompt attends as if it named the superclass; best for scenes and "
+    "activities, with a bias of 0.4 to 0.6. exact: as local, to the last digit. off: keys are not locked."
+)
+
+
+def schema(search_aliases: list[str], **fields) -> io.Schema:
+    """A node's schema in our category; hosts that know search aliases get them."""
+    known = {"search_aliases": search_aliases} if hasattr(io.Schema, "__dataclass_fields__") else {}
+    known = {name: value for name, value in known.items() if name in io.Schema.__dataclass_fields__}
+    return io.Schema(category=CATEGORY, **known, **fields)
+
+
+def bias_input(default: float, tooltip: str) -> io.Input:
+    return io.Float.Input("bias", default=default, min=-1.0, max=2.0, step=0.01, tooltip=tooltip)
+
+
+def temperature_input(default: float, tooltip: str) -> io.Input:
+    return io.Float.Input(
+        "temperature", default=default, min=0.01, max=1.0, step=0.01, tooltip=tooltip, extra_dict=EXPERT
+    )

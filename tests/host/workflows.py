@@ -1,0 +1,153 @@
+"""Workflows in API form, wired as a user would, and concepts to run them with."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from perfusion_ops import Concept
+
+LAYERS = {
+    family: [
+        *(f"input_blocks.{block}.1.transformer_blocks.{i}.attn2" for block, depth in blocks for i in range(depth)),
+        *(f"middle_block.1.transformer_blocks.{i}.attn2" for i in range(middle)),
+        *(f"output_blocks.{block}.1.transformer_blocks.{i}.attn2" for block, depth in outputs for i in range(depth)),
+    ]
+    for family, blocks, middle, outputs in (
+        ("sd1", [(1, 1), (3, 1)], 1, [(0, 1), (1, 1), (2, 1), (3, 1)]),
+        ("sd2", [(1, 1), (3, 1)], 1, [(0, 1), (1, 1), (2, 1), (3, 1)]),
+        (
+            "sdxl",
+            [(4, 2), (5, 2), (7, 10), (8, 10)],
+            10,
+            [(0, 10), (1, 10), (2, 10), (3, 2), (4, 2), (5, 2)],
+        ),
+    )
+}
+WIDTHS = {"sd1": {"l": 768}, "sd2": {"h": 1024}, "sdxl": {"l": 768, "g": 1280}}
+
+
+def random_concept(word: str, superclass: str, seed: int, family: str = "sd1") -> Concept:
+    """A concept for the random checkpoints: nothing trained, every part at work."""
+    generator = torch.Generator().manual_seed(seed)
+    width = sum(WIDTHS[family].values())
+
+    def draw(size: int) -> torch.Tensor:
+        return torch.randn(size, generator=generator)
+
+    target_input = draw(width)
+    return Concept(
+        word=word,
+        superclass=superclass,
+        base_family=family,
+        target_input=target_input,
+        target_dual=target_input / width + 0.1 * draw(width) / width,
+        superclass_encoding=draw(width),
+        word_embeddings={name: draw(size) for name, size in WIDTHS[family].items()},
+        value_residuals={layer: draw(320) for layer in LAYERS[family]},
+        metadata={"title": word},
+    )
+
+
+class Workflow(dict):
+    """``graph = Workflow(); loader = graph.add("CheckpointLoaderSimple", ckpt_name="sd1.safetensors")``."""
+
+    def add(self, kind: str, **inputs: Any) -> Node:
+        name = str(len(self) + 1)
+        self[name] = {
+            "class_type": kind,
+            "inputs": {key: value.link() if isinstance(value, Output) else value for key, value in inputs.items()},
+        }
+        return Node(name)
+
+
+class Node:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __getitem__(self, index: int) -> Output:
+        return Output(self.name, index)
+
+
+class Output:
+    def __init__(self, node: str, index: int) -> None:
+        self.node, self.index = node, index
+
+    def link(self) -> list:
+        return [self.node, self.index]
+
+
+def load(graph: Workflow, family: str = "sd1") -> tuple[Output, Output, Output]:
+    """MODEL, CLIP and VAE of a checkpoint."""
+    loader = graph.add("CheckpointLoaderSimple", ckpt_name=f"{family}.safetensors")
+    return loader[0], loader[1], loader[2]
+
+
+def apply(graph: Workflow, model: Output, clip: Output, file: str, **settings: Any) -> tuple[Output, Output]:
+    """Load Perfusion Concept and Apply Key-Locked Attention."""
+    concept = graph.add("PerfusionLoadConcept", concept=file)
+    # A negative bias opens the gate of untrained concepts too.
+    inputs = {
+        "visual_strength": 1.0,
+        "bias": -0.5,
+        "temperature": 0.15,
+        "key_locking": "local",
+        "leak_free": False,
+        "start_percent": 0.0,
+        "end_percent": 1.0,
+        **settings,
+    }
+    node = graph.add("PerfusionApplyKeyLockedAttention", model=model, clip=clip, concept=concept[0], **inputs)
+    return node[0], node[1]
+
+
+def encode(graph: Workflow, clip: Output, text: str) -> Output:
+    return graph.add("CLIPTextEncode", clip=clip, text=text)[0]
+
+
+def sample(graph: Workflow, model: Output, positive: Output, negative: Output, **settings: Any) -> Output:
+    """A latent from a KSampler."""
+    size = settings.pop("size", 64)
+    batch = settings.pop("batch_size", 1)
+    latent = settings.pop("latent_image", None)
+    if latent is None:
+        latent = graph.add("EmptyLatentImage", width=size, height=size, batch_size=batch)[0]
+    inputs = {
+        "seed": 5,
+        "steps": 2,
+        "cfg": 4.0,
+        "sampler_name": "euler",
+        "scheduler": "normal",
+        "denoise": 1.0,
+        **settings,
+    }
+    node = graph.add("KSampler", model=model, positive=positive, negative=negative, latent_image=latent, **inputs)
+    return node[0]
+
+
+def show(graph: Workflow, latent: Output, vae: Output) -> str:
+    """Decode and preview; the preview node's id."""
+    return graph.add("PreviewImage", images=graph.add("VAEDecode", samples=latent, vae=vae)[0]).name
+
+
+def picture(
+    prompt: str,
+    concepts: list[tuple[str, dict]] = (),
+    negative: str = "",
+    family: str = "sd1",
+    **settings: Any,
+) -> tuple[Workflow, str]:
+    """One picture of ``prompt`` with the concept files ``concepts`` applied in that order; workflow and preview node."""
+    graph = Workflow()
+    model, clip, vae = load(graph, family)
+    for file, applied in concepts:
+        model, clip = apply(graph, model, clip, file, **applied)
+    latent = sample(graph, model, encode(graph, clip, prompt), encode(graph, clip, negative), **settings)
+    return graph, show(graph, latent, vae)
+
+
+def mean_difference(a, b) -> float:
+    """Mean absolute difference of two uint8 pictures, in grey levels."""
+    return math.fsum(abs(a.astype(int) - b.astype(int)).ravel()) / a.size
