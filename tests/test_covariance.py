@@ -1,0 +1,250 @@
+"""Text statistics: streaming equals batch, any order and any split agree, and C's scale is free."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+import torch
+
+from perfusion_ops.covariance import (
+    StatisticsFileError,
+    TokenKind,
+    UncenteredCovariance,
+    encoder_fingerprint,
+    inverse,
+)
+from perfusion_ops.strict_safetensors import pack
+
+WIDTH = 12
+
+
+def tokens(count: int = 40, length: int = 9, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Encodings (count, length, WIDTH) with a mean, and kinds as a prompt has them."""
+    generator = torch.Generator().manual_seed(seed)
+    encodings = torch.randn(count, length, WIDTH, generator=generator) * torch.logspace(0, -2, WIDTH) + 0.5
+    ends = torch.randint(2, length, (count, 1), generator=generator)
+    places = torch.arange(length).expand(count, length)
+    kinds = torch.full((count, length), int(TokenKind.WORD))
+    kinds[places == ends], kinds[places > ends], kinds[places == 0] = TokenKind.END, TokenKind.PADDING, TokenKind.START
+    return encodings, kinds
+
+
+def measured(encodings: torch.Tensor, kinds: torch.Tensor, batch: int = 1000, **names) -> UncenteredCovariance:
+    statistics = UncenteredCovariance(WIDTH, **names)
+    for part, its_kinds in zip(encodings.split(batch), kinds.split(batch), strict=True):
+        statistics.update(part, its_kinds)
+    return statistics
+
+
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    return ((a - b).norm() / b.norm()).item()
+
+
+def test_streaming_equals_the_whole_batch_in_its_definition():
+    encodings, kinds = tokens()
+    flat = encodings.double().flatten(0, 1)
+    assert relative(measured(encodings, kinds, batch=3).matrix(), flat.T @ flat / len(flat)) < 1e-14
+    centred = flat - flat.mean(0)
+    assert relative(centred.T @ centred / len(flat), flat.T @ flat / len(flat)) > 0.1, "C must keep the mean"
+
+
+def test_the_order_of_captions_does_not_matter():
+    encodings, kinds = tokens()
+    order = torch.randperm(len(encodings), generator=torch.Generator().manual_seed(1))
+    one, other = measured(encodings, kinds, 7), measured(encodings[order], kinds[order], 5)
+    assert relative(one.matrix(), other.matrix()) < 1e-14
+    assert torch.equal(one.counts, other.counts)
+    assert relative(measured(encodings[:-1], kinds[:-1]).matrix(), one.matrix()) > 1e-6
+
+
+def test_merging_is_measuring_the_union():
+    encodings, kinds = tokens()
+    left = measured(encodings[:13], kinds[:13], corpus="a")
+    right = measured(encodings[13:], kinds[13:], corpus="b")
+    whole = measured(encodings, kinds)
+    for both in (left.merged(right), right.merged(left)):
+        assert relative(both.matrix(), whole.matrix()) < 1e-14
+        assert torch.equal(both.counts, whole.counts) and both.corpus == "a+b"
+    assert relative(left.matrix(), whole.matrix()) > 1e-3
+
+
+def test_statistics_of_different_encoders_do_not_merge():
+    with pytest.raises(ValueError, match="'one' .*'two' .*cannot be merged"):
+        UncenteredCovariance(3, "one").merged(UncenteredCovariance(3, "two"))
+
+
+def test_float64_keeps_what_float32_sums_lose():
+    encodings, kinds = torch.full((1, 20_000, 1), 0.1, dtype=torch.float32), torch.ones(1, 20_000)
+    statistics, careless = UncenteredCovariance(1), torch.zeros(1, dtype=torch.float32)
+    for part, its_kinds in zip(encodings.split(10, 1), kinds.split(10, 1), strict=True):
+        statistics.update(part, its_kinds)
+    for part in encodings.flatten():
+        careless += part * part
+    exact = encodings[0, 0, 0].double() ** 2
+    assert abs(statistics.matrix() / exact - 1).item() < 1e-13
+    assert abs(careless / 20_000 / exact - 1).item() > 1e-6
+
+
+def test_half_precision_encodings_are_taken_at_their_own_value():
+    encodings, kinds = tokens()
+    half = encodings.half()
+    assert torch.equal(measured(half, kinds).matrix(), measured(half.double(), kinds).matrix())
+
+
+# The mix
+
+
+def test_each_kind_has_its_own_mean():
+    encodings, kinds = tokens()
+    statistics = measured(encodings, kinds)
+    for kind in TokenKind:
+        rows = encodings[kinds == kind].double()
+        assert relative(statistics.matrix({kind: 3.0}), rows.T @ rows / len(rows)) < 1e-14
+    counted = {kind: float(statistics.counts[kind]) for kind in TokenKind}
+    assert relative(statistics.matrix(counted), statistics.matrix()) < 1e-14
+    assert relative(statistics.matrix({TokenKind.WORD: 1.0}), statistics.matrix()) > 1e-3
+
+
+def test_a_mix_is_linear_in_its_weights():
+    statistics = measured(*tokens())
+    words, ends = statistics.matrix({TokenKind.WORD: 1}), statistics.matrix({TokenKind.END: 1})
+    assert relative(statistics.matrix({TokenKind.WORD: 3, TokenKind.END: 1}), 0.75 * words + 0.25 * ends) < 1e-14
+
+
+@pytest.mark.parametrize("mix", [{}, {TokenKind.WORD: 0.0}, {TokenKind.WORD: 2.0, TokenKind.END: -1.0}])
+def test_a_mix_needs_positive_weights(mix):
+    with pytest.raises(ValueError, match="expected positive weights"):
+        measured(*tokens()).matrix(mix)
+
+
+def test_kinds_never_seen_cannot_be_mixed_in():
+    encodings, _ = tokens()
+    statistics = measured(encodings, torch.full(encodings.shape[:-1], int(TokenKind.WORD)))
+    with pytest.raises(ValueError, match="no tokens of kind padding; measure more captions"):
+        statistics.matrix({TokenKind.WORD: 1.0, TokenKind.PADDING: 1.0})
+    with pytest.raises(ValueError, match="expected positive weights"):
+        UncenteredCovariance(4).matrix()
+
+
+def test_bad_encodings_are_refused_and_nothing_is_taken_in():
+    encodings, kinds = tokens()
+    statistics = measured(encodings, kinds)
+    before = statistics.fingerprint
+    broken = encodings.clone()
+    broken[3, 2, 1] = float("nan")
+    with pytest.raises(ValueError, match="not finite; run it in float32"):
+        statistics.update(broken, kinds)
+    with pytest.raises(ValueError, match=re.escape("(..., 12)")):
+        statistics.update(encodings[..., :5], kinds)
+    assert statistics.fingerprint == before
+
+
+# The inverse
+
+
+def test_the_inverse_inverts_and_is_symmetric():
+    matrix = measured(*tokens()).matrix()
+    inverted = inverse(matrix, damping=0.0)
+    assert torch.equal(inverted, inverted.T)
+    assert relative(inverted @ matrix, torch.eye(WIDTH, dtype=torch.float64)) < 1e-9
+
+
+def test_damping_adds_its_share_of_the_mean_eigenvalue():
+    matrix = measured(*tokens()).matrix()
+    eigenvalues, vectors = torch.linalg.eigh(matrix)
+    damped = vectors @ torch.diag(1 / (eigenvalues + 0.01 * eigenvalues.mean())) @ vectors.T
+    assert relative(inverse(matrix, 0.01), damped) < 1e-10
+    assert relative(inverse(matrix, 0.0), damped) > 0.1
+    assert torch.linalg.cond(inverse(matrix, 0.01)) < torch.linalg.cond(matrix) / 2
+
+
+def test_the_scale_of_the_covariance_cancels_in_similarities():
+    encodings, kinds = tokens()
+    matrix, target_input = measured(encodings, kinds).matrix(), encodings[0, 1].double()
+
+    def similarities(covariance: torch.Tensor, damping: float = 0.01) -> torch.Tensor:
+        dual = inverse(covariance, damping) @ target_input
+        return encodings.double() @ dual / (target_input @ dual)
+
+    assert relative(similarities(matrix * 1e6), similarities(matrix)) < 1e-12
+    assert relative(similarities(matrix, 0.1), similarities(matrix)) > 1e-3, "the damping itself does not cancel"
+
+
+def test_too_few_tokens_are_singular_until_damped():
+    encodings, kinds = tokens(count=1, length=WIDTH - 2)
+    matrix = measured(encodings, kinds).matrix()
+    with pytest.raises(
+        ValueError, match="singular .*too few different tokens. Measure more captions, or use a damping"
+    ):
+        inverse(matrix, damping=0.0)
+    assert torch.isfinite(inverse(matrix, damping=1e-3)).all()
+
+
+# Files and fingerprints
+
+
+def test_files_keep_every_bit(tmp_path):
+    statistics = measured(*tokens(), encoder="e" * 16, corpus="c" * 16)
+    statistics.save(tmp_path / "s.safetensors")
+    loaded = UncenteredCovariance.load(tmp_path / "s.safetensors")
+    assert torch.equal(loaded.sums, statistics.sums) and torch.equal(loaded.counts, statistics.counts)
+    assert (loaded.encoder, loaded.corpus, loaded.fingerprint) == ("e" * 16, "c" * 16, statistics.fingerprint)
+    loaded.update(*tokens(seed=1))
+    assert loaded.fingerprint != statistics.fingerprint
+
+
+def good_parts() -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    tensors = {"sums": torch.ones(4, 6, dtype=torch.float64), "counts": torch.ones(4, dtype=torch.int64)}
+    return tensors, {"perfusion.statistics_format": "1", "perfusion.width": "3"}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "metadata", "sentence"),
+    [
+        ({}, {"perfusion.statistics_format": "2"}, "has statistics format '2'"),
+        ({}, {"perfusion.width": "99999999999"}, "width '99999999999'"),
+        ({}, {"perfusion.width": "4"}, "expected {'sums': ('F64', (4, 10))"),
+        ({"sums": torch.ones(4, 6)}, {}, "'F32'"),
+        ({"extra": torch.ones(1)}, {}, "expected {'sums': ('F64', (4, 6))"),
+        ({"counts": torch.tensor([1, 1, 1, -1])}, {}, "negative counts"),
+        ({"sums": torch.full((4, 6), float("nan"), dtype=torch.float64)}, {}, "not finite"),
+    ],
+)
+def test_other_files_are_refused_by_name(tmp_path, tensors, metadata, sentence):
+    path = tmp_path / "s.safetensors"
+    good_tensors, good_metadata = good_parts()
+    path.write_bytes(pack(good_tensors, good_metadata))
+    assert UncenteredCovariance.load(path).width == 3
+    path.write_bytes(pack(good_tensors | tensors, good_metadata | metadata))
+    with pytest.raises(StatisticsFileError, match=re.escape(sentence)) as caught:
+        UncenteredCovariance.load(path)
+    assert str(caught.value).startswith("'s.safetensors' ")
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
+    with pytest.raises(StatisticsFileError, match="could not be saved") as caught:
+        UncenteredCovariance(3).save(tmp_path / "missing" / "s.safetensors")
+    assert os.fspath(tmp_path / "missing") in str(caught.value)
+
+
+def test_the_encoder_fingerprint_sees_names_shapes_dtypes_and_every_bit():
+    weights = {"a": torch.arange(6.0), "b": torch.ones(2, 3, dtype=torch.bfloat16)}
+    own = encoder_fingerprint(weights)
+    assert re.fullmatch("[0-9a-f]{16}", own)
+    assert own == encoder_fingerprint(dict(reversed(weights.items()))), "the order of names does not count"
+    flipped = weights["a"].clone()
+    flipped.view(torch.int32)[3] ^= 1
+    others = [
+        {"a": weights["a"]},
+        {"c": weights["a"], "b": weights["b"]},
+        weights | {"a": flipped},
+        weights | {"a": weights["a"].reshape(2, 3)},
+        weights | {"b": weights["b"].half()},
+    ]
+    assert len({own, *map(encoder_fingerprint, others)}) == len(others) + 1
+
+
+def test_the_encoder_fingerprint_does_not_change_between_versions():
+    assert encoder_fingerprint({"a": torch.arange(4.0), "b": torch.ones(1)}) == "c0803c19fd357846"
