@@ -1,0 +1,94 @@
+"""Captions as programs: a caption names some of a scene's attributes; every scene that has those is a picture of it."""
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import art
+from .scene import Figure, Scene, sample_traits
+
+OPENINGS = ("a photo of a", "a picture of a", "a painting of a", "a")
+POSITION_PHRASES = {"left": "on the left", "middle": "in the middle", "right": "on the right"}
+
+
+@dataclass(frozen=True)
+class Caption:
+    """The attributes a caption names; None where it leaves one open. `partner` is the second figure's class."""
+
+    class_word: str
+    opening: str = OPENINGS[0]
+    place: str | None = None
+    position: str | None = None
+    accessory: str | None = None
+    object: str | None = None
+    object_colour: str | None = None
+    partner: str | None = None
+    order: tuple[int, int, int] = (0, 1, 2)
+    """Order of the position, place and object phrases."""
+
+    def text(self, word: str | None = None, partner_word: str | None = None) -> str:
+        """The sentence, with `word` and `partner_word` in place of the class words where given."""
+        parts = [self.opening, word or self.class_word]
+        if self.accessory:
+            parts.append(f"wearing a {self.accessory}")
+        if self.partner:
+            parts.append(f"and a {partner_word or self.partner}")
+        phrases = [
+            POSITION_PHRASES[self.position] if self.position else "",
+            art.PLACES[self.place][0] if self.place else "",
+            " ".join(["with a", *filter(None, [self.object_colour, self.object])]) if self.object else "",
+        ]
+        return " ".join(filter(None, parts + [phrases[index] for index in self.order]))
+
+
+def _pick(rng: np.random.RandomState, options) -> str:
+    return list(options)[rng.randint(len(options))]
+
+
+def sample_caption(rng: np.random.RandomState, named: float = 0.5, pairs: float = 0.25) -> Caption:
+    """A caption that names each attribute with probability `named`, and two figures with probability `pairs`."""
+    pair = rng.rand() < pairs
+    class_word = _pick(rng, art.SPRITES)
+    with_object = not pair and rng.rand() < named
+    positions = ("left", "right") if pair else art.POSITIONS
+    return Caption(
+        class_word,
+        opening=_pick(rng, OPENINGS),
+        place=_pick(rng, art.PLACES) if rng.rand() < named else None,
+        position=_pick(rng, positions) if not pair and rng.rand() < named else None,
+        accessory=_pick(rng, art.ACCESSORIES) if rng.rand() < named else None,
+        object=_pick(rng, art.OBJECTS) if with_object else None,
+        object_colour=_pick(rng, art.NAMED_COLOURS) if with_object and rng.rand() < 0.6 else None,
+        partner=_pick(rng, [word for word in art.SPRITES if word != class_word]) if pair else None,
+        order=tuple(int(index) for index in rng.permutation(3)),
+    )
+
+
+def _jitter(rng: np.random.RandomState) -> tuple[int, int]:
+    return int(rng.randint(2)), int(rng.randint(2))
+
+
+def sample_scene(caption: Caption, rng: np.random.RandomState) -> Scene:
+    """A scene with everything the caption names; the rest by chance, accessories and second objects seldom."""
+    pair = caption.partner is not None
+    position = caption.position or _pick(rng, ("left", "right") if pair else art.POSITIONS)
+    accessory = caption.accessory or (_pick(rng, art.ACCESSORIES) if rng.rand() < 0.15 else None)
+    figures = [Figure(caption.class_word, sample_traits(rng), position, accessory, _jitter(rng))]
+    if pair:
+        other = "left" if position == "right" else "right"
+        figures.append(Figure(caption.partner, sample_traits(rng), other, None, _jitter(rng)))
+    object_ = caption.object or (_pick(rng, art.OBJECTS) if not pair and rng.rand() < 0.15 else None)
+    return Scene(
+        tuple(figures),
+        caption.place or _pick(rng, art.PLACES),
+        int(rng.randint(art.VARIANTS)),
+        object_,
+        (caption.object_colour or _pick(rng, art.NAMED_COLOURS)) if object_ else None,
+        position == "right" or (position == "middle" and rng.rand() < 0.5),
+    )
+
+
+def all_words() -> list[str]:
+    """Every word a caption can hold."""
+    text = [*OPENINGS, *POSITION_PHRASES.values(), *(phrase for phrase, _ in art.PLACES.values())]
+    text += [*art.SPRITES, *art.ACCESSORIES, *art.OBJECTS, *art.NAMED_COLOURS, "wearing and with"]
+    return sorted({word for phrase in text for word in phrase.split()})

@@ -1,0 +1,103 @@
+"""How often the world draws what held-out captions name: python -m pixelworld.evaluate [--sheet PNG]"""
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .captions import Caption, sample_caption
+from .reader import Reader, Reading
+from .sampling import sample
+from .train import training_captions
+from .world import WEIGHTS, World, load_world, pictures_from_latents
+
+TARGETS = {"class": 0.97, "place": 0.97, "position": 0.93, "accessory": 0.93, "colour": 0.95, "both": 0.9}
+"""What the world must reach before it may serve as a proof; `both` is the presence of both things a caption names."""
+
+
+def held_out_captions(n: int, seed: int = 1) -> list[Caption]:
+    """Captions that training never saw, under any opening or order of phrases."""
+    def content(caption: Caption) -> tuple:
+        return tuple(value for name, value in asdict(caption).items() if name not in ("opening", "order"))
+
+    seen = {content(caption) for caption in training_captions()}
+    rng = np.random.RandomState(seed)
+    drawn = (sample_caption(rng) for _ in range(200 * n))
+    held_out = [caption for caption in drawn if content(caption) not in seen]
+    return held_out[:n]
+
+
+def judge(caption: Caption, reading: Reading) -> dict[str, bool]:
+    """Which of the attributes that a caption names its picture shows. What it leaves open is not judged."""
+    words = [figure.class_word for figure in reading.figures]
+    own = next((figure for figure in reading.figures if figure.class_word == caption.class_word), None)
+    verdict = {"class": own is not None, "count": reading.count == (2 if caption.partner else 1)}
+    if caption.place:
+        verdict["place"] = reading.place == caption.place
+    if caption.position:
+        verdict["position"] = own is not None and own.position == caption.position
+    if caption.accessory:
+        verdict["accessory"] = own is not None and own.accessory == caption.accessory
+    if caption.object_colour:
+        verdict["colour"] = reading.object_colour == caption.object_colour
+    if caption.object:
+        verdict["both"] = own is not None and reading.object == caption.object
+    if caption.partner:
+        verdict["both"] = own is not None and caption.partner in words
+    return verdict
+
+
+def rates(captions: list[Caption], readings: list[Reading]) -> dict[str, tuple[float, int]]:
+    """Attribute -> (share that came out right, how many captions named it)."""
+    verdicts = [judge(caption, reading) for caption, reading in zip(captions, readings, strict=True)]
+    names = sorted({name for verdict in verdicts for name in verdict})
+    lists = {name: [verdict[name] for verdict in verdicts if name in verdict] for name in names}
+    return {name: (float(np.mean(values)), len(values)) for name, values in lists.items()}
+
+
+def draw(world: World, texts: list[str], seeds: list[int], batch: int = 64, **options) -> Tensor:
+    """Pictures (len(texts), 16, 16, 3) for prompts, a seed each; `options` go to the sampler."""
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(texts), batch):
+            encodings = world.text_encoder.encode(texts[start:start + batch])
+            parts.append(pictures_from_latents(sample(world, encodings, seeds[start:start + batch], **options)))
+    return torch.cat(parts)
+
+
+def sheet(pictures: Tensor, columns: int = 12, zoom: int = 6) -> Image.Image:
+    """Pictures (n, 16, 16, 3) side by side, enlarged without smoothing, a white line between them."""
+    rows = -(-len(pictures) // columns)
+    cell = 16 * zoom + 4
+    canvas = np.full((rows * cell, columns * cell, 3), 255, np.uint8)
+    for index, picture in enumerate(pictures):
+        y, x = (cell * part for part in divmod(index, columns))
+        pixels = (255 * picture.numpy()).round().astype(np.uint8)
+        canvas[y:y + 16 * zoom, x:x + 16 * zoom] = pixels.repeat(zoom, 0).repeat(zoom, 1)
+    return Image.fromarray(canvas)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--captions", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=14)
+    parser.add_argument("--guidance", type=float, default=3.0)
+    parser.add_argument("--sheet", type=Path, help="write the first 48 pictures here")
+    args = parser.parse_args()
+    world, captions = load_world(args.weights), held_out_captions(args.captions)
+    seeds = list(range(10_000, 10_000 + len(captions)))
+    pictures = draw(world, [caption.text() for caption in captions], seeds, steps=args.steps, guidance=args.guidance)
+    print("| attribute | right | of | target |\n| --- | --- | --- | --- |")
+    for name, (share, count) in rates(captions, Reader().read(pictures)).items():
+        print(f"| {name} | {share:.3f} | {count} | {TARGETS.get(name, '')} |")
+    if args.sheet:
+        sheet(pictures[:48]).save(args.sheet)
+        print("\n".join(f"{index}: {caption.text()}" for index, caption in enumerate(captions[:48])))
+
+
+if __name__ == "__main__":
+    main()

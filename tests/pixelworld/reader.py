@@ -1,0 +1,184 @@
+"""The reader: finds the scene whose picture explains the given one best (analysis by synthesis).
+
+Costs are squared colour distances with a cap, so that what no scene explains costs the same in all of them.
+"""
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import art
+from .scene import Individual, Traits, accessory_corner, sprite_layers, stamp
+
+CAP = 0.25
+"""Largest cost of one pixel."""
+LEAST_GAIN, LARGEST_COST = 0.2, 0.5
+"""Shares of its cells' largest cost: a thing is present if it costs at least the first less than the empty place, and
+at most the second."""
+MOST_FIGURES = 3
+JITTERS = ((0, 0), (1, 0), (0, 1), (1, 1))
+FIRST, SECOND, CLEAR = -1.0, -2.0, -3.0
+"""Values no colour has: a cell in the first body colour, in the second, and one the thing leaves open."""
+
+
+@dataclass(frozen=True)
+class FigureReading:
+    """One sprite found in a picture; `corner` is (left, top)."""
+
+    class_word: str
+    position: str
+    accessory: str | None
+    traits: Traits
+    corner: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a picture shows. `figures` come in the order of how much of the picture they explain."""
+
+    figures: tuple[FigureReading, ...]
+    place: str
+    object: str | None
+    object_colour: str | None
+
+    @property
+    def count(self) -> int:
+        return len(self.figures)
+
+
+def probe_canvas() -> np.ndarray:
+    """An all-clear canvas (16, 16, 3)."""
+    return np.full((art.SIZE, art.SIZE, 3), CLEAR, np.float32)
+
+
+def probe_figure(word: str, pattern: str, mark: str, left: int, top: int, accessory: str | None) -> np.ndarray:
+    """A figure on a clear canvas (16, 16, 3), its body colours as FIRST and SECOND."""
+    first, second = list(art.BODY_COLOURS)[:2]
+    colours, opaque, body = sprite_layers(word, Traits(first, second, pattern, mark))
+    for name, probe in ((first, FIRST), (second, SECOND)):
+        colours[body & (colours == np.float32(art.BODY_COLOURS[name])).all(-1)] = probe
+    canvas = probe_canvas()
+    canvas[top:top + art.SPRITE_HEIGHT, left:left + art.SPRITE_WIDTH][opaque] = colours[opaque]
+    if accessory:
+        stamp(canvas, art.ACCESSORIES[accessory], *accessory_corner(word, accessory, left, top))
+    return canvas
+
+
+def capped_costs(pictures: Tensor, colours: Tensor) -> Tensor:
+    """Pictures (batch, 256, 3) against colours (n, 1 or 256, 3): capped squared distances (n, batch, 256)."""
+    return (pictures[None] - colours[:, None]).square().sum(-1).clamp(max=CAP)
+
+
+class Hypotheses:
+    """Many canvases of one kind of thing as cell masks: which cells take each ink, the first and the second colour."""
+
+    def __init__(self, labels: list[tuple], canvases: list[np.ndarray]) -> None:
+        stack = torch.from_numpy(np.stack(canvases)).flatten(1, 2)  # (H, 256, 3)
+        self.labels = labels
+        self.cells = (stack[..., 0] != CLEAR).float()
+        self.first = (stack[..., 0] == FIRST).float()
+        self.second = (stack[..., 0] == SECOND).float()
+        self.inks = torch.tensor(sorted({*art.INKS.values(), art.MARK_INK}), dtype=torch.float32)
+        self.inked = (stack[None] == self.inks[:, None, None]).all(-1).float()  # (inks, H, 256)
+
+    def costs(self, pictures: Tensor, colours: Tensor, taken: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Cost (batch, H) of each hypothesis over its own cells, and its best first and second colours (batch, H).
+
+        `taken` (batch, 256) marks pixels that another thing has explained already: they cost the cap.
+        """
+        inks = torch.maximum(capped_costs(pictures, self.inks[:, None]), CAP * taken)
+        painted = torch.maximum(capped_costs(pictures, colours[:, None]), CAP * taken)
+        total = torch.einsum("ibp,ihp->bh", inks, self.inked)
+        first, first_colour = (painted @ self.first.T).min(0)
+        second, second_colour = (painted @ self.second.T).min(0)
+        return total + first + second, first_colour, second_colour
+
+
+class Reader:
+    """Every hypothesis as masks, prepared once; reading is then a few matrix products."""
+
+    def __init__(self) -> None:
+        accessories = [None, *art.ACCESSORIES]
+        labels, canvases = [], []
+        for word, pattern, mark, position, jitter, accessory in product(
+            art.SPRITES, art.PATTERNS, art.MARKS, art.POSITIONS, JITTERS, accessories
+        ):
+            corner = (art.POSITIONS[position] + jitter[0], 6 + jitter[1])
+            labels.append((word, position, accessory, pattern, mark, corner))
+            canvases.append(probe_figure(word, pattern, mark, *corner, accessory))
+        self.figures = Hypotheses(labels, canvases)
+        labels, canvases = [], []
+        for name, left in product(art.OBJECTS, (0, 12)):
+            canvas = probe_canvas()
+            stamp(canvas, art.OBJECTS[name], left, art.OBJECT_ROWS[name], (FIRST,) * 3)
+            labels.append((name, left))
+            canvases.append(canvas)
+        self.objects = Hypotheses(labels, canvases)
+        self.places = [place for place in art.PLACES for _ in range(art.VARIANTS)]
+        empty = [art.background(place, variant) for place in art.PLACES for variant in range(art.VARIANTS)]
+        self.backgrounds = torch.from_numpy(np.stack(empty)).flatten(1, 2)  # (24, 256, 3)
+        self.body_colours = torch.tensor(list(art.BODY_COLOURS.values()), dtype=torch.float32)
+        self.named_colours = torch.tensor(list(art.NAMED_COLOURS.values()), dtype=torch.float32)
+
+    def _best(
+        self, things: Hypotheses, pictures: Tensor, colours: Tensor, empty: Tensor, taken: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Per picture the hypothesis that explains most: index, presence, first and second colour, each (batch,)."""
+        costs, first, second = things.costs(pictures, colours, taken)
+        size = CAP * things.cells.sum(1)
+        gains = (empty * (1 - taken)) @ things.cells.T - costs
+        best = gains.argmax(1, keepdim=True)
+        gain, cost = gains.gather(1, best)[:, 0], costs.gather(1, best)[:, 0]
+        present = (gain > LEAST_GAIN * size[best[:, 0]]) & (cost < LARGEST_COST * size[best[:, 0]])
+        return best[:, 0], present, first.gather(1, best)[:, 0], second.gather(1, best)[:, 0]
+
+    @torch.no_grad()
+    def read(self, pictures: Tensor) -> list[Reading]:
+        """Readings of pictures (batch, 16, 16, 3) in [0, 1]."""
+        flat = pictures.float().flatten(1, 2)
+        by_place = capped_costs(flat, self.backgrounds)
+        place = by_place.sum(-1).argmin(0)
+        empty = by_place[place, torch.arange(len(flat))]
+        taken = torch.zeros_like(empty)
+        figures: list[list[FigureReading]] = [[] for _ in flat]
+        names = list(art.BODY_COLOURS)
+        for _ in range(MOST_FIGURES):
+            index, present, first, second = self._best(self.figures, flat, self.body_colours, empty, taken)
+            taken = torch.maximum(taken, self.figures.cells[index] * present[:, None])
+            for row in present.nonzero()[:, 0].tolist():
+                word, position, accessory, pattern, mark, corner = self.figures.labels[index[row]]
+                traits = Traits(names[first[row]], names[second[row]], pattern, mark)
+                figures[row].append(FigureReading(word, position, accessory, traits, corner))
+        index, present, colour, _ = self._best(self.objects, flat, self.named_colours, empty, taken)
+        readings = []
+        for row, found in enumerate(figures):
+            name = self.objects.labels[index[row]][0] if present[row] else None
+            shade = list(art.NAMED_COLOURS)[colour[row]] if name else None
+            readings.append(Reading(tuple(found), self.places[place[row]], name, shade))
+        return readings
+
+
+@torch.no_grad()
+def identity_score(pictures: Tensor, individual: Individual, position: str | None = None) -> Tensor:
+    """How much of the individual's body is in each picture, in [0, 1] (batch,).
+
+    The share of its visible body cells, softly counted, that have its colours, where it fits best; `position` looks in
+    one position only.
+
+    An individual of the same class that shares some of the traits scores in between.
+    """
+    traits = individual.traits
+    canvases = [
+        probe_figure(individual.class_word, traits.pattern, traits.mark, art.POSITIONS[name] + dx, 6 + dy, accessory)
+        for name in ([position] if position else art.POSITIONS)
+        for (dx, dy), accessory in product(JITTERS, [None, *art.ACCESSORIES])
+    ]
+    things = Hypotheses([], canvases)
+    flat = pictures.float().flatten(1, 2)
+    colours = torch.tensor([art.BODY_COLOURS[traits.first], art.BODY_COLOURS[traits.second]], dtype=torch.float32)
+    first, second = capped_costs(flat, colours[:, None])
+    costs = first @ things.first.T + second @ things.second.T
+    size = CAP * (things.first + things.second).sum(1)
+    return (1 - costs / size).max(1).values

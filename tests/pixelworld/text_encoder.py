@@ -1,0 +1,132 @@
+"""A frozen text encoder of CLIP-L's shape with seeded weights: 12 layers of width 768, of which two do anything."""
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+WIDTH, HEADS, LAYERS, LENGTH = 768, 12, 12, 77
+START, END = 49406, 49407
+ACTIVE_LAYERS = 2
+COPY, MIX = 0.8, 0.5
+"""How much of the attended words a layer adds to a token as they are, and through a random rotation."""
+SHARPNESS = 1.0
+"""Standard deviation of the attention's logits between different words."""
+POSITION_SCALE = 0.15
+
+VOCABULARY: dict[str, list[int]] = json.loads(Path(__file__).with_name("vocabulary.json").read_text())
+"""Word -> its token ids in CLIP's vocabulary."""
+
+
+def token_embedding(token_id: int) -> np.ndarray:
+    """The embedding row of one token id (768,), unit variance, from numpy's frozen legacy stream."""
+    return np.random.RandomState(token_id).standard_normal(WIDTH).astype(np.float32)
+
+
+def position_embedding() -> np.ndarray:
+    """(77, 768), small beside the words."""
+    return (POSITION_SCALE * np.random.RandomState(1_000_000).standard_normal((LENGTH, WIDTH))).astype(np.float32)
+
+
+def layer_weights(layer: int) -> dict[str, np.ndarray]:
+    """The attention matrices of one active layer, (768, 768) each, rows outputs."""
+    rng = np.random.RandomState(2_000_000 + layer)
+    random = [(rng.standard_normal((WIDTH, WIDTH)) / WIDTH ** 0.5).astype(np.float32) for _ in range(3)]
+    # A head's logit is q.k / 8 over 64 dimensions: unit variance for unit-variance queries and keys.
+    return {
+        "q_proj": SHARPNESS * random[0],
+        "k_proj": random[1],
+        "v_proj": np.eye(WIDTH, dtype=np.float32),
+        "out_proj": COPY * np.eye(WIDTH, dtype=np.float32) + MIX * random[2],
+    }
+
+
+class Attention(nn.Module):
+    """Causal multi-head attention with CLIP's parameter names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            setattr(self, name, nn.Linear(WIDTH, WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        heads = [proj(x).unflatten(-1, (HEADS, -1)).transpose(1, 2) for proj in (self.q_proj, self.k_proj, self.v_proj)]
+        mixed = F.scaled_dot_product_attention(*heads, is_causal=True)
+        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+
+
+class Layer(nn.Module):
+    """One encoder layer; its MLP's output projection is zero and is therefore left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer_norm1 = nn.LayerNorm(WIDTH)
+        self.self_attn = Attention()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.self_attn(self.layer_norm1(x))
+
+
+class TextEncoder(nn.Module):
+    """Encodes prompts of the words in vocabulary.json; a prompt's token may also be a raw embedding vector (768,)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Layer() for _ in range(ACTIVE_LAYERS))
+        self.final_layer_norm = nn.LayerNorm(WIDTH)
+        for index, layer in enumerate(self.layers):
+            nn.init.zeros_(layer.self_attn.q_proj.bias)
+            for name, weight in layer_weights(index).items():
+                projection = getattr(layer.self_attn, name)
+                projection.weight.data = torch.from_numpy(weight)
+                nn.init.zeros_(projection.bias)
+        ids = sorted({START, END, *(token for tokens in VOCABULARY.values() for token in tokens)})
+        self.rows = {token: index for index, token in enumerate(ids)}
+        rows = np.stack([token_embedding(token) for token in ids])
+        self.token_embedding = nn.Embedding.from_pretrained(torch.from_numpy(rows))
+        self.position_embedding = nn.Embedding.from_pretrained(torch.from_numpy(position_embedding()))
+        self.requires_grad_(False)
+
+    def word_embedding(self, word: str) -> Tensor:
+        """The embedding of a word's last token (768,): where a concept word starts from."""
+        return self.token_embedding.weight[self.rows[VOCABULARY[word][-1]]].clone()
+
+    def tokens(self, prompt: str, words: dict[str, Tensor] | None = None) -> list[int | Tensor]:
+        """Start, the prompt's token ids, end, padding: 77 in all. `words` gives raw vectors for words of its own.
+
+        Raises ValueError for a word that neither holds, and for more than 75 tokens.
+        """
+        words = words or {}
+        body: list[int | Tensor] = []
+        for word in prompt.split():
+            if word in words:
+                body.append(words[word])
+            elif word in VOCABULARY:
+                body.extend(VOCABULARY[word])
+            else:
+                raise ValueError(f"The pixel world has no word {word!r}; known are {', '.join(sorted(VOCABULARY))}.")
+        if len(body) > LENGTH - 2:
+            raise ValueError(f"The prompt has {len(body)} tokens, at most {LENGTH - 2} fit: {prompt!r}.")
+        return [START, *body, END] + [END] * (LENGTH - 2 - len(body))
+
+    def embed(self, tokens: list[int | Tensor]) -> Tensor:
+        """Token ids and raw vectors -> (77, 768), without positions."""
+        rows = torch.tensor([self.rows[token] if isinstance(token, int) else 0 for token in tokens])
+        embedded = self.token_embedding(rows)
+        for position, token in enumerate(tokens):
+            if not isinstance(token, int):
+                embedded = embedded.index_put((torch.tensor(position),), token.to(embedded.dtype))
+        return embedded
+
+    def forward(self, embedded: Tensor) -> Tensor:
+        """Embedded tokens (batch, at most 77, 768) -> encodings of the same shape; causal, so a prefix stands alone."""
+        x = embedded + self.position_embedding.weight[: embedded.shape[1]]
+        for layer in self.layers:
+            x = layer(x)
+        return self.final_layer_norm(x)
+
+    def encode(self, prompts: list[str], words: dict[str, Tensor] | None = None) -> Tensor:
+        """Encodings (len(prompts), 77, 768), differentiable to the vectors in `words` (word -> (768,))."""
+        return self(torch.stack([self.embed(self.tokens(prompt, words)) for prompt in prompts]))
