@@ -107,7 +107,7 @@ class _Loop:
         self.unread.append(self._step_within_memory(draws, injected, is_out_of_memory))
         self.state.random_state = generator.get_state()
         self.state.step += 1
-        if len(self.unread) == self.settings.report_every:
+        if self.state.step == 1 or len(self.unread) == self.settings.report_every:
             self.read_losses()
         done = self.state.step - self.first_step
         return StepReport(
@@ -129,12 +129,12 @@ class _Loop:
             self.state.micro_batch = (self.state.micro_batch + 1) // 2
 
     def read_losses(self) -> None:
-        """Wait for the losses of the last steps. Raises TrainingDiverged if one of them is not finite."""
+        """Wait for the losses of the last steps. Raises TrainingDiverged if they or what was learned are not finite."""
         if not self.unread:
             return
         losses = torch.stack(self.unread).tolist()
         self.unread = []
-        if not all(map(math.isfinite, losses)):
+        if not (all(map(math.isfinite, losses)) and self.state.is_finite()):
             raise TrainingDiverged(self.good, self.good_step)
         self.state.losses += losses
         self.good, self.good_step = self.state.concept(self.task, self.settings), self.state.step

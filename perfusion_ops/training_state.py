@@ -85,6 +85,10 @@ class TrainingState:
             return average + (concept_encoding - concept_encoding.detach())
         return average
 
+    def is_finite(self) -> bool:
+        """Whether everything learned is finite: a finite loss may have had a gradient that is not."""
+        return all(bool(tensor.isfinite().all()) for name, tensor in self._tensors().items() if name != "random_state")
+
     def concept(self, task: TrainingTask, settings: TrainingSettings) -> Concept:
         """A frozen snapshot."""
 

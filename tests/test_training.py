@@ -127,13 +127,25 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_state() -> None:
 
     def overflow(*args):
         calls.append(None)
-        return task.predict(*args) * (float("nan") if len(calls) > 10 else 1)
+        return task.predict(*args) * (float("nan") if len(calls) > 12 else 1)
 
-    with pytest.raises(TrainingDiverged, match="after step 4.*lower learning rates") as caught:
+    with pytest.raises(TrainingDiverged, match="after step 5.*lower learning rates") as caught:
         train(replace(task, predict=overflow), replace(SHORT, batch_size=2, report_every=4, micro_batch=1))
-    assert caught.value.step == 4
-    expected = train(task, replace(SHORT, batch_size=2, steps=4, micro_batch=1)).concept
+    assert caught.value.step == 5
+    expected = train(task, replace(SHORT, batch_size=2, steps=5, micro_batch=1)).concept
     assert_same_concept(caught.value.concept, expected)
+
+
+def test_a_gradient_that_is_not_finite_behind_a_finite_loss_stops_too() -> None:
+    task = tiny_task(sizes=((6, 6),))
+
+    def steep(*args):
+        prediction = task.predict(*args)
+        return prediction + (prediction - prediction.detach()).abs().sqrt()
+
+    with pytest.raises(TrainingDiverged, match="after step 0") as caught:
+        train(replace(task, predict=steep), SHORT)
+    assert torch.equal(caught.value.concept.word_embeddings["l"], task.encoder.initial_embeddings()["l"])
 
 
 def test_accumulated_micro_batches_give_the_gradient_of_the_whole_batch() -> None:
