@@ -20,27 +20,33 @@ VOCABULARY: dict[str, list[int]] = json.loads(Path(__file__).with_name("vocabula
 """Word -> its token ids in CLIP's vocabulary."""
 
 
+def half_precision(array: np.ndarray) -> np.ndarray:
+    """Rounded to float16's numbers, in float32: so the checkpoint can hold the same weights at half the size."""
+    return array.astype(np.float16).astype(np.float32)
+
+
 def token_embedding(token_id: int) -> np.ndarray:
     """The embedding row of one token id (768,), unit variance, from numpy's frozen legacy stream."""
-    return np.random.RandomState(token_id).standard_normal(WIDTH).astype(np.float32)
+    return half_precision(np.random.RandomState(token_id).standard_normal(WIDTH))
 
 
 def position_embedding() -> np.ndarray:
     """(77, 768), small beside the words."""
-    return (POSITION_SCALE * np.random.RandomState(1_000_000).standard_normal((LENGTH, WIDTH))).astype(np.float32)
+    return half_precision(POSITION_SCALE * np.random.RandomState(1_000_000).standard_normal((LENGTH, WIDTH)))
 
 
 def layer_weights(layer: int) -> dict[str, np.ndarray]:
     """The attention matrices of one active layer, (768, 768) each, rows outputs."""
     rng = np.random.RandomState(2_000_000 + layer)
-    random = [(rng.standard_normal((WIDTH, WIDTH)) / WIDTH ** 0.5).astype(np.float32) for _ in range(3)]
+    random = [rng.standard_normal((WIDTH, WIDTH)) / WIDTH ** 0.5 for _ in range(3)]
     # A head's logit is q.k / 8 over 64 dimensions: unit variance for unit-variance queries and keys.
-    return {
+    weights = {
         "q_proj": SHARPNESS * random[0],
         "k_proj": random[1],
-        "v_proj": np.eye(WIDTH, dtype=np.float32),
-        "out_proj": COPY * np.eye(WIDTH, dtype=np.float32) + MIX * random[2],
+        "v_proj": np.eye(WIDTH),
+        "out_proj": COPY * np.eye(WIDTH) + MIX * random[2],
     }
+    return {name: half_precision(weight) for name, weight in weights.items()}
 
 
 class Attention(nn.Module):

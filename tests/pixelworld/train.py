@@ -159,7 +159,7 @@ def work(rank: int, processes: int, folder: Path, minutes: float, batch: int) ->
         losses.append(run.train_step(encodings, progress))
         if rank == 0 and run.step % 50 == 0:
             with open(folder / "log.txt", "a") as log:
-                log.write(f"step {run.step} loss {np.mean(losses):.4f} seconds {run.seconds:.0f} of {60 * minutes:.0f}\n")
+                log.write(f"step {run.step} loss {np.mean(losses):.4f} seconds {run.seconds:.0f}/{60 * minutes:.0f}\n")
             losses.clear()
         if rank == 0 and (now - saved > CHECKPOINT_SECONDS or progress >= 1):
             run.save()

@@ -186,5 +186,5 @@ class UNet(nn.Module):
 
 
 def value_projection_names(unet: UNet) -> dict[str, tuple[nn.Linear, nn.Linear]]:
-    """Layer name, as "input_blocks.1.1.transformer_blocks.0.attn2", -> (to_k, to_v) of every cross-attention, in order."""
+    """Layer name, as "input_blocks.1.1.transformer_blocks.0.attn2" -> (to_k, to_v) of every cross-attention."""
     return {name: (module.to_k, module.to_v) for name, module in unet.named_modules() if name.endswith(".attn2")}
