@@ -1,7 +1,8 @@
-"""Layer names and widths as two short texts: the 70 names and widths of SDXL in 275 bytes.
+"""Layer names and widths as two short texts: the 70 names and widths of SDXL in 254 bytes.
 
-Names: patterns parted by spaces, where ``{0-2,5}`` stands for each of these numbers. Widths: ``320x2 640x2``, run
-lengths in the natural order of the expanded names, in which numbers compare as numbers.
+Names: patterns parted by spaces, where ``{0-2,5}`` stands for each of these numbers; a first ``*.attn2`` ends every
+pattern after it. Widths: ``320x2 640x2``, run lengths in the natural order of the expanded names, in which numbers
+compare as numbers.
 """
 
 from __future__ import annotations
@@ -38,14 +39,16 @@ def encode_layers(widths: Mapping[str, int]) -> tuple[str, str]:
         groups.setdefault(template, []).append(tuple(int(p) for p in parts if _NUMBER.fullmatch(p)))
     patterns = [_fill(template, product) for template, rows in groups.items() for product in _products(rows)]
     runs = [(width, len(list(run))) for width, run in itertools.groupby(widths[name] for name in names)]
-    return " ".join(patterns), " ".join(f"{width}x{count}" for width, count in runs)
+    return " ".join(_with_ending(patterns)), " ".join(f"{width}x{count}" for width, count in runs)
 
 
 def decode_layers(names: str, widths: str) -> dict[str, int]:
     """The inverse: layer name -> width in natural order. Raises FormatError; expands at most ``MAX_LAYERS`` names."""
     layers: list[str] = []
-    for pattern in names.split(" "):
-        choices = [_parse_part(part) for part in pattern.split(".")]
+    patterns = names.split(" ")
+    ending = patterns.pop(0)[1:] if names.startswith("*.") else ""
+    for pattern in patterns:
+        choices = [_parse_part(part) for part in f"{pattern}{ending}".split(".")]
         if len(layers) + math.prod(sum(map(len, choice)) for choice in choices) > MAX_LAYERS:
             raise FormatError(f"names more than {MAX_LAYERS} layers; expected fewer. Save the concept again.")
         expanded = [[str(value) for span in choice for value in span] for choice in choices]
@@ -73,6 +76,17 @@ def _products(rows: list[Numbers]) -> list[tuple[list[int], ...]]:
     for first, rest in tails.items():
         merged.setdefault(tuple(rest), []).append(first)
     return [(firsts, *product) for rest, firsts in merged.items() for product in _products(list(rest))]
+
+
+def _with_ending(patterns: list[str]) -> list[str]:
+    """``a.1.x b.1.x`` -> ``*.1.x a b``: the parts that all patterns end with, once and first."""
+    ending: list[str] = []
+    rest = [pattern.split(".") for pattern in patterns]
+    while len(rest) > 1 and min(map(len, rest)) > 1 and len({parts[-1] for parts in rest}) == 1:
+        ending.insert(0, rest[0][-1])
+        rest = [parts[:-1] for parts in rest]
+    shortened = [".".join(parts) for parts in rest]
+    return [".".join(["*", *ending]), *shortened] if ending else patterns
 
 
 def _fill(template: tuple[str | None, ...], product: Iterable[list[int]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import errno
+import json
 import pickle
 import re
 import resource
@@ -27,13 +28,14 @@ from perfusion_ops.concept_file import ConceptFileError, concept_bytes, load_con
 from perfusion_ops.concept_schema import MAX_FILE_BYTES, MAX_METADATA_BYTES
 from perfusion_ops.layer_table import decode_layers, encode_layers
 from perfusion_ops.strict_safetensors import pack
+from perfusion_ops.training_task import TrainingSettings
 
 SMALL = {"blocks.10.attn2": 7, "blocks.2.attn2": 5, "middle.attn2": 5}
 METADATA = {
     "date": "2026-11-23",
     "encoder": "l:0123456789abcdef",
     "statistics": "0123456789abcdef",
-    "training": '{"gate":{"bias":0.75,"temperature":0.1},"key_locking":"local","seed":0,"steps":400}',
+    "training": json.dumps(TrainingSettings().as_dict() | {"done": 400}, sort_keys=True),
 }
 VECTORS = ("target_input", "target_dual", "superclass_encoding")
 GROUPS = ("word_embeddings", "value_residuals", "key_residuals")
@@ -214,7 +216,11 @@ def test_layer_tables_round_trip(widths):
 
 
 def test_layer_tables_are_short():
-    assert len(" ".join(encode_layers(SDXL_LAYERS))) < 280 < len(" ".join(SDXL_LAYERS)) // 10
+    assert encode_layers(SD1_LAYERS) == (
+        "*.1.transformer_blocks.0.attn2 input_blocks.{1-2,4-5,7-8} middle_block output_blocks.{3-11}",
+        "320x2 640x2 1280x6 640x3 320x3",
+    )
+    assert len(" ".join(encode_layers(SDXL_LAYERS))) <= 254 < len(" ".join(SDXL_LAYERS)) // 10
 
 
 # Refusals on saving
