@@ -62,7 +62,8 @@ def comfyui(arguments: list[str]) -> int:
 
 
 def bench(arguments: list[str]) -> int:
-    names = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py"))
+    files = (ROOT / "benchmarks").glob("*.py")
+    names = sorted(path.stem for path in files if "__main__" in path.read_text(encoding="utf-8"))
     if not arguments or arguments[0] not in names:
         print("Benchmarks:", ", ".join(names) or "none yet")
         return 2 if arguments else 0
