@@ -7,6 +7,8 @@ from comfy_api.latest import ComfyExtension, io
 from .apply import PerfusionApplyKeyLockedAttention
 from .files import PerfusionLoadConcept, PerfusionSaveConcept
 from .folders import register_folders
+from .text_statistics import PerfusionTextStatistics
+from .train import PerfusionTrainConcept
 
 register_folders()
 
@@ -14,7 +16,9 @@ register_folders()
 class PerfusionExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
+            PerfusionTrainConcept,
             PerfusionLoadConcept,
             PerfusionSaveConcept,
             PerfusionApplyKeyLockedAttention,
+            PerfusionTextStatistics,
         ]

@@ -7,7 +7,15 @@ from comfy_api.latest import io
 from ..perfusion_ops import EditTerm, Gate
 from .host_model import AppliedConcept, check_fits, model_with_concept
 from .host_text import clip_with_concept
-from .schema import EXPERT, KEY_LOCKING_TOOLTIP, KEY_LOCKINGS, ConceptIO, bias_input, schema, temperature_input
+from .schema import (
+    KEY_LOCKING_TOOLTIP,
+    KEY_LOCKINGS,
+    ConceptIO,
+    bias_input,
+    expert,
+    schema,
+    temperature_input,
+)
 
 
 class PerfusionApplyKeyLockedAttention(io.ComfyNode):
@@ -40,12 +48,13 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
                 io.Combo.Input(
                     "key_locking", options=list(KEY_LOCKINGS), default="local", tooltip=KEY_LOCKING_TOOLTIP
                 ),
-                io.Boolean.Input(
-                    "leak_free",
-                    default=False,
-                    tooltip="Closes the gate fully for words that have nothing in common with the concept; otherwise "
-                    "it stays open by some 2 %.",
-                    extra_dict=EXPERT,
+                expert(
+                    io.Boolean.Input(
+                        "leak_free",
+                        default=False,
+                        tooltip="Closes the gate fully for words that have nothing in common with the concept; "
+                        "otherwise it stays open by some 2 %.",
+                    )
                 ),
                 io.Mask.Input(
                     "region",
@@ -53,23 +62,25 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
                     tooltip="Where in the picture the concept's look may appear; soft edges work. Elsewhere its word "
                     "draws the superclass. Not connected: everywhere.",
                 ),
-                io.Float.Input(
-                    "start_percent",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="When in sampling the concept's look begins; before, its word draws the superclass.",
-                    extra_dict=EXPERT,
+                expert(
+                    io.Float.Input(
+                        "start_percent",
+                        default=0.0,
+                        min=0.0,
+                        max=1.0,
+                        step=0.01,
+                        tooltip="When in sampling the concept's look begins; before, its word draws the superclass.",
+                    )
                 ),
-                io.Float.Input(
-                    "end_percent",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="When in sampling the concept's look ends; after, its word draws the superclass.",
-                    extra_dict=EXPERT,
+                expert(
+                    io.Float.Input(
+                        "end_percent",
+                        default=1.0,
+                        min=0.0,
+                        max=1.0,
+                        step=0.01,
+                        tooltip="When in sampling the concept's look ends; after, its word draws the superclass.",
+                    )
                 ),
             ],
             outputs=[

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ..perfusion_ops.concept_file import load_concept, save_concept
 from . import folders
-from .schema import EXPERT, ConceptIO, schema
+from .schema import ConceptIO, expert, schema
 
 THUMBNAIL_PIXELS = 384
 
@@ -69,12 +69,13 @@ class PerfusionSaveConcept(io.ComfyNode):
                 io.String.Input(
                     "filename", default="my_concept", tooltip="File name; sub-folders work, such as pets/teddy."
                 ),
-                io.Combo.Input(
-                    "precision",
-                    options=["fp16", "fp32", "int8"],
-                    default="fp16",
-                    tooltip="fp16: some 30 KB for SD 1.5. fp32: every digit. int8: half of fp16.",
-                    extra_dict=EXPERT,
+                expert(
+                    io.Combo.Input(
+                        "precision",
+                        options=["fp16", "fp32", "int8"],
+                        default="fp16",
+                        tooltip="fp16: some 30 KB for SD 1.5. fp32: every digit. int8: half of fp16.",
+                    )
                 ),
                 io.Boolean.Input(
                     "overwrite",

@@ -9,7 +9,6 @@ from ..perfusion_ops import KeyLocking
 CATEGORY = "Perfusion"
 ConceptIO = io.Custom("PERFUSION_CONCEPT")
 StatisticsIO = io.Custom("PERFUSION_STATISTICS")
-EXPERT = {"advanced": True}
 
 KEY_LOCKINGS = {
     "local": KeyLocking.LOCAL,
@@ -32,11 +31,15 @@ def schema(search_aliases: list[str], **fields) -> io.Schema:
     return io.Schema(category=CATEGORY, **known, **fields)
 
 
+def expert(widget: io.Input) -> io.Input:
+    """The same input, folded away until a user asks for advanced inputs."""
+    widget.extra_dict["advanced"] = True
+    return widget
+
+
 def bias_input(default: float, tooltip: str) -> io.Input:
     return io.Float.Input("bias", default=default, min=-1.0, max=2.0, step=0.01, tooltip=tooltip)
 
 
 def temperature_input(default: float, tooltip: str) -> io.Input:
-    return io.Float.Input(
-        "temperature", default=default, min=0.01, max=1.0, step=0.01, tooltip=tooltip, extra_dict=EXPERT
-    )
+    return expert(io.Float.Input("temperature", default=default, min=0.01, max=1.0, step=0.01, tooltip=tooltip))

@@ -24,7 +24,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 PACK_FOLDER = "ComfyUI-Perfusion"
-START_SECONDS = 180
+START_SECONDS = 600
 
 
 class WorkflowError(RuntimeError):
@@ -66,9 +66,13 @@ class Server:
         self.client = uuid.uuid4().hex
         for name in ("models/checkpoints", "custom_nodes", "input", "output", "temp", "user"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        link = folder / "custom_nodes" / PACK_FOLDER
-        if pack and not link.exists():
-            link.symlink_to(ROOT, target_is_directory=True)
+        packs = {"perfusion_test_helpers": Path(__file__).with_name("helper_nodes")}
+        if pack:
+            packs[PACK_FOLDER] = ROOT
+        for name, source in packs.items():
+            link = folder / "custom_nodes" / name
+            if not link.exists():
+                link.symlink_to(source, target_is_directory=True)
 
     def __enter__(self) -> Server:
         command = [

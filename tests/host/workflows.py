@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 
 from perfusion_ops import Concept
 
@@ -139,7 +141,7 @@ def picture(
     family: str = "sd1",
     **settings: Any,
 ) -> tuple[Workflow, str]:
-    """One picture of ``prompt`` with the concept files ``concepts`` applied in that order; workflow and preview node."""
+    """One picture of ``prompt`` with the files ``concepts`` applied in that order; workflow and preview node."""
     graph = Workflow()
     model, clip, vae = load(graph, family)
     for file, applied in concepts:
@@ -151,3 +153,54 @@ def picture(
 def mean_difference(a, b) -> float:
     """Mean absolute difference of two uint8 pictures, in grey levels."""
     return math.fsum(abs(a.astype(int) - b.astype(int)).ravel()) / a.size
+
+
+def training_pictures(folder, count: int = 3) -> list[str]:
+    """Write small pictures of different sizes into a server's input folder; their names."""
+    names = []
+    for number, (width, height) in enumerate([(64, 64), (80, 64), (64, 96)][:count]):
+        y, x = np.mgrid[0:height, 0:width]
+        pixels = np.stack([x * 2, y * 2, np.full_like(x, 80 * number)], -1).clip(0, 255).astype(np.uint8)
+        pixels[height // 4 : height // 2, width // 4 : width // 2] = (220, 30, 30)
+        names.append(f"shot{number}.png")
+        Image.fromarray(pixels).save(folder / "input" / names[-1])
+    return names
+
+
+def train(graph: Workflow, images: Output, loaded: tuple[Output, Output, Output], **settings: Any) -> Node:
+    """Text statistics on few captions and Train Perfusion Concept."""
+    model, clip, vae = loaded
+    statistics = settings.pop("statistics", None)
+    if statistics is None:
+        statistics = graph.add("PerfusionTextStatistics", clip=clip, captions=100, own_captions="")[0]
+    inputs = {
+        "word": "redbox",
+        "superclass": "box",
+        "steps": 4,
+        "batch_size": 2,
+        "micro_batch": 2,
+        "resolution": 512,
+        "value_learning_rate": 0.03,
+        "word_learning_rate": 0.006,
+        "bias": 0.75,
+        "temperature": 0.1,
+        "key_locking": "local",
+        "flip": True,
+        "templates": "a photo of a {}",
+        "captions": "",
+        "seed": 0,
+        "dtype": "auto",
+        "gradient_checkpointing": False,
+        "preview_every": 0,
+        "preview_prompt": "a photo of a {}",
+        **settings,
+    }
+    return graph.add(
+        "PerfusionTrainConcept", model=model, clip=clip, vae=vae, images=images, statistics=statistics, **inputs
+    )
+
+
+def image_list(graph: Workflow, first: str, second: str) -> Output:
+    """Two pictures of different sizes as a list."""
+    pictures = [graph.add("LoadImage", image=name)[0] for name in (first, second)]
+    return graph.add("HelperImageList", first=pictures[0], second=pictures[1])[0]

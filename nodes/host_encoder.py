@@ -1,0 +1,111 @@
+"""The host's CLIP text encoders as training and statistics need them: batches of prompts in, encodings out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..perfusion_ops import Encoded
+from ..perfusion_ops.covariance import TokenKind
+from ..perfusion_ops.prompts import SLOT
+from .host_copies import loaded, private_copy, protect_from_in_place_sums
+from .host_text import ConceptWord, WordTokenizer, superclass_tokens, text_encoder_names, vocabulary
+
+PLACEHOLDER = "perfusionconceptplaceholder"
+
+
+class HostTextEncoder:
+    """Text encoders and vocabularies of one CLIP, for one superclass (perfusion_ops.TextEncoder)."""
+
+    def __init__(self, clip, encoders: Mapping[str, nn.Module], superclass: str, device: torch.device) -> None:
+        self.clip, self.superclass, self.device = clip, superclass, device
+        # SDXL's context is clip_l beside clip_g.
+        self.encoders = {name: encoders[name] for name in sorted(encoders, key="lgh".index)}
+        for encoder in self.encoders.values():
+            encoder.reset_clip_options()
+            encoder.set_clip_options({"layer": clip.layer_idx, "execution_device": device})
+
+    def initial_embeddings(self) -> dict[str, Tensor]:
+        return {
+            name: encoder.transformer.get_input_embeddings().weight[self._last_token(name)].detach().float().clone()
+            for name, encoder in self.encoders.items()
+        }
+
+    def _last_token(self, name: str) -> int:
+        return superclass_tokens(vocabulary(self.clip, name), self.superclass)[-1]
+
+    def encode(self, templates: Sequence[str], embeddings: Mapping[str, Tensor] | None) -> Encoded:
+        """See perfusion_ops.TextEncoder. Raises ValueError for a template longer than one chunk of 75 tokens."""
+        marks = {name: torch.empty(0) for name in self.encoders}
+        outputs = []
+        for name in self.encoders:
+            chunks = self._chunks(name, templates, marks)
+            positions = [next(n for n, token in enumerate(chunk) if token is marks[name]) for chunk in chunks]
+            inserted = self._last_token(name) if embeddings is None else embeddings[name]
+            for chunk, position in zip(chunks, positions, strict=True):
+                chunk[position] = inserted
+            outputs.append(self.encoders[name](chunks)[0])
+        encodings = torch.cat(outputs, dim=-1)
+        keep = torch.zeros(encodings.shape[:2], dtype=torch.bool, device=encodings.device)
+        keep[:, 0] = True
+        return Encoded(encodings, torch.tensor(positions), keep)
+
+    def _chunks(self, name: str, templates: Sequence[str], marks: Mapping[str, Tensor]) -> list[list]:
+        tokenizer = copy.copy(getattr(self.clip.tokenizer, f"clip_{name}"))
+        word = ConceptWord(PLACEHOLDER, self.superclass, marks)
+        tokenizer.tokenizer = WordTokenizer(vocabulary(self.clip, name), name, [word])
+        found = []
+        for template in templates:
+            chunks = tokenizer.tokenize_with_weights(template.replace(SLOT, PLACEHOLDER))
+            if len(chunks) != 1:
+                raise ValueError(
+                    f"The template or caption {template[:60]!r}... is longer than 75 tokens; shorten it for training."
+                )
+            found.append([token for token, _weight in chunks[0]])
+        return found
+
+    @torch.no_grad()
+    def pooled_superclass(self, templates: Sequence[str]) -> Tensor | None:
+        """SDXL's pooled encoding of the superclass prompts (1, 1280), averaged over the templates."""
+        if "g" not in self.encoders:
+            return None
+        marks = {name: torch.empty(0) for name in self.encoders}
+        last = self._last_token("g")
+        chunks = [[last if t is marks["g"] else t for t in chunk] for chunk in self._chunks("g", templates, marks)]
+        return self.encoders["g"](chunks)[1].mean(0, keepdim=True)
+
+
+def private_encoders(clip) -> tuple[dict[str, nn.Module], torch.device]:
+    """Copies of a CLIP's text encoders in float32 that gradients can pass through, and where they run."""
+    patcher = loaded(clip.patcher)
+    encoders = {}
+    for name in text_encoder_names(clip):
+        encoders[name] = private_copy(getattr(patcher.model, f"clip_{name}"), torch.float32).to(patcher.load_device)
+        protect_from_in_place_sums(encoders[name])
+    return encoders, patcher.load_device
+
+
+def encode_captions(clip, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Encodings (P, 77, d) of short captions by the host's own text encoders, and the kinds of their tokens (P, 77)."""
+    model = clip.cond_stage_model
+    model.reset_clip_options()
+    if clip.layer_idx is not None:
+        model.set_clip_options({"layer": clip.layer_idx})
+    model.set_clip_options({"execution_device": clip.patcher.load_device})
+    outputs, kinds = [], None
+    for name in sorted(text_encoder_names(clip), key="lgh".index):
+        tokenizer = getattr(clip.tokenizer, f"clip_{name}")
+        rows = [[token for token, _ in tokenizer.tokenize_with_weights(text)[0]] for text in captions]
+        outputs.append(getattr(model, f"clip_{name}")(rows)[0])
+        if kinds is None:
+            kinds = torch.tensor([_kinds(row, tokenizer.end_token) for row in rows])
+    return torch.cat(outputs, dim=-1), kinds
+
+
+def _kinds(tokens: Sequence, end_token: int) -> list[int]:
+    end = next(n for n, token in enumerate(tokens) if n and token == end_token)
+    words = [TokenKind.WORD] * (end - 1)
+    return [TokenKind.START, *words, TokenKind.END, *[TokenKind.PADDING] * (len(tokens) - end - 1)]

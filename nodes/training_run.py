@@ -1,0 +1,158 @@
+"""One training in the queue: its files on disk, progress on the node, previews, cancel and resume."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import comfy.model_management
+import comfy.utils
+import numpy as np
+import torch
+from comfy_execution.utils import get_executing_context
+from PIL import Image
+from server import PromptServer
+from torch import Tensor
+
+from ..perfusion_ops import Concept, StepReport
+from ..perfusion_ops.concept_file import load_concept, save_concept
+from ..perfusion_ops.files import write_atomically
+from . import folders
+
+ALGORITHM_VERSION = "1"
+PREVIEW_PIXELS = 512
+
+
+def run_key(*parts: object) -> str:
+    """12 hex digits of everything that decides a training's outcome: texts, numbers, tensors."""
+    digest = hashlib.sha256(ALGORITHM_VERSION.encode())
+    for part in parts:
+        if isinstance(part, Tensor):
+            digest.update(repr(tuple(part.shape)).encode())
+            digest.update(part.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+        else:
+            digest.update(repr(part).encode())
+    return digest.hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Where a training keeps what it made: listed by Load Perfusion Concept under ``trained``."""
+
+    folder: Path
+    name: str
+
+    @classmethod
+    def of(cls, word: str, key: str) -> RunFiles:
+        readable = "".join(c if c.isalnum() or c in "-_" else "_" for c in word)
+        folder = folders.output_folder() / "trained"
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder, f"{readable}_{key}")
+
+    @property
+    def concept(self) -> Path:
+        return self.folder / f"{self.name}{folders.EXTENSION}"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / f"{self.name}.checkpoint"
+
+    @property
+    def losses(self) -> Path:
+        return self.folder / f"{self.name}.losses.json"
+
+    @property
+    def sheet(self) -> Path:
+        return self.folder / f"{self.name}.png"
+
+    def finished(self) -> Finished | None:
+        """What an earlier run of the same training left; none when it did not finish."""
+        if not self.concept.exists() or not self.losses.exists():
+            return None
+        losses = json.loads(self.losses.read_text())
+        sheet = None
+        if self.sheet.exists():
+            sheet = torch.from_numpy(np.asarray(Image.open(self.sheet).convert("RGB")).astype(np.float32) / 255)
+        return Finished(load_concept(self.concept), losses, sheet)
+
+    def save(self, concept: Concept, losses: list[float], sheet: Tensor | None) -> Finished:
+        """Keep a finished training; the concept itself last, as its file says that all is there."""
+        write_atomically(self.losses, json.dumps(losses).encode())
+        if sheet is not None:
+            as_image(sheet).save(self.sheet)
+        save_concept(concept, self.concept, "fp32")
+        self.checkpoint.unlink(missing_ok=True)
+        for partial in self.folder.glob(f"{self.name}_step*"):
+            partial.unlink()
+        return self.finished()
+
+    def save_partial(self, concept: Concept, step: int) -> Path:
+        """Keep what a training had learned when it was left."""
+        path = self.folder / f"{self.name}_step{step}{folders.EXTENSION}"
+        save_concept(concept, path, "fp32")
+        return path
+
+
+@dataclass(frozen=True)
+class Finished:
+    concept: Concept
+    losses: list[float]
+    sheet: Tensor | None
+    """All previews side by side (H, W, 3), 0 to 1."""
+
+
+@dataclass
+class Progress:
+    """The training loop's callback: shows where it stands, draws previews, stops when the user cancels."""
+
+    steps: int
+    preview_every: int
+    draw: Callable[[Concept], Tensor]
+    previews: list[Tensor] = field(default_factory=list)
+    last: StepReport | None = None
+
+    def __post_init__(self) -> None:
+        context = get_executing_context()
+        self.node = context.node_id if context else None
+        self.bar = comfy.utils.ProgressBar(self.steps)
+
+    def __call__(self, report: StepReport) -> None:
+        self.last = report
+        self.tell(
+            f"{report.step}/{report.steps} · loss {report.loss:.4f} · {_speed(report.seconds_per_step)} · "
+            f"{_left(report)} left"
+        )
+        picture = None
+        if self.preview_every and report.step % self.preview_every == 0:
+            picture = self._preview(report.concept())
+        self.bar.update_absolute(report.step, report.steps, picture)
+        comfy.model_management.throw_exception_if_processing_interrupted()
+
+    def _preview(self, concept: Concept) -> tuple[str, Image.Image, int]:
+        self.previews.append(self.draw(concept))
+        return ("JPEG", as_image(self.previews[-1]), PREVIEW_PIXELS)
+
+    def tell(self, text: str) -> None:
+        """A line on the node."""
+        if self.node is not None and PromptServer.instance is not None:
+            PromptServer.instance.send_progress_text(text, self.node)
+
+    def sheet(self) -> Tensor | None:
+        return torch.cat(self.previews, dim=1) if self.previews else None
+
+
+def as_image(pixels: Tensor) -> Image.Image:
+    """(H, W, 3), 0 to 1, as a picture."""
+    return Image.fromarray((pixels.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
+
+
+def _speed(seconds: float) -> str:
+    return f"{1 / seconds:.2f} steps/s" if seconds < 1 else f"{seconds:.1f} s/step"
+
+
+def _left(report: StepReport) -> str:
+    return time.strftime("%H:%M:%S", time.gmtime((report.steps - report.step) * report.seconds_per_step))
