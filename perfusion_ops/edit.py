@@ -83,3 +83,13 @@ def edited_encodings(encodings: Tensor, target_inputs: Tensor, replacements: Ten
 def value_delta(gates: Tensor, residuals: Tensor) -> Tensor:
     """``sum_j g_jn (o*_j - W_V i_s_j)``: gates (..., T, J), residuals (J, d_out) -> (..., T, d_out)."""
     return gates.to(residuals.dtype) @ residuals
+
+
+def add_value_delta(values: Tensor, gates: Tensor, residuals: Tensor) -> Tensor:
+    """``values + value_delta`` in one pass over memory, in the dtype of ``values`` (B, T, d_out).
+
+    The gate itself was computed in float32; products are accumulated and rounded once. Rows whose gates are 0 come
+    back bit for bit.
+    """
+    flat = torch.addmm(values.flatten(0, -2), gates.flatten(0, -2).to(values), residuals.to(values))
+    return flat.view_as(values)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from .context import EditedContext
-from .edit import value_delta
+from .edit import add_value_delta
 
 Projections = Mapping[str, tuple[nn.Module, nn.Module]]
 """Layer name -> its key and value projections, (to_k, to_v)."""
@@ -73,6 +73,6 @@ def _adder(injected: InjectedEdit, part: str, layer: str):
         residuals = getattr(injected, part).get(layer)
         if injected.context is None or residuals is None:
             return None
-        return output + value_delta(injected.context.gates, residuals).to(output.dtype)
+        return add_value_delta(output, injected.context.gates, residuals)
 
     return add_residuals

@@ -9,6 +9,7 @@ import torch
 from perfusion_ops import Gate, KeyLocking
 from perfusion_ops.context import edit_context
 from perfusion_ops.edit import (
+    add_value_delta,
     coefficient_matrix,
     edited_encodings,
     energies,
@@ -223,3 +224,16 @@ def test_an_edit_that_removes_and_adds_nothing_changes_nothing() -> None:
     nothing = torch.zeros(2, 7, 2, dtype=torch.float64)
     edited = edited_encodings(world.encodings, world.target_inputs, world.superclasses, nothing, nothing)
     assert torch.equal(edited, world.encodings)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_adding_the_delta_in_one_pass_equals_adding_it_and_leaves_closed_rows_alone(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(2, 7, 33, generator=generator).to(dtype)
+    gates, residuals = torch.rand(2, 7, 3, generator=generator), torch.randn(3, 33, generator=generator)
+    gates[0, :4] = 0
+    added = add_value_delta(values, gates, residuals)
+    expected = values.double() + value_delta(gates.double(), residuals.double())
+    tolerance = 4 * torch.finfo(dtype).eps
+    torch.testing.assert_close(added.double(), expected, rtol=tolerance, atol=tolerance)
+    assert torch.equal(added[0, :4], values[0, :4]) and not torch.equal(added[0, 4:], values[0, 4:])
