@@ -1,0 +1,9 @@
+"""The proof of the method in the pixel world, in parts that go on where they were stopped.
+
+    python dev.py bench proof [--part tune front signs open leakage harm figures] [--methods ...] [--individuals 8]
+"""
+
+from proof.command import main
+
+if __name__ == "__main__":
+    main(__doc__)

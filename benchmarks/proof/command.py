@@ -1,0 +1,123 @@
+"""The command: does the work of the chosen parts, then writes their tables and figures."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from perfusion_ops.files import write_atomically
+from report import markdown_table, write_report
+
+from . import tables
+from .figures import draw_figures
+from .measures import Measures, base_drawing
+from .recipes import METHODS
+from .specs import BASE, OURS, TRAINED_KEYS, Subject, weights_path
+from .store import Store
+from .studies import Variant, front, of_all, open_questions, rate_study, signs
+from .work import do_all
+
+PARTS = ("tune", "front", "signs", "open", "leakage", "harm", "figures")
+
+
+def parsed(arguments: Sequence[str] | None, description: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=["front", "signs", "leakage", "harm", "figures"])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--questions", nargs="+", choices=list(open_questions()), default=list(open_questions()))
+    parser.add_argument("--individuals", type=int, default=8, help="reported individuals")
+    parser.add_argument("--tuning-individuals", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=1, help="sampling seeds along the dials")
+    parser.add_argument("--operating-seeds", type=int, default=4, help="sampling seeds of base and ours as recommended")
+    parser.add_argument("--company-prompts", type=int, default=12, help="pictures of each group of concepts")
+    parser.add_argument("--processes", type=int, default=2, help="one core each")
+    parser.add_argument("--out", type=Path, default=Path("bench_out/proof"))
+    parser.add_argument("--figures", type=Path, default=Path("bench_out/proof/figures"))
+    parser.add_argument("--tables-only", action="store_true", help="do no work; report what is in the store")
+    return parser.parse_args(arguments)
+
+
+class Proof:
+    """One call of the command."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options, self.store = options, Store(options.out)
+        self.subjects = [Subject(index) for index in range(options.individuals)]
+        self.tuning = [Subject(index, tuning=True) for index in range(options.tuning_individuals)]
+        self.measures = Measures(self.store, self.subjects, options.operating_seeds)
+        self.tuning_measures = Measures(self.store, self.tuning, options.seeds)
+        methods = [method for method in METHODS if method in {BASE, *options.methods}]
+        self.methods = methods
+        self.fronts = {m: tables.front_drawings(m, options.seeds, options.operating_seeds) for m in methods}
+        self.written: dict[str, list[tables.Row]] = {}
+
+    def work(self, variants: Sequence[Variant], subjects: Sequence[Subject], base_seeds: int) -> None:
+        if self.options.tables_only:
+            return
+        drawings = [base_drawing(subject, base_seeds) for subject in subjects]
+        do_all(drawings + of_all(variants, subjects), self.store, self.options.processes, progress)
+
+    def table(self, title: str, rows: list[tables.Row]) -> None:
+        if rows:
+            self.written[title] = rows
+            print(f"\n### {title}\n\n{markdown_table(rows)}", flush=True)
+
+    def tune(self) -> None:
+        variants = rate_study(self.options.methods)
+        self.work(variants, self.tuning, self.options.seeds)
+        self.table("Learning rates (tuning individuals)", tables.variant_rows(self.tuning_measures, variants))
+
+    def front(self) -> None:
+        self.work(front(self.methods, self.options.seeds, self.options.operating_seeds), self.subjects,
+                  self.options.operating_seeds)  # fmt: skip
+        self.table("Methods", tables.front_rows(self.measures, self.fronts))
+        for method, drawings in self.fronts.items():
+            points = [Variant(tables.dial_label(method, drawing), drawing) for drawing in drawings]
+            self.table(f"Dial of {method}", tables.variant_rows(self.measures, points))
+        if OURS in self.fronts:
+            self.table("Area under the front", tables.area_gaps(self.measures, self.fronts))
+
+    def signs(self) -> None:
+        sides = [Variant(sign.letter, drawing) for sign in signs() for drawing in (sign.better, sign.other)]
+        self.work(sides, self.subjects, self.options.operating_seeds)
+        if {OURS, TRAINED_KEYS} <= self.fronts.keys():
+            self.table("The seven signs", tables.sign_rows(self.measures, signs(), self.fronts))
+
+    def open(self) -> None:
+        for question in self.options.questions:
+            variants = open_questions()[question]
+            self.work(variants, self.tuning, self.options.seeds)
+            self.table(f"Open: {question} (tuning individuals)", tables.variant_rows(self.tuning_measures, variants))
+
+    def leakage(self) -> None:
+        methods = [method for method in (BASE, OURS, TRAINED_KEYS) if method in self.methods]
+        for size in (2, 3):
+            starts = range(0, len(self.subjects) - size + 1, size)
+            groups = [self.subjects[start : start + size] for start in starts]
+            rows = tables.leakage_rows(groups, methods, self.options.company_prompts, self.store)
+            self.table(f"{size} concepts in one picture", rows)
+
+    def harm(self) -> None:
+        methods = [method for method in self.methods if method != BASE]
+        self.table("Prompts without the concept", tables.harm_rows(methods, self.subjects, 4, self.store))
+
+    def figures(self) -> None:
+        draw_figures(self.measures, self.fronts, self.options.figures)
+
+
+def progress(line: str) -> None:
+    print(f"\r{line}    ", end="", file=sys.stderr, flush=True)
+
+
+def main(description: str, arguments: Sequence[str] | None = None) -> None:
+    options = parsed(arguments, description)
+    if not weights_path().exists():
+        sys.exit(f"The pixel world has no weights at {weights_path().name}; train it with python -m pixelworld.train.")
+    proof = Proof(options)
+    for part in (part for part in PARTS if part in options.part):
+        getattr(proof, part)()
+    write_report(options.out / "report.json", [], tables=proof.written)
+    parts = [f"### {title}\n\n{markdown_table(rows)}\n" for title, rows in proof.written.items()]
+    write_atomically(options.out / "tables.md", "\n".join(parts).encode())

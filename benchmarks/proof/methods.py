@@ -1,0 +1,150 @@
+"""Every method as two functions: ``learn`` a subject into tensors, and ``apply`` them while prompts are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from perfusion_ops import Concept, EditedContext, EditTerm, JointEdit, KeyLocking, inject, train
+from perfusion_ops.training_task import TrainingTask
+from pixelworld.captions import Caption
+from pixelworld.concepts import PLACEHOLDER, concept_task, encode_prompts
+
+from .adapters import adapted, moved_weights
+from .baselines import RARE_WORD, adapted_modules, learn_baseline
+from .specs import BASE, DREAMBOOTH, LORA, PERFUSION, RANK_ONE, RESIDUAL, TRAINED_KEYS, WORD, Dial, Learning
+from .store import Store
+from .world_access import inverse_covariance, predict, the_world
+
+State = Mapping[str, Tensor]
+
+
+def task_of(learning: Learning, store: Store) -> TrainingTask:
+    task = concept_task(
+        the_world(),
+        learning.subject.individual(),
+        inverse_covariance(learning.statistics, store),
+        pictures=learning.pictures,
+        seed=learning.subject.index,
+        masked=learning.masked,
+    )
+    return replace(task, predict=predict)
+
+
+def learn(learning: Learning, store: Store) -> dict[str, Tensor]:
+    """What the method learns of its subject, as named tensors; nothing for the base model."""
+    if learning.method == BASE:
+        return {}
+    task = task_of(learning, store)
+    if learning.method in PERFUSION:
+        return tensors_of(train(task, learning.settings()).concept)
+    return learn_baseline(learning, task)
+
+
+def tensors_of(concept: Concept) -> dict[str, Tensor]:
+    vectors = ("target_input", "target_dual", "superclass_encoding")
+    groups = ("word_embeddings", "value_residuals", "key_residuals")
+    return {name: getattr(concept, name) for name in vectors} | {
+        f"{group}/{name}": tensor for group in groups for name, tensor in getattr(concept, group).items()
+    }
+
+
+def group_of(state: State, group: str) -> dict[str, Tensor]:
+    return {name.split("/", 1)[1]: tensor for name, tensor in state.items() if name.startswith(group + "/")}
+
+
+def concept_of(state: State, class_word: str, word: str = PLACEHOLDER) -> Concept:
+    return Concept(
+        word=word,
+        superclass=class_word,
+        base_family="sd1",
+        target_input=state["target_input"],
+        target_dual=state["target_dual"],
+        superclass_encoding=state["superclass_encoding"],
+        word_embeddings=group_of(state, "word_embeddings"),
+        value_residuals=group_of(state, "value_residuals"),
+        key_residuals=group_of(state, "key_residuals"),
+    )
+
+
+def prompt_text(caption: Caption, method: str) -> str:
+    """The prompt in the method's own words."""
+    if method == BASE:
+        return caption.text()
+    if method in (LORA, DREAMBOOTH):
+        return caption.text(f"{RARE_WORD} {caption.class_word}")
+    return caption.text(PLACEHOLDER)
+
+
+@contextmanager
+def applied(learning: Learning, state: State, dial: Dial, texts: Sequence[str]) -> Iterator[Tensor]:
+    """Yields the prompts' encodings (B, 77, 768); inside, the U-Net draws for them followed by B empty prompts."""
+    class_word = learning.subject.individual().class_word
+    if learning.method in PERFUSION:
+        locking = KeyLocking.TRAINED if learning.method == TRAINED_KEYS else KeyLocking(dial.locking)
+        term = EditTerm(concept_of(state, class_word), dial.gate(), dial.strength, locking)
+        with edited([term], texts) as encodings:
+            yield encodings
+        return
+    world = the_world()
+    with ExitStack() as stack:
+        words = {}
+        if learning.method in (WORD, RESIDUAL, RANK_ONE):
+            plain = world.text_encoder.word_embedding(class_word.split()[-1])
+            share = dial.strength if learning.method == WORD else 1.0
+            words = {PLACEHOLDER: torch.lerp(plain, state["word"], share)}
+            lead = class_word.split()[:-1]
+            texts = [text.replace(PLACEHOLDER, " ".join([*lead, PLACEHOLDER])) for text in texts]
+        encodings, rows = encode(texts, words)
+        if learning.method == RESIDUAL:
+            injected = stack.enter_context(inject(adapted_modules(RESIDUAL)))
+            residuals = {name: residual.unsqueeze(0) for name, residual in group_of(state, "value_residuals").items()}
+            injected.use(residual_context(encodings, rows, dial.strength), residuals)
+        if learning.method in (RANK_ONE, LORA):
+            downs, ups = group_of(state, "down"), group_of(state, "up")
+            pairs = {name: (downs[name].float(), ups[name].float()) for name in downs}
+            stack.enter_context(adapted(adapted_modules(learning.method), pairs, dial.strength))
+        if learning.method == DREAMBOOTH:
+            stack.enter_context(moved_weights(world.unet, group_of(state, "change"), dial.strength))
+        yield encodings
+
+
+@torch.no_grad()
+def encode(texts: Sequence[str], words: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Encodings (B, 77, 768), each distinct text encoded once, and bool (B, 77): the learned words' tokens."""
+    encoder, distinct = the_world().text_encoder, list(dict.fromkeys(texts))
+    tokens = [encoder.tokens(text, dict(words)) for text in distinct]
+    encodings = encoder(torch.stack([encoder.embed(row) for row in tokens]))
+    learned = torch.tensor([[not isinstance(token, int) for token in row] for row in tokens])
+    rows = torch.tensor([distinct.index(text) for text in texts])
+    return encodings[rows], learned[rows]
+
+
+def residual_context(encodings: Tensor, learned: Tensor, strength: float) -> EditedContext:
+    """A gate that is ``strength`` at the learned words' tokens and 0 elsewhere, empty prompts (as many) included."""
+    empty = the_world().text_encoder.encode([""]).expand_as(encodings)
+    both = torch.cat([encodings, empty])
+    gates = torch.cat([strength * learned.float(), torch.zeros_like(learned, dtype=torch.float32)])
+    return EditedContext(both, both, gates.unsqueeze(-1))
+
+
+@contextmanager
+@torch.no_grad()
+def edited(terms: Sequence[EditTerm], texts: Sequence[str]) -> Iterator[Tensor]:
+    """Yields the encodings (B, 77, 768) of ``texts``; inside, the U-Net draws them edited by ``terms``."""
+    world = the_world()
+    edit = JointEdit.of(terms)
+    distinct = list(dict.fromkeys(texts))
+    prompts = encode_prompts(world.text_encoder, [*distinct, ""], [term.concept for term in edit.terms])
+    context = edit.contexts(prompts.encodings, prompts.superclass_encodings, prompts.present, prompts.keep)
+    rows = torch.tensor([distinct.index(text) for text in texts])
+    guided = torch.cat([rows, torch.full_like(rows, len(distinct))])
+    with inject(adapted_modules(RESIDUAL)) as injected:
+        injected.use(context.rows(guided), edit.value_residuals, edit.key_residuals)
+        yield prompts.encodings[rows]
+
+

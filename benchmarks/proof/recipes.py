@@ -1,0 +1,69 @@
+"""The settings the proof runs with, found on the tuning individuals, and the grids they were chosen from."""
+
+from __future__ import annotations
+
+from .specs import (
+    BASE,
+    DREAMBOOTH,
+    LORA,
+    OURS,
+    RANK_ONE,
+    RESIDUAL,
+    TRAINED_KEYS,
+    WORD,
+    Dial,
+    Drawing,
+    Learning,
+    Subject,
+)
+
+METHODS = (BASE, OURS, WORD, TRAINED_KEYS, RESIDUAL, RANK_ONE, LORA, DREAMBOOTH)
+STEPS, BATCH_SIZE = 100, 8
+
+RATES = {
+    BASE: (0.0, 0.0),
+    OURS: (0.006, 0.03),
+    TRAINED_KEYS: (0.006, 0.03),
+    WORD: (0.03, 0.0),
+    RESIDUAL: (0.006, 0.03),
+    RANK_ONE: (0.006, 0.01),
+    LORA: (0.0, 0.002),
+    DREAMBOOTH: (0.0, 0.0002),
+}
+"""Method -> learning rates of the word and of everything else, the best of ``RATE_GRID`` on the tuning individuals."""
+
+RATE_GRID = {
+    OURS: ((0.006, 0.03), (0.02, 0.03), (0.006, 0.1), (0.02, 0.1)),
+    TRAINED_KEYS: ((0.006, 0.03), (0.02, 0.1)),
+    WORD: ((0.01, 0.0), (0.03, 0.0), (0.1, 0.0)),
+    RESIDUAL: ((0.006, 0.03), (0.02, 0.1)),
+    RANK_ONE: ((0.006, 0.003), (0.006, 0.01), (0.006, 0.03)),
+    LORA: ((0.0, 0.0007), (0.0, 0.002), (0.0, 0.006)),
+    DREAMBOOTH: ((0.0, 0.00007), (0.0, 0.0002), (0.0, 0.0006)),
+}
+
+OPERATING_POINT = Dial()
+BIASES = (0.2, 0.4, 0.6, 0.75, 0.9)
+STRENGTHS = (0.3, 0.6, 0.8, 1.0)
+"""Below 0.3 hardly anything of a subject is seen; above 1 the adapters leave what they were trained at."""
+
+
+def learning_of(method: str, subject: Subject, **changes) -> Learning:
+    word_rate, rate = RATES[method]
+    wanted = {"steps": STEPS, "batch_size": BATCH_SIZE, "word_rate": word_rate, "rate": rate} | changes
+    if method == BASE:
+        wanted = {"steps": 0}
+    return Learning(method, subject, **wanted)
+
+
+def dials_of(method: str) -> tuple[Dial, ...]:
+    """The settings of one learned subject that its Pareto curve is drawn through."""
+    if method == BASE:
+        return (OPERATING_POINT,)
+    if method in (OURS, TRAINED_KEYS):
+        return tuple(Dial(bias=bias) for bias in BIASES)
+    return tuple(Dial(strength=strength) for strength in STRENGTHS)
+
+
+def drawing_of(method: str, subject: Subject, dial: Dial = OPERATING_POINT, seeds: int = 1, **changes) -> Drawing:
+    return Drawing(learning_of(method, subject, **changes), dial, seeds=seeds)

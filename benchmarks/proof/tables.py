@@ -1,0 +1,174 @@
+"""The proof's tables as rows for ``report.markdown_table``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .company import company_record, harm, leakage
+from .measures import Measures, mean_points
+from .recipes import OPERATING_POINT, dials_of, drawing_of, learning_of
+from .specs import BASE, OURS, PERFUSION, TRAINED_KEYS, Drawing, Subject, result_key
+from .statistics import Interval, area_under_front, bootstrap, mean_interval
+from .store import Store
+from .studies import TEMPLATE, Sign, Variant
+
+Row = dict[str, Any]
+
+
+def front_drawings(method: str, seeds: int, operating_seeds: int) -> list[Drawing]:
+    return [
+        drawing_of(
+            method, TEMPLATE, dial, operating_seeds if dial == OPERATING_POINT and method in (BASE, OURS) else seeds
+        )
+        for dial in dials_of(method)
+    ]
+
+
+def variant_rows(measures: Measures, variants: Sequence[Variant]) -> list[Row]:
+    """Identity, alignment and what goes wrong, of each variant that has been drawn for all individuals."""
+    rows = []
+    for variant in variants:
+        if not measures.has(variant.drawing):
+            continue
+        point = measures.point(variant.drawing)
+        rows.append(
+            {
+                "variant": variant.label,
+                "identity": str(point.identity),
+                "text alignment": str(point.alignment),
+                "relative to base": str(point.relative_alignment),
+                "training place drawn": str(point.copied),
+            }
+        )
+    return rows
+
+
+def dial_label(method: str, drawing: Drawing) -> str:
+    return f"β {drawing.dial.bias:g}" if method in PERFUSION else f"strength {drawing.dial.strength:g}"
+
+
+def front_rows(measures: Measures, fronts: Mapping[str, Sequence[Drawing]]) -> list[Row]:
+    """One row a method: the area under its front, and its best point by identity times alignment."""
+    rows = []
+    for method, drawings in fronts.items():
+        if not all(measures.has(drawing) for drawing in drawings):
+            continue
+        points = mean_points(measures.stacked(drawings))
+        best = drawings[int(np.argmax(points.clip(0, 1).prod(1)))]
+        point = measures.point(best)
+        rows.append(
+            {
+                "method": method,
+                "KB (fp16)": learned_kilobytes(measures, method),
+                "core-s to learn": learned_seconds(measures, method),
+                "area under front": str(measures.area(drawings)),
+                "best point": "-" if method == BASE else dial_label(method, best),
+                "identity": str(point.identity),
+                "alignment / base": str(point.relative_alignment),
+                "training place drawn": f"{point.copied.value:.3f}",
+                "nearest training picture": f"{point.nearest.value:.3f}",
+            }
+        )
+    return rows
+
+
+def _learning_records(measures: Measures, method: str) -> list[Row]:
+    learnings = [learning_of(method, subject) for subject in measures.subjects]
+    return [measures.store.record("learning", result_key(learning)) for learning in learnings]
+
+
+def learned_kilobytes(measures: Measures, method: str) -> float:
+    return round(float(np.mean([record["bytes_fp16"] for record in _learning_records(measures, method)])) / 1000, 1)
+
+
+def learned_seconds(measures: Measures, method: str) -> float:
+    return round(float(np.mean([record["core_seconds"] for record in _learning_records(measures, method)])), 1)
+
+
+def area_gaps(measures: Measures, fronts: Mapping[str, Sequence[Drawing]]) -> list[Row]:
+    """Ours against every baseline, paired by individual."""
+    rows, ours = [], fronts[OURS]
+    for method, drawings in fronts.items():
+        if method in (OURS, BASE) or not all(measures.has(drawing) for drawing in [*ours, *drawings]):
+            continue
+        both = measures.stacked([*ours, *drawings])
+
+        def gap(samples: np.ndarray, count: int = len(ours)) -> float:
+            first, second = mean_points(samples[:, :count]), mean_points(samples[:, count:])
+            return area_under_front(first) - area_under_front(second)
+
+        interval = bootstrap(both, gap)
+        rows.append({"ours minus": method, "area": str(interval), "verdict": verdict(interval)})
+    return rows
+
+
+def verdict(interval: Interval, largest: float = 1.0) -> str:
+    """``right`` where the whole interval is above 0 (and the value below ``largest``), ``wrong`` where it is below."""
+    if interval.high < 0 or interval.value > largest:
+        return "wrong"
+    return "right" if interval.low > 0 else "not shown"
+
+
+def sign_rows(measures: Measures, signs: Sequence[Sign], fronts: Mapping[str, Sequence[Drawing]]) -> list[Row]:
+    rows = []
+    for sign in signs:
+        if sign.measure == "alignment at equal identity":
+            sides = fronts[OURS], fronts[TRAINED_KEYS]
+            if not all(measures.has(drawing) for side in sides for drawing in side):
+                continue
+            interval = measures.difference_at_equal_identity(*sides)
+        elif measures.has(sign.better) and measures.has(sign.other):
+            interval = measures.difference(sign.better, sign.other, sign.measure)
+        else:
+            continue
+        rows.append(
+            {
+                "sign": f"({sign.letter}) {sign.claim}",
+                "measure": sign.measure,
+                "difference": str(interval),
+                "verdict": verdict(interval, sign.largest),
+            }
+        )
+    return rows
+
+
+def leakage_rows(groups: Sequence[Sequence[Subject]], methods: Sequence[str], count: int, store: Store) -> list[Row]:
+    rows = []
+    for method in methods:
+        by_group = [group_numbers(group, method, count, store) for group in groups]
+        rows.append(
+            {
+                "method": method,
+                "concepts": len(groups[0]),
+                "figures found": f"{np.mean([numbers[0] for numbers in by_group]):.3f}",
+                "raw identity": str(mean_interval([numbers[1] for numbers in by_group])),
+                "leakage": str(mean_interval([numbers[2] for numbers in by_group])),
+            }
+        )
+    return rows
+
+
+def group_numbers(group: Sequence[Subject], method: str, count: int, store: Store) -> tuple[float, float, float]:
+    """Of one group of subjects: share of figures found, identity of those, leakage between them."""
+    rows = company_record(group, method, OPERATING_POINT, count, store)["rows"]
+    found = [entry for row in rows for entry in row]
+    identity = [entry["identity"] for entry in found if entry]
+    leaks = [leakage(rows, own, other) for own in range(len(group)) for other in group if other != group[own]]
+    return float(np.mean([entry is not None for entry in found])), float(np.mean(identity)), float(np.nanmean(leaks))
+
+
+def harm_rows(methods: Sequence[str], subjects: Sequence[Subject], count: int, store: Store) -> list[Row]:
+    rows = []
+    for method in methods:
+        records = [harm(method, subject, count, store) for subject in subjects]
+        rows.append(
+            {
+                "method": method,
+                "largest pixel difference": max(record["largest"] for record in records),
+                "mean pixel difference": float(np.mean([record["mean"] for record in records])),
+            }
+        )
+    return rows

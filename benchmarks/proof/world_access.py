@@ -1,0 +1,110 @@
+"""The world as the proof uses it: loaded once a process, and everything that is constant computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from perfusion_ops.covariance import TokenKind, UncenteredCovariance, inverse
+from perfusion_ops.injection import Projections
+from pixelworld.captions import sample_caption
+from pixelworld.text_encoder import END
+from pixelworld.world import World, load_world
+
+from .specs import StatisticsChoice, weights_path
+from .store import Store
+
+MIXES = {
+    "words": {TokenKind.WORD: 1.0},
+    "words and end": {TokenKind.WORD: 0.9, TokenKind.END: 0.1},
+    "no start": {TokenKind.WORD: 0.13, TokenKind.END: 0.01, TokenKind.PADDING: 0.86},
+    "all": {TokenKind.START: 0.013, TokenKind.WORD: 0.13, TokenKind.END: 0.013, TokenKind.PADDING: 0.844},
+}
+"""Weights of the kinds; with padding, about their shares in prompts of 77 tokens."""
+PADDED_CAPTIONS = 250
+"""Captions encoded to their full length, for the padding's second moment; the others stop after their end token."""
+CORPUS_SEED = 77
+
+
+@cache
+def the_world() -> World:
+    return load_world(weights_path())
+
+
+def predict(noisy: Tensor, timesteps: Tensor, encodings: Tensor) -> Tensor:
+    """The world's noise estimate in bfloat16, as it was trained."""
+    return predict_with(the_world().unet, noisy, timesteps, encodings)
+
+
+def predict_with(unet: nn.Module, noisy: Tensor, timesteps: Tensor, encodings: Tensor) -> Tensor:
+    with torch.autocast("cpu", torch.bfloat16):
+        return unet(noisy.contiguous(memory_format=torch.channels_last), timesteps, encodings).float()
+
+
+@contextmanager
+def recalled(projections: Projections) -> Iterator[None]:
+    """Inside, a projection is computed at its first call and then recalled: for one batch of prompts, all steps."""
+    modules = [module for pair in projections.values() for module in pair]
+
+    def recalling(forward):
+        known: list[Tensor] = []
+
+        def recall(encodings: Tensor) -> Tensor:
+            if not known:
+                known.append(forward(encodings))
+            return known[0]
+
+        return recall
+
+    try:
+        for module in modules:
+            module.forward = recalling(module.forward)
+        yield
+    finally:
+        for module in modules:
+            del module.forward
+
+
+def _kinds(rows: list[list[int]]) -> Tensor:
+    kinds = torch.full((len(rows), len(rows[0])), int(TokenKind.WORD))
+    for number, row in enumerate(rows):
+        end = row.index(END)
+        kinds[number, 0], kinds[number, end] = TokenKind.START, TokenKind.END
+        kinds[number, end + 1 :] = TokenKind.PADDING
+    return kinds
+
+
+@torch.no_grad()
+def measure_statistics(captions: list[str], batch: int = 64) -> UncenteredCovariance:
+    """Second moments of the world's encodings of ``captions``. The encoder is causal: a prefix stands alone."""
+    encoder = the_world().text_encoder
+    statistics = UncenteredCovariance(768, "pixel world", f"{len(captions)} captions")
+    for start in range(0, len(captions), batch):
+        rows = [encoder.tokens(caption) for caption in captions[start : start + batch]]
+        length = 77 if start < PADDED_CAPTIONS else max(row.index(END) for row in rows) + 1
+        embedded = torch.stack([encoder.embed(row)[:length] for row in rows])
+        kinds = _kinds([row[:length] for row in rows])
+        if length < 77:
+            kinds[kinds == TokenKind.PADDING] = -1
+        statistics.update(encoder(embedded), kinds)
+    return statistics
+
+
+def corpus(count: int) -> list[str]:
+    """Captions of the pixel world's language, most of them never seen by the world's training."""
+    rng = np.random.RandomState(CORPUS_SEED)
+    return [sample_caption(rng).text() for _ in range(count)]
+
+
+@cache
+def inverse_covariance(choice: StatisticsChoice, store: Store) -> Tensor:
+    """``C^-1`` (768, 768), its second moments measured once and kept."""
+    path = store.folder / f"statistics-{choice.captions}-{CORPUS_SEED}.safetensors"
+    if not path.exists():
+        measure_statistics(corpus(choice.captions)).save(path)
+    return inverse(UncenteredCovariance.load(path).matrix(MIXES[choice.mix]), choice.damping).float()
