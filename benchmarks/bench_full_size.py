@@ -1,0 +1,70 @@
+"""What Perfusion costs at full size, on the GPU if there is one: time, memory, files, growth, two servers.
+
+    python dev.py bench bench_full_size                    every part, at the size for two cores, in under 15 minutes
+    python dev.py bench bench_full_size sampling training  these parts
+    python dev.py bench bench_full_size --scale full       the sizes users have; for a GPU
+
+Models have the true shapes and random weights, and are built by ComfyUI's own classes (COMFYUI_PATH). Each part runs in
+a process of its own and writes JSON; the tables come out as markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from full_size.scale import SCALES
+from report import markdown_table, write_report
+
+PARTS = (
+    "sampling",
+    "once_per_prompt",
+    "training",
+    "text_encoding",
+    "load_and_apply",
+    "files",
+    "growth",
+    "two_servers",
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)}; all by default")
+    parser.add_argument("--scale", choices=sorted(SCALES), default="reduced")
+    parser.add_argument("--out", type=Path, default=Path("bench_out/full_size"))
+    options = parser.parse_args()
+    unknown = sorted(set(options.parts) - set(PARTS))
+    if unknown:
+        parser.error(f"there is no part {unknown[0]!r}; choose from {', '.join(PARTS)}")
+    parts = options.parts or list(PARTS)
+    if len(parts) == 1 or options.scale == "tiny":
+        for part in parts:
+            measure(part, options.scale, options.out)
+        return 0
+    # A process each: the memory that one part leaves behind must not slow the next one down.
+    common = ["--scale", options.scale, "--out", str(options.out)]
+    return max(subprocess.run([sys.executable, __file__, part, *common]).returncode for part in parts)
+
+
+def measure(part: str, scale: str, folder: Path) -> None:
+    from full_size import host
+
+    host.load_host()
+    start = time.perf_counter()
+    tables = importlib.import_module(f"full_size.{part}").run(SCALES[scale])
+    for title, rows in tables.items():
+        if rows:
+            print(f"\n### {title}\n\n{markdown_table(rows)}", flush=True)
+    took = round(time.perf_counter() - start, 1)
+    print(f"\n{part}: {took} s", flush=True)
+    rows = [{"table": title, **row} for title, found in tables.items() for row in found]
+    write_report(folder / f"{part}.json", rows, scale=scale, seconds=took, comfyui=host.host_version())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""Models, prompts and concepts of the true shapes, with random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from . import host
+
+LAYERS_SD = {
+    "num_res_blocks": [2, 2, 2, 2],
+    "channel_mult": [1, 2, 4, 4],
+    "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
+    "transformer_depth_output": [1] * 9 + [0] * 3,
+    "transformer_depth_middle": 1,
+}
+LAYERS_SDXL = {
+    "num_res_blocks": [2, 2, 2],
+    "channel_mult": [1, 2, 4],
+    "transformer_depth": [0, 0, 2, 2, 10, 10],
+    "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10],
+    "transformer_depth_middle": 10,
+}
+LAYERS_SDXL_SHORT = LAYERS_SDXL | {
+    "transformer_depth": [0, 0, 2, 2, 2, 2],
+    "transformer_depth_output": [0, 0, 0, 2, 2, 2, 2, 2, 2],
+    "transformer_depth_middle": 2,
+}
+LAYERS_TINY = {
+    "num_res_blocks": [1, 1],
+    "channel_mult": [1, 1],
+    "transformer_depth": [1, 1],
+    "transformer_depth_output": [1, 1, 1, 1],
+    "transformer_depth_middle": 1,
+    "model_channels": 64,
+}
+
+
+@dataclass(frozen=True)
+class Family:
+    """A base family and the configuration of its U-Net."""
+
+    name: str
+    title: str
+    kind: str
+    """The host's class in ``comfy.supported_models``."""
+    context: int
+    layers: Mapping[str, Any]
+    text_encoders: Mapping[str, int]
+    """Text encoder name -> width of its embeddings."""
+
+    @property
+    def unet(self) -> dict[str, Any]:
+        vector = self.name == "sdxl"
+        return {
+            "image_size": 32,
+            "in_channels": 4,
+            "out_channels": 4,
+            "model_channels": 320,
+            "context_dim": self.context,
+            "use_linear_in_transformer": self.name != "sd1",
+            "use_spatial_transformer": True,
+            "legacy": False,
+            "num_classes": "sequential" if vector else None,
+            "adm_in_channels": 2816 if vector else None,
+            **self.layers,
+        }
+
+
+FAMILIES = {
+    "sd1": Family("sd1", "SD 1.5", "SD15", 768, LAYERS_SD, {"l": 768}),
+    "sd2": Family("sd2", "SD 2.1", "SD20", 1024, LAYERS_SD, {"h": 1024}),
+    "sdxl": Family("sdxl", "SDXL", "SDXL", 2048, LAYERS_SDXL, {"l": 768, "g": 1280}),
+    "sdxl_short": Family("sdxl", "SDXL, 2 blocks for 10", "SDXL", 2048, LAYERS_SDXL_SHORT, {"l": 768, "g": 1280}),
+    "tiny": Family("sd1", "tiny SD 1.5", "SD15", 768, LAYERS_TINY, {"l": 768}),
+}
+
+
+def random_model(name: str, dtype: torch.dtype = torch.float32, device: str | None = None, disable_dynamic=False):
+    """A MODEL as the host's loaders return it. ``device="meta"`` has shapes and no weights."""
+    family = FAMILIES[name]
+    config = getattr(host.comfy("comfy.supported_models"), family.kind)(family.unet)
+    config.set_inference_dtype(dtype, None)
+    model = config.get_model({}, "", device=torch.device(device or "cpu"))
+    if device != "meta":
+        fill(model.diffusion_model)
+    patcher = host.comfy("comfy.model_patcher").ModelPatcher(
+        model, load_device=host.device(), offload_device=torch.device("cpu")
+    )
+    # How the host makes the copy that its own trainer works on.
+    patcher.cached_patcher_init = (random_model, (name, dtype, device))
+    return patcher
+
+
+def random_clip(name: str, dtype: torch.dtype = torch.float32, device: torch.device | None = None):
+    """The host's CLIP with its real tokenizers. ``device`` meta: the true shapes, no weights."""
+    family = FAMILIES[name]
+    target = getattr(host.comfy("comfy.supported_models"), family.kind)(family.unet).clip_target()
+    options = {"dtype": dtype}
+    if device is not None:
+        # The load device stays: a CLIP made on it is loaded at once, which needs weights.
+        options |= {"load_device": host.device(), "initial_device": device, "offload_device": device}
+    clip = host.comfy("comfy.sd").CLIP(target, model_options=options)
+    if device is None:
+        fill(clip.cond_stage_model)
+    return clip
+
+
+@torch.no_grad()
+def fill(module: nn.Module) -> None:
+    """Weights that keep activations near unit size: norms the identity, other matrices scaled by their fan-in."""
+    numbers = torch.randn(1 << 20, generator=torch.Generator().manual_seed(0))
+    for name, parameter in module.named_parameters():
+        if parameter.ndim < 2:
+            one = "norm" in name or name.endswith(("in_layers.0.weight", "out_layers.0.weight", "out.0.weight"))
+            parameter.fill_(1.0 if one and name.endswith("weight") else 0.0)
+            continue
+        scale = 1.0 if "embedding" in name else parameter[0].numel() ** -0.5
+        row = (numbers * scale).to(parameter.dtype)
+        for part in parameter.view(-1).split(len(row)):
+            part.copy_(row[: len(part)])
+
+
+def layer_widths(model) -> dict[str, int]:
+    """Cross-attention layer -> width of its values."""
+    layers = host.pack("nodes.host_model").projections(model)
+    return {name: to_v.out_features for name, (_, to_v) in layers.items()}
+
+
+def random_concepts(name: str, widths: Mapping[str, int], count: int, ops: Any = None) -> list:
+    """``count`` concepts that fit a model of the family; ``ops`` is the ``perfusion_ops`` whose class they get."""
+    family, concept = FAMILIES[name], (ops or host.pack("perfusion_ops")).Concept
+    generator = torch.Generator().manual_seed(1)
+
+    def draw(size: int) -> Tensor:
+        return torch.randn(size, generator=generator)
+
+    concepts = []
+    for index in range(count):
+        target_input = draw(family.context)
+        concepts.append(
+            concept(
+                word=f"concept_{index:02}",
+                superclass="teddy bear",
+                base_family=family.name,
+                target_input=target_input,
+                target_dual=target_input / family.context,
+                superclass_encoding=draw(family.context),
+                word_embeddings={encoder: draw(width) for encoder, width in family.text_encoders.items()},
+                value_residuals={layer: draw(width) for layer, width in widths.items()},
+            )
+        )
+    return concepts
+
+
+def with_concepts(model, concepts: Sequence[Any]):
+    """``model`` with all ``concepts``, one Apply node after the other."""
+    ops, host_model = host.pack("perfusion_ops"), host.pack("nodes.host_model")
+    for concept in concepts:
+        term = ops.EditTerm(concept, ops.Gate(0.6, 0.15))
+        model = host_model.model_with_concept(model, host_model.AppliedConcept(term))
+    return model
+
+
+def conditioning(name: str, words: Sequence[str] = (), tokens: int = 77, seed: int = 0) -> list:
+    """A random prompt as the host's text encode nodes return it; with ``words`` it holds those concepts."""
+    family = FAMILIES[name]
+    generator = torch.Generator().manual_seed(seed)
+    encodings = torch.randn(1, tokens, family.context, generator=generator)
+    if words:
+        prompt = host.pack("nodes.encoded_prompt").EncodedPrompt
+        encodings = prompt.of(encodings, frozenset(words), encodings[0, 0].clone())
+    return [[encodings, {"pooled_output": torch.randn(1, 1280, generator=generator)}]]

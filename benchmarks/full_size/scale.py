@@ -1,0 +1,93 @@
+"""How large the measurements are: ``reduced`` for two cores, ``full`` for a GPU, ``tiny`` for tests of the tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model at one batch and picture size."""
+
+    family: str
+    batch: int
+    pixels: int
+    dtype: str
+    rounds: int
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The size of every part; see the part of that name."""
+
+    name: str
+    sampling: tuple[Case, ...]
+    sampling_counts: tuple[int, ...]
+    training: tuple[Case, ...]
+    training_steps: int
+    captions: dict[str, int]
+    """Text encoders of a family -> captions of the corpus."""
+    floppy: bool
+    growth_counts: tuple[int, ...]
+    growth_families: tuple[str, ...]
+    growth_repeats: int
+    server_pictures: int
+
+
+SCALES = {
+    scale.name: scale
+    for scale in (
+        Scale(
+            "reduced",
+            sampling=(
+                Case("sd1", 1, 256, "float32", 9),
+                Case("sd1", 8, 64, "float32", 9),
+                Case("sdxl", 1, 128, "bfloat16", 5),
+                Case("sdxl", 8, 64, "bfloat16", 5),
+            ),
+            sampling_counts=(1, 4, 16),
+            training=(Case("sd1", 4, 128, "float32", 3), Case("sdxl", 1, 128, "bfloat16", 2)),
+            training_steps=3,
+            captions={"sd1": 200, "sd2": 60, "sdxl": 30},
+            floppy=True,
+            growth_counts=(1, 2, 4, 8, 16, 32, 64),
+            growth_families=("sd1", "sdxl"),
+            growth_repeats=20,
+            server_pictures=4,
+        ),
+        Scale(
+            "full",
+            sampling=tuple(
+                Case(family, batch, pixels, "float16", 20)
+                for family, pixels in (("sd1", 512), ("sdxl", 1024))
+                for batch in (1, 8)
+            ),
+            sampling_counts=(1, 4, 16, 64),
+            training=(
+                Case("sd1", 1, 512, "bfloat16", 3),
+                Case("sd1", 16, 512, "bfloat16", 3),
+                Case("sdxl", 1, 1024, "bfloat16", 3),
+            ),
+            training_steps=10,
+            captions={"sd1": 20000, "sd2": 20000, "sdxl": 20000},
+            floppy=True,
+            growth_counts=(1, 2, 4, 8, 16, 32, 64),
+            growth_families=("sd1", "sdxl"),
+            growth_repeats=100,
+            server_pictures=8,
+        ),
+        Scale(
+            "tiny",
+            sampling=(Case("tiny", 1, 64, "float32", 2),),
+            sampling_counts=(1, 2),
+            training=(Case("tiny", 2, 64, "float32", 1),),
+            training_steps=2,
+            captions={},
+            floppy=False,
+            growth_counts=(1, 2),
+            growth_families=("tiny",),
+            growth_repeats=2,
+            server_pictures=0,
+        ),
+    )
+}

@@ -1,0 +1,99 @@
+"""Two trainers on one model: this pack's loop, wired as its node wires it, and the host's own Train LoRA node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import torch
+
+from . import host, models
+from .timing import clock
+
+PICTURES = 4
+SUPERCLASS = "teddy bear"
+HOST_DTYPES = {"float32": "fp32", "bfloat16": "bf16"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What both are given."""
+
+    family: str
+    batch: int
+    pixels: int
+    dtype: str
+    recompute: bool
+    """Gradient checkpointing: each trainer's own default kind of it."""
+    steps: int
+
+    def latents(self) -> torch.Tensor:
+        """The pictures, encoded (N, 4, h, w)."""
+        generator = torch.Generator().manual_seed(0)
+        side = self.pixels // 8
+        return torch.randn(max(PICTURES, self.batch), 4, side, side, generator=generator)
+
+
+def concept_steps(job: Job, model: Any, clip: Any) -> list[float]:
+    """Seconds of each step of this pack's training, text encoder included; the first also carries its preparation."""
+    ops = host.pack("perfusion_ops")
+    training, encoders = host.pack("nodes.host_training"), host.pack("nodes.host_encoder")
+    times = [clock()]
+    with torch.inference_mode(False), torch.enable_grad():
+        copies, device = encoders.private_encoders(clip)
+        encoder = encoders.HostTextEncoder(clip, copies, SUPERCLASS, device)
+        private = training.PrivateModel.of(model, job.dtype, job.recompute)
+        pictures = [ops.Picture(latent, latent.new_ones(latent.shape[1:]), latent.flip(-1)) for latent in job.latents()]
+        templates = host.pack("perfusion_ops.prompts").DEFAULT_TEMPLATES
+        metric = torch.eye(models.FAMILIES[job.family].context, dtype=torch.float64)
+        task = training.training_task(model, private, encoder, "my_teddy", pictures, templates, metric, {})
+        settings = ops.TrainingSettings(steps=job.steps, batch_size=job.batch, micro_batch=job.batch)
+        ops.train(task, settings, callback=lambda _report: times.append(clock()))
+    return _differences(times)
+
+
+def lora_steps(job: Job, model: Any, depth: int = 1) -> list[float]:
+    """Seconds of each step of the core node, on prompts encoded beforehand, which it never trains."""
+    nodes_train = host.comfy("comfy_extras.nodes_train")
+    times = [clock()]
+
+    class Steps:
+        def __init__(self, _total: int) -> None:
+            pass
+
+        def update(self, _count: int) -> None:
+            times.append(clock())
+
+    with mock.patch.object(nodes_train, "ProgressBar", Steps):
+        settings = {
+            "batch_size": job.batch,
+            "steps": job.steps,
+            "grad_accumulation_steps": 1,
+            "learning_rate": 5e-4,
+            "rank": 8,
+            "optimizer": "AdamW",
+            "loss_function": "MSE",
+            "seed": 0,
+            "training_dtype": HOST_DTYPES[job.dtype],
+            "lora_dtype": HOST_DTYPES[job.dtype],
+            "quantized_backward": False,
+            "algorithm": "LoRA",
+            "gradient_checkpointing": job.recompute,
+            "checkpoint_depth": depth,
+            "offloading": False,
+            "existing_lora": "[None]",
+            "bucket_mode": False,
+            "bypass_mode": False,
+        }
+        nodes_train.TrainLoraNode.execute(
+            model=[model],
+            latents=[{"samples": job.latents()}],
+            positive=[models.conditioning(job.family)],
+            **{name: [value] for name, value in settings.items()},
+        )
+    return _differences(times)
+
+
+def _differences(times: list[float]) -> list[float]:
+    return [later - earlier for earlier, later in zip(times, times[1:], strict=False)]

@@ -1,0 +1,29 @@
+"""Peak memory of one trainer over the loaded model, alone in its process: ``python -m full_size.training_memory``."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import torch
+
+from . import models
+from .timing import peak_memory
+from .trainers import Job, concept_steps, lora_steps
+
+
+def main(who: str, job: Job) -> None:
+    dtype = getattr(torch, job.dtype)
+    model = models.random_model(job.family, dtype)
+    unet = sum(weight.nbytes for weight in model.model.diffusion_model.parameters())
+    clip = models.random_clip(job.family, dtype) if who == "concept" else None
+    with peak_memory() as peak:
+        if clip is not None:
+            concept_steps(job, model, clip)
+        else:
+            lora_steps(job, model)
+    print(json.dumps({"peak": peak.mebibytes, "unet": unet / 2**20}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Job(**json.loads(sys.argv[2])))
