@@ -40,10 +40,11 @@ def test_an_injected_edit_equals_the_edit_by_hand(scene) -> None:
     by_hand = layer.attend(
         query, layer.to_k(context.keys), layer.to_v(context.values) + edit.value_delta("layer", context.gates)
     )
+    without_residuals = layer.attend(query, layer.to_k(context.keys), layer.to_v(context.values))
+    assert (by_hand - without_residuals).abs().max() > 1e-3 and (by_hand - layer(query, world.encodings)).abs().max() > 1e-3
     with inject({"layer": (layer.to_k, layer.to_v)}) as injected:
         injected.use(context, edit.value_residuals)
         torch.testing.assert_close(layer(query, world.encodings), by_hand, rtol=0, atol=1e-12)
-        assert (by_hand - layer.attend(query, layer.to_k(context.keys), layer.to_v(context.values))).abs().max() > 1e-3
 
 
 def test_hooks_are_gone_after_an_error_and_idle_after_clear(scene) -> None:
