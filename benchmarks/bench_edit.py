@@ -1,4 +1,4 @@
-"""What an edit costs: per prompt, per layer, for 1 to 64 concepts, against the plain layer and perfusion-pytorch's module.
+"""What an edit costs per prompt and per layer, against the plain layer and perfusion-pytorch's module.
 
     python dev.py bench bench_edit [--rounds 40]
 
@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from perfusion_ops import Concept, EditTerm, Gate, JointEdit, inject
-from report import markdown_table, write_report
 from torch import nn
 from torch.nn import functional
+
+from perfusion_ops import Concept, EditTerm, Gate, JointEdit, inject
+from report import markdown_table, write_report
 
 CONCEPTS = (1, 4, 16, 64)
 
@@ -151,9 +152,7 @@ def measure(shape: Shape, count: int, rounds: int, device: str, batch: int) -> d
             rounds,
             device,
         )
-    ratio = {
-        name: statistics.median(a / b for a, b in zip(times[name], times["plain"], strict=True)) for name in times
-    }
+    ratio = {name: statistics.median(a / b for a, b in zip(times[name], times["plain"], strict=True)) for name in times}
     return {
         "layer": shape.family,
         "J": count,

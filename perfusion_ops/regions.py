@@ -1,4 +1,4 @@
-"""Regions: where in the picture a concept's look may appear. Cross-attention is linear in its values, so this is exact."""
+"""Regions: where in the picture a concept's look may appear; exact, as cross-attention is linear in its values."""
 
 from __future__ import annotations
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import reference
 import torch
+
+import reference
 from perfusion_ops import Gate, KeyLocking
 from perfusion_ops.context import edit_context
 from perfusion_ops.edit import (

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from perfusion_ops import EditTerm, JointEdit, KeyLocking, inject
-from perfusion_ops.regions import mask_at, regional_attention
 from torch import nn
 from torch.nn import functional
+
+from perfusion_ops import EditTerm, JointEdit, KeyLocking, inject
+from perfusion_ops.regions import mask_at, regional_attention
 from worlds import random_world
 
 
@@ -41,7 +42,9 @@ def test_an_injected_edit_equals_the_edit_by_hand(scene) -> None:
         query, layer.to_k(context.keys), layer.to_v(context.values) + edit.value_delta("layer", context.gates)
     )
     without_residuals = layer.attend(query, layer.to_k(context.keys), layer.to_v(context.values))
-    assert (by_hand - without_residuals).abs().max() > 1e-3 and (by_hand - layer(query, world.encodings)).abs().max() > 1e-3
+    assert (by_hand - without_residuals).abs().max() > 1e-3 and (
+        by_hand - layer(query, world.encodings)
+    ).abs().max() > 1e-3
     with inject({"layer": (layer.to_k, layer.to_v)}) as injected:
         injected.use(context, edit.value_residuals)
         torch.testing.assert_close(layer(query, world.encodings), by_hand, rtol=0, atol=1e-12)

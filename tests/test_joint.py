@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 import torch
+
 from perfusion_ops import EditTerm, Gate, JointEdit, KeyLocking, ParallelConceptsWarning
 from worlds import RandomWorld, random_world
 

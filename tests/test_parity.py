@@ -9,15 +9,16 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
-import reference
 import torch
+from torch import nn
+
+import reference
 from perfusion_ops import EditTerm, Gate, JointEdit, train
 from perfusion_ops.concept import Concept
 from perfusion_ops.edit import value_delta
 from perfusion_ops.noise import masked_loss
 from test_training import SHORT
 from tiny_model import tiny_task
-from torch import nn
 
 peer = pytest.importorskip("perfusion_pytorch.perfusion")
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from perfusion_ops import Gate, KeyLocking, Picture, TrainingDiverged, TrainingSettings, inject, train
 from perfusion_ops.context import edit_context
 from perfusion_ops.noise import NoiseSchedule, masked_loss
@@ -44,9 +45,7 @@ def test_nothing_of_the_model_or_the_encoder_changes() -> None:
     task = tiny_task()
     frozen = [t.clone() for t in (*task.predict.parameters(), task.encoder.table)]
     train(task, SHORT)
-    assert all(
-        torch.equal(a, b) for a, b in zip(frozen, (*task.predict.parameters(), task.encoder.table), strict=True)
-    )
+    assert all(torch.equal(a, b) for a, b in zip(frozen, (*task.predict.parameters(), task.encoder.table), strict=True))
     assert all(p.grad is None for p in task.predict.parameters())
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from perfusion_ops import Encoded, NoiseSchedule, Picture, TrainingTask
-from perfusion_ops.prompts import split_template
 from torch import Tensor, nn
 from torch.nn import functional
+
+from perfusion_ops import Encoded, NoiseSchedule, Picture, TrainingTask
+from perfusion_ops.prompts import split_template
 
 LENGTH = 10
 
@@ -54,7 +55,9 @@ class TinyTextEncoder(nn.Module):
 class TinyDenoiser(nn.Module):
     """Two cross-attention layers over latent pixels, frozen."""
 
-    def __init__(self, width: int = 16, channels: int = 4, hidden: int = 12, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, width: int = 16, channels: int = 4, hidden: int = 12, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
         torch.manual_seed(2)
         self.into, self.out = nn.Conv2d(channels, hidden, 3, padding=1), nn.Conv2d(hidden, channels, 3, padding=1)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from perfusion_ops import Concept
 from torch import Tensor
+
+from perfusion_ops import Concept
 
 
 @dataclass

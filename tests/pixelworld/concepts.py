@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+
 from perfusion_ops import Concept, Encoded, NoiseSchedule, Picture, TrainingTask
 from perfusion_ops.prompts import fill_template
-from torch import Tensor
 
 from .scene import Individual, training_pictures
 from .text_encoder import START, TextEncoder
