@@ -9,7 +9,7 @@ import torch
 
 from . import host, models
 from .scale import Scale
-from .timing import seconds
+from .timing import rounded, seconds
 
 TOKENS = (77, 154, 385, 770)
 BATCHES = (1, 2, 4, 8)
@@ -71,4 +71,4 @@ class Edits:
 
     def milliseconds(self, call) -> float:
         call()
-        return round(1000 * statistics.median(seconds(call) for _ in range(self.repeats)), 3)
+        return rounded(1000 * statistics.median(seconds(call) for _ in range(self.repeats)))

@@ -36,8 +36,7 @@ class Share:
 
 def run(scale: Scale) -> dict[str, list[dict[str, Any]]]:
     rows = []
-    for family in dict.fromkeys(case.family for case in scale.sampling):
-        case = next(case for case in scale.sampling if case.family == family)
+    for case in scale.profile:
         rows += profile_rows(case, max(scale.sampling_counts))
     return {"Calls in one run": rows}
 
@@ -55,6 +54,7 @@ def profile_rows(case: Case, count: int) -> list[dict[str, Any]]:
     return [
         {
             "model": models.FAMILIES[case.family].title,
+            "pixels": case.pixels,
             "concepts": count,
             "layers": len(layers),
             "steps": STEPS,

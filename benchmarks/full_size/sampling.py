@@ -12,10 +12,10 @@ from torch import nn
 
 from . import host, models
 from .scale import Case, Scale
-from .timing import clock, interleaved, ratio_columns, seconds
+from .timing import clock, interleaved, ratio_columns, rounded, seconds
 
 PLAIN, AGAIN, LORA, PEER = "plain", "plain, again", "one LoRA, rank 8", "perfusion-pytorch, 1 concept"
-STEPS = 2
+STEPS = 1
 LORA_RANK = 8
 
 
@@ -40,11 +40,12 @@ def measure(family: str, cases: list[Case], counts: tuple[int, ...]):
     variants[LORA] = (with_lora(model), ())
     variants[PEER] = (model, ())
     sample(model, family, cases[0])
-    switched = [
-        {"model": models.FAMILIES[family].title, "what": LORA, "seconds": seconds(lambda: load(variants[LORA][0]))},
-        {"model": models.FAMILIES[family].title, "what": _label(counts[-1]),
-         "seconds": seconds(lambda: models.with_concepts(model, concepts[: counts[-1]]))},
-    ]  # fmt: skip
+    ways = {
+        LORA: lambda: load(variants[LORA][0]),
+        _label(counts[-1]): lambda: models.with_concepts(model, concepts[: counts[-1]]),
+    }
+    title = models.FAMILIES[family].title
+    switched = [{"model": title, "what": what, "seconds": rounded(seconds(way))} for what, way in ways.items()]
     rows = [row for case in cases for row in case_rows(case, variants)]
     return rows, switched
 
@@ -71,7 +72,7 @@ def case_rows(case: Case, variants: dict[str, tuple]) -> list[dict[str, Any]]:
             "pixels": case.pixels,
             "dtype": case.dtype,
             "with": name,
-            "ms a step": round(1000 * statistics.median(times[name]), 1),
+            "ms a step": rounded(1000 * statistics.median(times[name])),
             **ratio_columns(times, name, PLAIN),
         }
         for name in variants

@@ -23,8 +23,10 @@ class Scale:
     name: str
     sampling: tuple[Case, ...]
     sampling_counts: tuple[int, ...]
+    profile: tuple[Case, ...]
     training: tuple[Case, ...]
     training_steps: int
+    checkpointing: tuple[bool, ...]
     captions: dict[str, int]
     """Text encoders of a family -> captions of the corpus."""
     floppy: bool
@@ -40,14 +42,20 @@ SCALES = {
         Scale(
             "reduced",
             sampling=(
-                Case("sd1", 1, 256, "float32", 9),
-                Case("sd1", 8, 64, "float32", 9),
-                Case("sdxl", 1, 128, "bfloat16", 5),
-                Case("sdxl", 8, 64, "bfloat16", 5),
+                Case("sd1", 1, 128, "float32", 7),
+                Case("sd1", 8, 64, "float32", 5),
+                Case("sdxl", 1, 128, "bfloat16", 3),
+                Case("sdxl", 8, 64, "bfloat16", 3),
             ),
             sampling_counts=(1, 4, 16),
-            training=(Case("sd1", 4, 128, "float32", 3), Case("sdxl", 1, 128, "bfloat16", 2)),
+            profile=(
+                Case("sd1", 1, 128, "float32", 1),
+                Case("sd1", 1, 256, "float32", 1),
+                Case("sdxl", 1, 128, "bfloat16", 1),
+            ),
+            training=(Case("sd1", 2, 256, "float32", 2), Case("sdxl_short", 1, 256, "bfloat16", 2)),
             training_steps=3,
+            checkpointing=(False, True),
             captions={"sd1": 200, "sd2": 60, "sdxl": 30},
             floppy=True,
             growth_counts=(1, 2, 4, 8, 16, 32, 64),
@@ -63,12 +71,18 @@ SCALES = {
                 for batch in (1, 8)
             ),
             sampling_counts=(1, 4, 16, 64),
+            profile=(
+                Case("sd1", 1, 512, "float16", 1),
+                Case("sd1", 1, 1024, "float16", 1),
+                Case("sdxl", 1, 1024, "float16", 1),
+            ),
             training=(
                 Case("sd1", 1, 512, "bfloat16", 3),
                 Case("sd1", 16, 512, "bfloat16", 3),
                 Case("sdxl", 1, 1024, "bfloat16", 3),
             ),
             training_steps=10,
+            checkpointing=(False, True),
             captions={"sd1": 20000, "sd2": 20000, "sdxl": 20000},
             floppy=True,
             growth_counts=(1, 2, 4, 8, 16, 32, 64),
@@ -80,8 +94,10 @@ SCALES = {
             "tiny",
             sampling=(Case("tiny", 1, 64, "float32", 2),),
             sampling_counts=(1, 2),
+            profile=(Case("tiny", 1, 64, "float32", 1),),
             training=(Case("tiny", 2, 64, "float32", 1),),
             training_steps=2,
+            checkpointing=(False,),
             captions={},
             floppy=False,
             growth_counts=(1, 2),

@@ -57,10 +57,19 @@ def quartiles(numbers: Sequence[float]) -> tuple[float, float]:
     return low, high
 
 
+def rounded(number: float) -> float | int:
+    """Three digits, and whole numbers from 100 on."""
+    return round(number) if number >= 100 else float(f"{number:.3g}")
+
+
 class PeakMemory:
-    """MiB above what was resident at the start; None where the system cannot say."""
+    """MiB above what was resident at the start, and in all; None where the system cannot say."""
 
     mebibytes: float | None = None
+    in_all: float | None = None
+
+    def set(self, before: float, highest: float) -> None:
+        self.mebibytes, self.in_all = highest - before, highest
 
 
 @contextmanager
@@ -71,7 +80,7 @@ def peak_memory() -> Iterator[PeakMemory]:
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         yield peak
-        peak.mebibytes = (torch.cuda.max_memory_allocated() - before) / 2**20
+        peak.set(before / 2**20, torch.cuda.max_memory_allocated() / 2**20)
         return
     reset = Path("/proc/self/clear_refs")
     if not reset.exists():
@@ -80,7 +89,7 @@ def peak_memory() -> Iterator[PeakMemory]:
     reset.write_text("5")
     before = _status_kibibytes("VmRSS")
     yield peak
-    peak.mebibytes = (_status_kibibytes("VmHWM") - before) / 2**10
+    peak.set(before / 2**10, _status_kibibytes("VmHWM") / 2**10)
 
 
 def _status_kibibytes(name: str) -> int:

@@ -14,7 +14,7 @@ import torch
 
 from . import models
 from .scale import Case, Scale
-from .timing import NOT_MEASURED, interleaved, ratio_columns
+from .timing import NOT_MEASURED, interleaved, ratio_columns, rounded
 from .trainers import Job, concept_steps, lora_steps
 
 CONCEPT, LORA = "concept", "LoRA"
@@ -24,15 +24,15 @@ MEMORY_COLUMNS = (
     "concept / LoRA",
     "of each a copy of the U-Net, MiB",
     "concept / LoRA without that copy",
+    "concept, in all, MiB",
 )
 BENCHMARKS = Path(__file__).resolve().parents[1]
 
 
 def run(scale: Scale) -> dict[str, list[dict[str, Any]]]:
-    memory = [row for case in scale.training for row in memory_rows(case)]
     return {
-        "A training step": [row for case in scale.training for row in time_rows(case, scale.training_steps)],
-        "Peak memory of training": memory,
+        "A training step": [row for case in scale.training for row in time_rows(case, scale)],
+        "Peak memory of training": [row for case in scale.training for row in memory_rows(case, scale)],
     }
 
 
@@ -45,13 +45,13 @@ def case_columns(job: Job) -> dict[str, Any]:
     return columns | {"checkpointing": "on" if job.recompute else "off"}
 
 
-def time_rows(case: Case, steps: int) -> list[dict[str, Any]]:
+def time_rows(case: Case, scale: Scale) -> list[dict[str, Any]]:
     """Median seconds of a step, the first of each run left out, in interleaved rounds."""
     dtype = getattr(torch, case.dtype)
     model, clip = models.random_model(case.family, dtype), models.random_clip(case.family, dtype)
     rows = []
-    for recompute in (False, True):
-        job = job_of(case, recompute, steps)
+    for recompute in scale.checkpointing:
+        job = job_of(case, recompute, scale.training_steps)
         calls = {
             CONCEPT: lambda job=job: statistics.median(concept_steps(job, model, clip)[1:]),
             LORA: lambda job=job: statistics.median(lora_steps(job, model)[1:]),
@@ -60,26 +60,31 @@ def time_rows(case: Case, steps: int) -> list[dict[str, Any]]:
         found = ratio_columns(times, CONCEPT, LORA)
         rows.append(
             case_columns(job)
-            | {"concept, s a step": round(statistics.median(times[CONCEPT]), 2)}
-            | {"core Train LoRA, s a step": round(statistics.median(times[LORA]), 2)}
+            | {"concept, s a step": rounded(statistics.median(times[CONCEPT]))}
+            | {"core Train LoRA, s a step": rounded(statistics.median(times[LORA]))}
             | {"concept / LoRA": found[f"x {LORA}"], "middle half": found["middle half"], "goal": "0.6"}
         )
     return rows
 
 
-def memory_rows(case: Case) -> list[dict[str, Any]]:
+def memory_rows(case: Case, scale: Scale) -> list[dict[str, Any]]:
     """Peaks of both trainers, each in a process of its own."""
     rows = []
-    for recompute in (False, True):
+    for recompute in scale.checkpointing:
         job = job_of(case, recompute, 2)
         found = {who: peak_in_subprocess(job, who) for who in (CONCEPT, LORA)}
         concept, lora = found[CONCEPT], found[LORA]
         columns = dict.fromkeys(MEMORY_COLUMNS, NOT_MEASURED)
         if concept["peak"] is not None:
-            figures = (concept["peak"], lora["peak"], concept["peak"] / lora["peak"], concept["unet"])
-            columns = dict(zip(MEMORY_COLUMNS, (*figures, _apart(concept) / _apart(lora)), strict=True))
+            columns = dict(zip(MEMORY_COLUMNS, _memory_figures(concept, lora), strict=True))
         rows.append(case_columns(job) | columns | {"goal": "0.5"})
     return rows
+
+
+def _memory_figures(concept: dict[str, float], lora: dict[str, float]) -> list[float]:
+    ratios = concept["peak"] / lora["peak"], _apart(concept) / _apart(lora)
+    figures = (concept["peak"], lora["peak"], ratios[0], concept["unet"], ratios[1], concept["in_all"])
+    return [rounded(figure) for figure in figures]
 
 
 def _apart(found: dict[str, float]) -> float:
@@ -87,7 +92,7 @@ def _apart(found: dict[str, float]) -> float:
 
 
 def peak_in_subprocess(job: Job, who: str) -> dict[str, float]:
-    """What ``training_memory.py`` prints: the peak in MiB over the loaded model, and the U-Net's weights."""
+    """What ``training_memory.py`` prints: the peak over the loaded model, in all, and the U-Net's weights, in MiB."""
     command = [sys.executable, "-m", "full_size.training_memory", who, json.dumps(asdict(job))]
     result = subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True)
     if result.returncode:

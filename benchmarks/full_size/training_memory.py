@@ -8,6 +8,7 @@ import sys
 import torch
 
 from . import models
+from .sampling import load
 from .timing import peak_memory
 from .trainers import Job, concept_steps, lora_steps
 
@@ -17,12 +18,15 @@ def main(who: str, job: Job) -> None:
     model = models.random_model(job.family, dtype)
     unet = sum(weight.nbytes for weight in model.model.diffusion_model.parameters())
     clip = models.random_clip(job.family, dtype) if who == "concept" else None
+    load(model)
+    if clip is not None:
+        clip.load_model()
     with peak_memory() as peak:
         if clip is not None:
             concept_steps(job, model, clip)
         else:
             lora_steps(job, model)
-    print(json.dumps({"peak": peak.mebibytes, "unet": unet / 2**20}))
+    print(json.dumps({"peak": peak.mebibytes, "in_all": peak.in_all, "unet": unet / 2**20}))
 
 
 if __name__ == "__main__":
