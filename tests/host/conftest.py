@@ -1,23 +1,28 @@
-"""The real host for tests: checkpoints, one shared server, servers of one's own."""
+"""The real host for tests: checkpoints, one shared server, servers of one's own, and the host in this process."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from server import ROOT, Server  # noqa: E402
-from workflows import random_concept  # noqa: E402
-
-from perfusion_ops.concept_file import save_concept  # noqa: E402
+from host.server import ROOT, Server
+from host.workflows import random_concept
+from perfusion_ops.concept_file import save_concept
 
 MAKER = Path(__file__).with_name("make_checkpoints.py")
-CONCEPTS = {"teddy": ("teddy_t", "bear", 1), "mug": ("mug_m", "coffee cup", 2), "cat": ("cat_c", "cat", 3)}
+CONCEPTS = {
+    "teddy": ("teddy_t", "bear", 1),
+    "mug": ("mug_m", "coffee cup", 2),
+    "cat": ("cat_c", "cat", 3),
+    "boat": ("boat_b", "boat", 4),
+}
+PACK = "perfusion_pack"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,7 +41,7 @@ def checkpoint(comfyui_path):
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(".partial")
-            subprocess.run([sys.executable, "-P", MAKER, comfyui_path, family, partial], check=True, timeout=600)
+            subprocess.run([sys.executable, "-P", MAKER, comfyui_path, family, partial], check=True, timeout=900)
             partial.rename(path)
         return path
 
@@ -53,9 +58,10 @@ def host_folder(tmp_path_factory, checkpoint):
         (folder / "models/perfusion").mkdir(parents=True)
         for family in families or ("sd1",):
             (folder / f"models/checkpoints/{family}.safetensors").symlink_to(checkpoint(family))
-        for file, (word, superclass, seed) in CONCEPTS.items():
-            concept = random_concept(word, superclass, seed)
-            save_concept(concept, folder / f"models/perfusion/{file}.safetensors", "fp32")
+            for file, (word, superclass, seed) in CONCEPTS.items():
+                name = file if family == "sd1" else f"{family}_{file}"
+                concept = random_concept(word, superclass, seed, family)
+                save_concept(concept, folder / f"models/perfusion/{name}.safetensors", "fp32")
         return folder
 
     return make
@@ -76,3 +82,41 @@ def draw(server):
         return server.pictures(server.run(workflow), node)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def pack(comfyui_path):
+    """The pack's modules in this process, loaded as the host loads them: by path, under a name of its own."""
+    sys.path.insert(0, str(comfyui_path))
+    from comfy.cli_args import args
+
+    args.cpu = True
+    spec = importlib.util.spec_from_file_location(
+        PACK, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[PACK] = module
+    spec.loader.exec_module(module)
+    names = "encoded_prompt host_text host_model host_encoder host_copies host_training pictures folders".split()
+    modules = {name: importlib.import_module(f"{PACK}.nodes.{name}") for name in names}
+    return SimpleNamespace(**modules, ops=importlib.import_module(f"{PACK}.perfusion_ops"))
+
+
+@pytest.fixture(scope="session")
+def loaded(pack, checkpoint):
+    """MODEL and CLIP of the small SD 1.x checkpoint, loaded by the host in this process."""
+    import comfy.sd
+
+    model, clip, *_ = comfy.sd.load_checkpoint_guess_config(str(checkpoint("sd1")), output_vae=False, output_clip=True)
+    return model, clip
+
+
+@pytest.fixture(scope="session")
+def pack_concept(pack):
+    """``pack_concept(word, superclass, seed)``: a random concept of the pack's own type."""
+
+    def make(word: str, superclass: str, seed: int = 1, family: str = "sd1"):
+        concept = random_concept(word, superclass, seed, family)
+        return pack.ops.Concept(**vars(concept))
+
+    return make

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from workflows import Workflow, encode, load, mean_difference, picture, sample, show
-from workflows import apply as apply_concept
+
+from host.workflows import Workflow, encode, load, mean_difference, picture, sample, show
+from host.workflows import apply as apply_concept
 
 TEDDY = "teddy.safetensors"
 

@@ -1,0 +1,145 @@
+"""Concepts in the host's U-Net, in this process: against the host-free path, by halves, and by their sentences."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from perfusion_ops.injection import inject
+
+LATENT = (1, 4, 8, 8)
+
+
+@pytest.fixture(scope="module")
+def sampled(pack, loaded):
+    """``sampled(model, clip, prompt)``: one Euler step's latent, and the call's raw prediction."""
+    import comfy.sample
+
+    def run(model, clip, prompt: str, cfg: float = 1.0) -> torch.Tensor:
+        positive, negative = (clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in (prompt, "blurry"))
+        noise = torch.randn(LATENT, generator=torch.Generator().manual_seed(1))
+        empty = torch.zeros(LATENT)
+        settings = {"denoise": 1.0, "seed": 1, "disable_pbar": True}
+        return comfy.sample.sample(model, noise, 1, cfg, "euler", "normal", positive, negative, empty, **settings)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def applied(pack, loaded, pack_concept):
+    """``applied(key_locking, ...)``: model and CLIP with the concept ``teddy_t``, and its term."""
+
+    def make(locking: str = "local", strength: float = 1.0):
+        key_locking = pack.ops.KeyLocking(locking)
+        term = pack.ops.EditTerm(pack_concept("teddy_t", "bear", 1), pack.ops.Gate(-0.5, 0.15), strength, key_locking)
+        model = pack.host_model.model_with_concept(loaded[0], pack.host_model.AppliedConcept(term))
+        return model, pack.host_text.clip_with_concept(loaded[1], term.concept, strength, key_locking), term
+
+    return make
+
+
+@pytest.mark.parametrize("locking", ["local", "exact", "global_gated", "global_pure", "off"])
+def test_the_host_draws_what_the_edit_draws_without_it(pack, loaded, applied, sampled, locking):
+    """The same U-Net with perfusion_ops' own hooks, on contexts computed by hand: equal to the bit."""
+    model, clip, term = applied(locking)
+    edit = pack.ops.JointEdit.of([term])
+    prompt = clip.encode_from_tokens(clip.tokenize("a photo of a teddy_t"))
+    encodings = pack.encoded_prompt.plain(prompt)
+    keep = torch.zeros(1, 77, dtype=torch.bool)
+    keep[0, 0] = True
+    context = edit.contexts(encodings, prompt.superclass, keep=keep)
+    known = pack.host_text.ConceptTextEncoder
+    assert isinstance(clip.cond_stage_model, known)
+    with torch.inference_mode(), inject(pack.host_model.projections(model)) as injected:
+        injected.use(context, edit.value_residuals)
+        plain_prompt = [[encodings, {"pooled_output": None}]]
+        by_hand = sampled(loaded[0], _Ready(plain_prompt), "")
+    with torch.inference_mode():
+        by_host = sampled(model, clip, "a photo of a teddy_t")
+        untouched = sampled(loaded[0], _Ready(plain_prompt), "")
+    assert torch.equal(by_host, by_hand)
+    assert not torch.equal(by_host, untouched)
+
+
+class _Ready:
+    """A CLIP whose every prompt is encoded already."""
+
+    def __init__(self, conditioning) -> None:
+        self.conditioning = conditioning
+
+    def tokenize(self, _text):
+        return None
+
+    def encode_from_tokens_scheduled(self, _tokens):
+        return self.conditioning
+
+
+def test_nothing_stays_on_the_shared_modules(loaded, applied, sampled):
+    model, clip, _ = applied()
+    sampled(model, clip, "a photo of a teddy_t")
+    for module in loaded[0].model.modules():
+        assert not module._forward_hooks and not module._forward_pre_hooks
+    assert "perfusion" not in loaded[0].model_options["transformer_options"]
+
+
+def test_a_model_loaded_by_halves_draws_the_same(pack, loaded, applied, sampled):
+    """As --lowvram loads it: most weights stay aside and are cast at every call."""
+    model, clip, _ = applied()
+    whole = sampled(model, clip, "a photo of a teddy_t")
+    model.unpatch_model(model.offload_device)
+    model.partially_load(model.load_device, 1_000_000)
+    lowvram = [module for module in model.model.modules() if getattr(module, "comfy_cast_weights", False)]
+    half = sampled(model, clip, "a photo of a teddy_t")
+    assert lowvram
+    assert torch.equal(half, whole)
+
+
+def test_a_chain_of_clones_neither_changes_nor_forgets(pack, loaded, applied):
+    model, _, term = applied()
+    clone = model.clone()
+    key = pack.host_model.KEY
+    assert clone.model_options["transformer_options"][key] is model.model_options["transformer_options"][key]
+    other = pack.host_model.AppliedConcept(pack.ops.EditTerm(_renamed(pack, term.concept, "another"), term.gate))
+    both = pack.host_model.model_with_concept(clone, other)
+    assert both.model_options["transformer_options"][key].edit.words == ("another", "teddy_t")
+    assert model.model_options["transformer_options"][key].edit.words == ("teddy_t",)
+    wrappers = both.wrappers["outer_sample"][key]
+    assert wrappers == [pack.host_model.edit_prompts]
+
+
+def _renamed(pack, concept, word: str, **changes):
+    return pack.ops.Concept(**{**vars(concept), "word": word, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"base_family": "sdxl"}, "was trained for sdxl, and this model is sd1. Load a checkpoint of sdxl, or retrain"),
+        ({"value_residuals": {"middle_block.1.transformer_blocks.0.attn2": torch.ones(7)}}, "1 cross-attention layers"),
+        ({"word": "teddy_t"}, "stands for two concepts"),
+    ],
+)
+def test_a_concept_that_does_not_fit_is_refused_with_a_sentence(pack, applied, changes, sentence):
+    model, _, term = applied()
+    concept = _renamed(pack, term.concept, changes.pop("word", "other"), **changes)
+    with pytest.raises(ValueError, match=sentence):
+        pack.host_model.model_with_concept(model, pack.host_model.AppliedConcept(pack.ops.EditTerm(concept)))
+
+
+def test_a_model_without_text_cross_attention_is_refused(pack):
+    class Flux:
+        pass
+
+    class Model:
+        class model:  # noqa: N801 - as the host names it
+            model_config = Flux()
+
+    with pytest.raises(ValueError, match="of the kind Flux, which has no text cross-attention"):
+        pack.host_model.base_family(Model)
+
+
+def test_global_locking_without_the_superclass_prompt_is_refused(pack, loaded, applied, sampled):
+    model, _, _ = applied("global_pure")
+    _, local_clip, _ = applied("local")
+    with pytest.raises(ValueError, match="Encode it with the CLIP output of the same Apply"):
+        sampled(model, local_clip, "a photo of a teddy_t")

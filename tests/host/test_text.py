@@ -1,0 +1,164 @@
+"""How the pack's CLIP reads prompts, on the host's own tokenizers and text encoder."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+CONCEPT = "*"
+
+
+@pytest.fixture(scope="module")
+def read(pack, loaded, pack_concept):
+    """``read(text)``: token ids of the CLIP that knows ``teddy_t`` (bear) and ``my cup`` (coffee cup)."""
+    clip = loaded[1]
+    teddy, cup = pack_concept("teddy_t", "bear", 1), pack_concept("my cup", "coffee cup", 2)
+    local = pack.ops.KeyLocking.LOCAL
+    known = pack.host_text.clip_with_concept(clip, teddy, 1.0, local)
+    known = pack.host_text.clip_with_concept(known, cup, 1.0, local)
+
+    def tokens(text: str) -> list:
+        chunks = known.tokenize(text)["l"]
+        return [(CONCEPT if torch.is_tensor(token) else token, weight) for chunk in chunks for token, weight in chunk]
+
+    tokens.clip, tokens.concepts, tokens.plain = known, (teddy, cup), clip
+    return tokens
+
+
+def plain_tokens(clip, text: str, concept_token: str) -> list:
+    """Ids of ``text`` by the host's own tokenizer, with one word's token marked as the concept's."""
+    marked = clip.tokenize(concept_token)["l"][0][1][0]
+    return [
+        (CONCEPT if token == marked else token, weight) for chunk in clip.tokenize(text)["l"] for token, weight in chunk
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a {} on a beach",
+        "{}",
+        "a ({}:1.3), sitting",
+        "(a red {} and a {}:0.8)",
+        "{}'s hat",
+        "a {}-like thing.",
+        "[{}] \\({}\\)",
+        ", ".join(["very long prompt"] * 30) + ", a {} at the end, and more " + "words " * 60,
+    ],
+)
+def test_the_word_reads_as_the_superclass_with_its_last_token_replaced(read, text):
+    assert read(text.replace("{}", "teddy_t")) == plain_tokens(read.plain, text.replace("{}", "bear"), "bear")
+
+
+@pytest.mark.parametrize("text", ["a TEDDY_T here", "a Teddy_T here"])
+def test_the_word_is_found_in_any_case(read, text):
+    assert read(text) == read("a teddy_t here")
+
+
+@pytest.mark.parametrize("text", ["teddy_ts", "xteddy_t", "teddy_t2", "teddy _t", "my_teddy_t", "mycup", "my cups"])
+def test_the_word_is_not_found_inside_other_words(read, text):
+    assert CONCEPT not in [token for token, _ in read(text)]
+
+
+def test_the_first_tokens_of_a_long_superclass_stay(read):
+    assert read("a my   cup here") == plain_tokens(read.plain, "a coffee cup here", "cup")
+
+
+def test_two_concepts_in_one_prompt_are_two_vectors(read):
+    chunk = read.clip.tokenize("a teddy_t beside my cup")["l"][0]
+    vectors = [token for token, _ in chunk if torch.is_tensor(token)]
+    expected = [concept.word_embeddings["l"] for concept in read.concepts]
+    assert [id(vector) for vector in vectors] == [id(vector) for vector in expected]
+
+
+def test_the_original_clip_does_not_know_the_word(read):
+    tokens = [token for chunk in read.plain.tokenize("teddy_t")["l"] for token, _ in chunk]
+    assert not any(map(torch.is_tensor, tokens))
+
+
+def test_a_missing_embedding_beside_the_concept_reads_as_by_the_host(read):
+    assert read("a teddy_t embedding:nothing there") == plain_tokens(
+        read.plain, "a bear embedding:nothing there", "bear"
+    )
+
+
+def test_encodings_remember_their_concepts_and_others_stay_plain(pack, read):
+    encode = lambda text: read.clip.encode_from_tokens(read.clip.tokenize(text))  # noqa: E731
+    held = encode("a teddy_t beside my cup")
+    assert held.words == {"teddy_t", "my cup"} and held.superclass is None
+    plain = encode("a bear on a beach")
+    assert type(plain) is torch.Tensor
+    assert torch.equal(plain, read.plain.encode_from_tokens(read.plain.tokenize("a bear on a beach")))
+
+
+def test_global_locking_carries_the_superclass_prompt_to_the_bit(pack, loaded, pack_concept):
+    clip = loaded[1]
+    concept = pack_concept("teddy_t", "teddy bear", 1)
+    known = pack.host_text.clip_with_concept(clip, concept, 1.0, pack.ops.KeyLocking.GLOBAL_PURE)
+    held = known.encode_from_tokens(known.tokenize("a (teddy_t:1.2) on a beach"))
+    plain = clip.encode_from_tokens(clip.tokenize("a (teddy bear:1.2) on a beach"))
+    assert torch.equal(held.superclass, plain)
+    assert not torch.equal(pack.encoded_prompt.plain(held), plain)
+    doubled = torch.cat((plain, 2 * held), 1)
+    assert torch.equal(doubled.superclass, torch.cat((plain, 2 * plain), 1)) and doubled.words == {"teddy_t"}
+
+
+def test_memory_of_concepts_ends_with_what_is_no_prompt_any_more(pack, read):
+    held = read.clip.encode_from_tokens(read.clip.tokenize("a teddy_t"))
+    for other in (torch.zeros_like(held), held.mean(), torch.nn.functional.linear(held, torch.ones(5, held.shape[-1]))):
+        assert type(other) is torch.Tensor
+
+
+def test_a_word_that_is_taken_is_refused(pack, read, pack_concept):
+    with pytest.raises(ValueError, match="stands for two concepts"):
+        pack.host_text.clip_with_concept(read.clip, pack_concept("Teddy_T", "dog", 9), 1.0, pack.ops.KeyLocking.LOCAL)
+
+
+def test_a_concept_for_other_text_encoders_is_refused(pack, loaded, pack_concept):
+    concept = pack_concept("teddy_t", "bear", 1, "sdxl")
+    with pytest.raises(ValueError, match="text encoders 'g' and 'l' of sdxl; this CLIP has 'l'"):
+        pack.host_text.clip_with_concept(loaded[1], concept, 1.0, pack.ops.KeyLocking.LOCAL)
+
+
+@pytest.mark.parametrize("word", ["", "  ", "(teddy)", "a:b", "embedding:x", "a,b"])
+def test_words_that_no_prompt_can_hold_are_refused(pack, word):
+    with pytest.raises(ValueError, match="expected a word without brackets"):
+        pack.host_text.check_concept_word(word)
+
+
+def test_the_gradient_reaches_the_word_through_the_host_text_encoder(pack, loaded):
+    """Against central differences in a random direction, in float64."""
+    clip = loaded[1]
+    encoders, device = pack.host_encoder.private_encoders(clip)
+    encoder = pack.host_encoder.HostTextEncoder(clip, encoders, "teddy bear", device)
+    start = encoder.initial_embeddings()["l"]
+    templates = ["a photo of a {}", "the {}'s hat on a table"]
+    generator = torch.Generator().manual_seed(0)
+    probe = torch.randn(2, 77, 768, generator=generator)
+
+    def value(embedding: torch.Tensor) -> torch.Tensor:
+        return (probe * encoder.encode(templates, {"l": embedding}).encodings).sum()
+
+    word = start.clone().requires_grad_()
+    value(word).backward()
+    direction = torch.randn(768, generator=generator)
+    step = 1e-2
+    difference = (value(start + step * direction) - value(start - step * direction)).detach() / (2 * step)
+    assert torch.isclose(word.grad @ direction, difference, rtol=1e-2)
+    assert word.grad.norm() > 0
+
+
+def test_training_and_sampling_read_a_prompt_alike(pack, loaded, pack_concept):
+    clip = loaded[1]
+    encoders, device = pack.host_encoder.private_encoders(clip)
+    encoder = pack.host_encoder.HostTextEncoder(clip, encoders, "teddy bear", device)
+    concept = pack_concept("teddy_t", "teddy bear", 1)
+    known = pack.host_text.clip_with_concept(clip, concept, 1.0, pack.ops.KeyLocking.LOCAL)
+    with torch.no_grad():
+        encoded = encoder.encode(["a photo of a {}."], dict(concept.word_embeddings))
+        superclass = encoder.encode(["a photo of a {}."], None)
+    sampled = known.encode_from_tokens(known.tokenize("a photo of a teddy_t."))
+    assert torch.allclose(encoded.encodings, pack.encoded_prompt.plain(sampled), atol=1e-4)
+    plain = clip.encode_from_tokens(clip.tokenize("a photo of a teddy bear."))
+    assert torch.allclose(superclass.encodings, plain, atol=1e-4)
+    assert encoded.positions.tolist() == [6]

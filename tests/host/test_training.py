@@ -1,0 +1,273 @@
+"""Train Perfusion Concept on the real server: from pictures to a concept, cancelled, killed, reused, and refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from host.server import Server, WorkflowError
+from host.workflows import (
+    Workflow,
+    apply,
+    encode,
+    image_list,
+    load,
+    mean_difference,
+    picture,
+    sample,
+    show,
+    train,
+    training_pictures,
+)
+from perfusion_ops.concept_file import load_concept
+
+STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def host(comfyui_path, host_folder):
+    """A server of its own with training pictures and measured statistics."""
+    folder = host_folder()
+    with Server(comfyui_path, folder) as server:
+        server.shots = training_pictures(folder)
+        yield server
+
+
+def training(server: Server, **settings) -> tuple[Workflow, str]:
+    """A workflow that trains on two pictures of different sizes; the Train node's id."""
+    graph = Workflow()
+    node = train(graph, image_list(graph, *server.shots[:2]), load(graph), **settings)
+    graph.add("PreviewAny", source=node[2])
+    return graph, node.name
+
+
+def trained_files(server: Server, word: str) -> list[Path]:
+    return sorted((server.folder / "output/perfusion/trained").glob(f"{word}_*.safetensors"))
+
+
+def texts(collected: list[bytes]) -> list[str]:
+    """The lines a node showed, from binary messages."""
+    found = []
+    for data in collected:
+        length = int.from_bytes(data[:4], "big")
+        found.append(data[4 + length :].decode(errors="replace"))
+    return found
+
+
+class Watch:
+    """Collects progress texts, preview pictures and steps; interrupts after ``cancel_at`` steps."""
+
+    def __init__(self, node: str, cancel_at: int | None = None) -> None:
+        self.node, self.cancel_at = node, cancel_at
+        self.lines: list[bytes] = []
+        self.previews = 0
+        self.steps: list[int] = []
+
+    def __call__(self, server: Server, event: dict) -> None:
+        if event["type"] == "binary":
+            kind = event["data"]["kind"]
+            if kind == 3:
+                self.lines.append(event["data"]["bytes"])
+            elif kind in (1, 4):
+                self.previews += 1
+        if event["type"] == "progress" and event["data"]["node"] == self.node:
+            self.steps.append(event["data"]["value"])
+            if event["data"]["value"] == self.cancel_at and event["data"]["max"] == STEPS:
+                server.interrupt()
+
+
+def test_training_shows_its_progress_and_leaves_a_concept_that_changes_pictures(host, comfyui_path):
+    plain = picture("a photo of a box", steps=2)
+    before = host.pictures(host.run(plain[0]), plain[1])
+    graph, node = training(host, word="redbox", steps=STEPS, preview_every=6, value_learning_rate=0.3)
+    watch = Watch(node)
+    result = host.run(graph, watch)
+    lines = texts(watch.lines)
+    assert re.fullmatch(r"12/12 · loss \d\.\d{4} · .*s.* · 00:00:00 left", lines[-1])
+    assert watch.previews >= 2
+    assert len(result.outputs[node]["images"]) == 1
+    (file,) = trained_files(host, "redbox")
+    concept = load_concept(file)
+    assert concept.word == "redbox" and concept.superclass == "box" and concept.base_family == "sd1"
+    losses = json.loads(file.with_suffix(".losses.json").read_text())
+    assert len(losses) == STEPS and all(np.isfinite(losses))
+    after = host.pictures(host.run(picture("a photo of a box", steps=2)[0]), plain[1])
+    np.testing.assert_array_equal(after, before)
+    graph, shown = picture("a photo of a redbox", [(f"trained/{file.name}", {})])
+    assert mean_difference(host.pictures(host.run(graph), shown), before) > 0.2
+
+
+def test_the_plain_workflow_after_training_is_that_of_a_fresh_server(host, comfyui_path, host_folder):
+    graph, node = picture("a photo of a dog", seed=77)
+    after = host.pictures(host.run(graph), node)
+    with Server(comfyui_path, host_folder(), pack=False) as fresh:
+        np.testing.assert_array_equal(after, fresh.pictures(fresh.run(graph), node))
+
+
+def test_the_same_inputs_are_trained_once_across_the_queue(host):
+    """Another workflow between them empties the host's cache of this one."""
+    graph, node = training(host, word="oncebox", steps=3)
+    other, _ = training(host, word="otherbox", steps=3)
+    first, between, again = (Watch(node) for _ in range(3))
+    host.run(graph, first)
+    (file,) = trained_files(host, "oncebox")
+    written = file.stat().st_mtime_ns
+    host.run(other, between)
+    graph_again, _ = training(host, word="oncebox", steps=3, micro_batch=1)
+    host.run(graph_again, again)
+    assert file.stat().st_mtime_ns == written and len(trained_files(host, "oncebox")) == 1
+    assert "Reused" in texts(again.lines)[-1]
+    assert not any("Reused" in line for line in texts(first.lines) + texts(between.lines))
+
+
+def test_cancel_acts_within_a_step_keeps_what_is_trained_and_the_queue_goes_on(host):
+    graph, node = training(host, word="cancelbox", steps=STEPS)
+    watch = Watch(node, cancel_at=4)
+    result = host.run(graph, watch)
+    assert result.interrupted and max(watch.steps) <= 5
+    kept = [file.name for file in trained_files(host, "cancelbox")]
+    assert re.fullmatch(r"cancelbox_\w{12}_step[45]\.safetensors", kept[0])
+    assert "Queue again to go on" in texts(watch.lines)[-1]
+    resumed = Watch(node)
+    host.run(graph, resumed)
+    first_line = next(line for line in texts(resumed.lines) if "loss" in line)
+    assert int(first_line.split("/")[0]) in (5, 6)
+    (file,) = trained_files(host, "cancelbox")
+    uninterrupted, _ = training(host, word="cancelbox", steps=STEPS, seed=0, micro_batch=2)
+    assert load_concept(file).word == "cancelbox" and uninterrupted == graph
+
+
+@pytest.mark.slow
+def test_a_killed_training_resumes_to_the_concept_of_an_uninterrupted_one(comfyui_path, host_folder, host):
+    graph, node = training(host, word="killbox", steps=STEPS)
+    host.run(graph)
+    (whole,) = trained_files(host, "killbox")
+    folder = host_folder()
+    training_pictures(folder)
+    with Server(comfyui_path, folder) as server:
+        server.shots = host.shots
+        watch = Watch(node, cancel_at=5)
+        server.run(graph, watch)
+        server.kill()
+    with Server(comfyui_path, folder) as server:
+        server.run(graph)
+        (resumed,) = trained_files(server, "killbox")
+    assert resumed.read_bytes() == whole.read_bytes()
+
+
+def test_a_trained_concept_saves_loads_and_applies_in_one_workflow(host):
+    graph = Workflow()
+    model, clip, vae = load(graph)
+    node = train(graph, image_list(graph, *host.shots[:2]), (model, clip, vae), word="wirebox", steps=3)
+    first = graph.add("LoadImage", image=host.shots[0])[0]
+    settings = {"filename": "boxes/wire", "precision": "fp16", "overwrite": True}
+    saved = graph.add("PerfusionSaveConcept", concept=node[0], thumbnail=first, **settings)
+    applied = graph.add(
+        "PerfusionApplyKeyLockedAttention",
+        model=model,
+        clip=clip,
+        concept=node[0],
+        visual_strength=1.0,
+        bias=0.6,
+        temperature=0.15,
+        key_locking="local",
+        leak_free=False,
+        start_percent=0.0,
+        end_percent=1.0,
+    )
+    positive, negative = (encode(graph, applied[1], text) for text in ("a photo of a wirebox", ""))
+    node = show(graph, sample(graph, applied[0], positive, negative), vae)
+    result = host.run(graph)
+    assert "boxes/wire.safetensors" in result.outputs[saved.name]["text"][0]
+    assert host.pictures(result, node).shape[-1] == 3
+    file = host.folder / "output/perfusion/boxes/wire.safetensors"
+    assert file.stat().st_size < 32_768 and file.with_suffix(".jpg").exists()
+    listed = host.get("/object_info/PerfusionLoadConcept")["PerfusionLoadConcept"]["input"]["required"]["concept"]
+    assert "boxes/wire.safetensors" in json.dumps(listed)
+
+
+BAD = {
+    "word with a bracket": ({"word": "(box)"}, "expected a word without brackets"),
+    "empty superclass": ({"superclass": "  "}, "expected one or several words, such as 'teddy bear'"),
+    "two captions for one": ({"captions": "a {}"}, "There are 2 pictures and 1 captions"),
+    "template without a place": ({"templates": "a photo"}, "names the concept 0 times; write {} once"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_wrong_texts_are_refused_with_a_sentence(host, case):
+    settings, sentence = BAD[case]
+    graph, _ = training(host, **settings)
+    with pytest.raises(WorkflowError, match=re.escape(sentence)):
+        host.run(graph)
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ("nan", "Picture 1 holds pixels that are not numbers"),
+        ("empty", "No training pictures are connected; expected at least one"),
+    ],
+)
+def test_wrong_pictures_are_refused_with_a_sentence(host, how, sentence):
+    graph = Workflow()
+    first = graph.add("LoadImage", image=host.shots[0])[0]
+    train(graph, graph.add("HelperSpoil", image=first, how=how)[0], load(graph))
+    with pytest.raises(WorkflowError, match=sentence):
+        host.run(graph)
+
+
+@pytest.mark.parametrize(
+    ("size", "value", "sentence"),
+    [
+        ((32, 32), 1.0, "Mask 1 is 32 x 32 pixels and its picture 64 x 64; expected the same size"),
+        ((64, 64), 0.0, "Mask 1 is empty"),
+    ],
+)
+def test_wrong_masks_are_refused_with_a_sentence(host, size, value, sentence):
+    graph = Workflow()
+    first = graph.add("LoadImage", image=host.shots[0])[0]
+    mask = graph.add("SolidMask", value=value, width=size[0], height=size[1])[0]
+    train(graph, first, load(graph), masks=mask)
+    with pytest.raises(WorkflowError, match=sentence):
+        host.run(graph)
+
+
+@pytest.mark.parametrize("how", ["alpha", None])
+def test_one_picture_and_pictures_with_alpha_train(host, how):
+    graph = Workflow()
+    pixels = graph.add("LoadImage", image=host.shots[0])[0]
+    if how is not None:
+        pixels = graph.add("HelperSpoil", image=pixels, how=how)[0]
+    word = f"onebox_{how}"
+    train(graph, pixels, load(graph), word=word, steps=2)
+    host.run(graph)
+    assert len(trained_files(host, word)) == 1
+
+
+def test_gradient_checkpointing_learns_the_same(host):
+    concepts = []
+    for recompute in (False, True):
+        graph, _ = training(host, word="samebox", steps=2, gradient_checkpointing=recompute)
+        host.run(graph)
+        concepts.append(load_concept(trained_files(host, "samebox")[0]))
+        if not recompute:
+            for file in trained_files(host, "samebox"):
+                file.unlink()
+    first, second = (concept.value_residuals["middle_block.1.transformer_blocks.0.attn2"] for concept in concepts)
+    assert torch.allclose(first, second, atol=1e-4) and first.norm() > 0
+
+
+def test_the_chain_refuses_a_word_that_is_taken(host):
+    graph = Workflow()
+    model, clip, vae = load(graph)
+    for file in ("teddy.safetensors", "teddy.safetensors"):
+        model, clip = apply(graph, model, clip, file)
+    show(graph, sample(graph, model, encode(graph, clip, "a"), encode(graph, clip, "")), vae)
+    with pytest.raises(WorkflowError, match="stands for two concepts; give one of them another word"):
+        host.run(graph)
