@@ -111,8 +111,3 @@ def test_a_damaged_file_is_named_with_what_is_wrong(server, damage):
     with pytest.raises(WorkflowError, match=re.escape(repr(path.name))):
         server.run(load_workflow(path.name))
 
-
-def test_sub_folders_and_the_thumbnail_route_of_the_host(server):
-    assert {"perfusion"} <= {entry["name"] for entry in server.get("/experiment/models")}
-    listed = server.get("/models/perfusion")
-    assert "teddy.safetensors" in listed
