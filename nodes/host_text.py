@@ -104,16 +104,20 @@ class ConceptTextEncoder:
         if not held:
             return (encodings, *others)
         superclass = None
-        if any(word.superclass_keys for word in held):
-            superclass = self.encoder.encode_token_weights(self._superclass_prompt(prompt))[0]
+        globally_locked = [word for word in held if word.superclass_keys]
+        if globally_locked:
+            superclass = self.encoder.encode_token_weights(self._superclass_prompt(prompt, globally_locked))[0]
+        if "g" in prompt:
+            # SDXL also reads a pooled encoding, in training the superclass's: the look comes by the edit alone.
+            others = self.encoder.encode_token_weights(self._superclass_prompt(prompt, held))[1:]
         names = frozenset(word.word for word in held)
         return (EncodedPrompt.of(encodings, names, encodings[0, 0].clone(), superclass), *others)
 
-    def _superclass_prompt(self, prompt: Mapping[str, list]) -> dict[str, list]:
+    def _superclass_prompt(self, prompt: Mapping[str, list], words: Sequence[ConceptWord]) -> dict[str, list]:
+        """``prompt`` with the superclass in place of ``words``, token by token."""
         replacements = {
             id(embedding): self.superclass_ids[word.word][name]
-            for word in self.words
-            if word.superclass_keys
+            for word in words
             for name, embedding in word.embeddings.items()
         }
         return {

@@ -19,7 +19,7 @@ from .host_text import check_concept_word, superclass_tokens, text_encoder_names
 from .host_training import Preview, PrivateModel, latent_pictures, noise_schedule, training_task
 from .pictures import Shot, shots
 from .schema import KEY_LOCKINGS
-from .text_statistics import CAPTION_SEED, DEFAULT_CAPTIONS, measured
+from .text_statistics import CAPTION_SEED, DEFAULT_CAPTIONS, WORDS_ALONE, measured
 from .train_schema import train_schema
 from .training_run import Finished, Progress, RunFiles, run_key
 
@@ -121,7 +121,7 @@ class Training:
             self.word,
             [_outside_inference(picture) for picture in pictures],
             self.templates,
-            inverse(statistics.matrix()),
+            inverse(statistics.matrix(WORDS_ALONE)),
             {"encoder": encoder_identity(encoders), "base_model": base, "statistics": statistics.fingerprint},
         )
         try:

@@ -59,14 +59,24 @@ class Result:
 class Server:
     """``with Server(comfyui, folder) as server: server.run(workflow)``. ``folder`` holds models, input and output."""
 
-    def __init__(self, comfyui: Path, folder: Path, flags: tuple[str, ...] = (), pack: bool = True, port: int = 0):
+    def __init__(
+        self,
+        comfyui: Path,
+        folder: Path,
+        flags: tuple[str, ...] = (),
+        pack: bool = True,
+        helpers: bool = True,
+        port: int = 0,
+    ) -> None:
         self.comfyui, self.folder, self.flags, self.pack = comfyui, folder, flags, pack
         self.port = port or _free_port()
         self.log = folder / "server.log"
         self.client = uuid.uuid4().hex
         for name in ("models/checkpoints", "custom_nodes", "input", "output", "temp", "user"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        packs = {"perfusion_test_helpers": Path(__file__).with_name("helper_nodes")}
+        packs = {}
+        if helpers:
+            packs["perfusion_test_helpers"] = Path(__file__).with_name("helper_nodes")
         if pack:
             packs[PACK_FOLDER] = ROOT
         for name, source in packs.items():
