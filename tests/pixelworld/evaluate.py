@@ -1,6 +1,7 @@
 """How often the world draws what held-out captions name: python -m pixelworld.evaluate [--sheet PNG]"""
 import argparse
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,8 @@ def held_out_captions(n: int, seed: int = 1) -> list[Caption]:
 
     seen = {content(caption) for caption in training_captions()}
     rng = np.random.RandomState(seed)
-    drawn = (sample_caption(rng) for _ in range(200 * n))
-    held_out = [caption for caption in drawn if content(caption) not in seen]
-    return held_out[:n]
+    drawn = iter(lambda: sample_caption(rng), None)
+    return list(islice((caption for caption in drawn if content(caption) not in seen), n))
 
 
 def judge(caption: Caption, reading: Reading) -> dict[str, bool]:

@@ -1,0 +1,93 @@
+"""The reader's own error on rendered scenes: the ceiling of everything measured with it."""
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pixelworld import art
+from pixelworld.captions import Caption, sample_caption, sample_scene
+from pixelworld.reader import Reader, identity_score
+from pixelworld.scene import Figure, Scene, render, sample_individual, sample_traits
+from pixelworld.world import as_batch
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return Reader()
+
+
+def facts(scene: Scene) -> tuple:
+    figures = sorted((f.class_word, f.position, str(f.accessory), str(f.traits)) for f in scene.figures)
+    return scene.place, scene.object, scene.object_colour, figures
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    rng = np.random.RandomState(5)
+    scenes = [sample_scene(sample_caption(rng), rng) for _ in range(120)]
+    return scenes, as_batch([render(scene) for scene in scenes])
+
+
+def read_facts(reading) -> tuple:
+    figures = sorted((f.class_word, f.position, str(f.accessory), str(f.traits)) for f in reading.figures)
+    return reading.place, reading.object, reading.object_colour, figures
+
+
+def test_rendered_scenes_are_read_without_error(reader, drawn):
+    scenes, pictures = drawn
+    assert [read_facts(reading) for reading in reader.read(pictures)] == [facts(scene) for scene in scenes]
+
+
+def test_noise_of_a_tenth_changes_no_class_place_or_count(reader, drawn):
+    scenes, pictures = drawn
+    noise = 0.1 * torch.randn(pictures.shape, generator=torch.Generator().manual_seed(0))
+    for scene, reading in zip(scenes, reader.read((pictures + noise).clamp(0, 1)), strict=True):
+        assert reading.place == scene.place and reading.count == len(scene.figures)
+        assert {f.class_word for f in reading.figures} == {f.class_word for f in scene.figures}
+
+
+def test_an_empty_place_holds_nothing(reader):
+    empty = as_batch([art.background(place, variant) for place in art.PLACES for variant in range(art.VARIANTS)])
+    assert all(reading.count == 0 and reading.object is None for reading in reader.read(empty))
+
+
+def test_pure_noise_holds_no_figure(reader):
+    noise = torch.rand(20, 16, 16, 3, generator=torch.Generator().manual_seed(0))
+    assert all(reading.count == 0 for reading in reader.read(noise))
+
+
+def in_scene(individual, traits, class_word=None) -> torch.Tensor:
+    figure = Figure(class_word or individual.class_word, traits, individual.position, "hat")
+    return as_batch([render(Scene((figure,), "space"))])
+
+
+def test_an_individual_scores_one_and_falls_with_every_trait_it_loses():
+    for seed in range(8):
+        individual = sample_individual(seed)
+        own = individual.traits
+        other = next(name for name in art.BODY_COLOURS if name not in (own.first, own.second))
+        marked = replace(own, mark="none" if own.mark == "badge" else "badge")
+        scores = [
+            identity_score(in_scene(individual, traits), individual).item()
+            for traits in (own, marked, replace(own, second=other), replace(own, first=other, second=own.first))
+        ]
+        assert scores[0] == 1
+        assert scores[0] > scores[1] > scores[2] > scores[3]
+
+
+def test_strangers_of_the_class_score_low():
+    individual = sample_individual(3)
+    rng = np.random.RandomState(0)
+    caption = Caption(individual.class_word)
+    pictures = as_batch([render(sample_scene(caption, rng)) for _ in range(60)])
+    assert identity_score(pictures, individual).mean() < 0.5
+
+
+def test_identity_can_be_asked_of_one_position():
+    individual = replace(sample_individual(3), position="left")
+    rng = np.random.RandomState(0)
+    pair = (Figure(individual.class_word, individual.traits, "left"), Figure("robot", sample_traits(rng), "right"))
+    picture = as_batch([render(Scene(pair, "snow"))])
+    assert identity_score(picture, individual, "left").item() == 1
+    assert identity_score(picture, individual, "right").item() < 0.6

@@ -1,0 +1,94 @@
+"""The renderer, the captions and the first stage of the pixel world."""
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pixelworld import art
+from pixelworld.captions import all_words, sample_caption, sample_scene
+from pixelworld.evaluate import judge
+from pixelworld.first_stage import first_stage
+from pixelworld.reader import FigureReading, Reading
+from pixelworld.scene import Traits, draw, render, sample_individual, sprite_layers, training_pictures
+from pixelworld.text_encoder import VOCABULARY
+from pixelworld.world import as_batch, latents_from_pictures, pictures_from_latents
+
+
+def scenes(n: int, seed: int = 3) -> list:
+    rng = np.random.RandomState(seed)
+    return [sample_scene(sample_caption(rng), rng) for _ in range(n)]
+
+
+def enlarged(pictures: torch.Tensor) -> torch.Tensor:
+    return pictures.movedim(-1, 1).repeat_interleave(8, 2).repeat_interleave(8, 3)
+
+
+def test_every_pixel_is_a_palette_level():
+    quarters = 4 * np.stack([render(scene) for scene in scenes(100)])
+    assert np.array_equal(quarters, quarters.round())
+    assert quarters.min() == 0 and quarters.max() == 4
+
+
+def test_sprites_are_of_one_size_and_carry_both_colours_and_both_marks():
+    for rows in art.SPRITES.values():
+        assert len(rows) == art.SPRITE_HEIGHT and {len(row) for row in rows} == {art.SPRITE_WIDTH}
+        assert set("12mn") <= set("".join(rows))
+
+
+@pytest.mark.parametrize("word", art.SPRITES)
+def test_every_trait_changes_the_sprite(word):
+    traits = Traits("red", "blue", "plain", "none")
+    plain = sprite_layers(word, traits)[0]
+    changes = [{"first": "green"}, {"second": "green"}, {"mark": "blaze"}, {"mark": "badge"}]
+    changes += [{"pattern": pattern} for pattern in art.PATTERNS[1:]]
+    others = [sprite_layers(word, replace(traits, **change))[0] for change in changes]
+    for index, one in enumerate([plain, *others]):
+        assert not any(np.array_equal(one, other) for other in others[index:])
+
+
+def test_a_scene_has_what_its_caption_names():
+    rng = np.random.RandomState(11)
+    for caption in (sample_caption(rng) for _ in range(200)):
+        scene = sample_scene(caption, rng)
+        found = [FigureReading(f.class_word, f.position, f.accessory, f.traits, (0, 0)) for f in scene.figures]
+        assert all(judge(caption, Reading(tuple(found), scene.place, scene.object, scene.object_colour)).values())
+
+
+def test_every_word_of_a_caption_is_one_token():
+    assert {len(VOCABULARY[word]) for word in all_words()} == {1}
+
+
+def test_training_pictures_share_place_and_position_and_differ():
+    individual = sample_individual(5)
+    pictures = training_pictures(individual, n=5)
+    assert {(p.scene.place, p.scene.figures[0].position) for p in pictures} == {(individual.place, individual.position)}
+    assert len({p.pixels.tobytes() for p in pictures}) == 5
+    assert training_pictures(individual)[2].pixels.tobytes() == pictures[2].pixels.tobytes()
+
+
+def test_the_subject_mask_covers_the_body_and_falls_off_around_it():
+    picture = training_pictures(sample_individual(5))[0]
+    body = draw(picture.scene).body_masks[0]
+    assert (picture.mask[body] == 1).all() and set(np.unique(picture.mask)) == {0, 0.5, 1}
+    assert picture.mask.mean() < 0.5
+
+
+def test_latents_and_pictures_are_inverse():
+    pictures = as_batch([render(scene) for scene in scenes(20)])
+    assert torch.equal(pictures_from_latents(latents_from_pictures(pictures)), pictures)
+
+
+def test_the_first_stage_decodes_pixel_art_exactly_and_encodes_it_back():
+    encoder, decoder = first_stage()
+    pictures = as_batch([render(scene) for scene in scenes(4)])
+    latents = latents_from_pictures(pictures)
+    assert (decoder(latents) - enlarged(pictures)).abs().max() < 1e-6
+    assert (encoder(enlarged(pictures)) - latents).abs().max() < 1e-6
+
+
+def test_the_first_stage_follows_any_latent_closely_and_clamps():
+    _, decoder = first_stage()
+    latents = 1.5 * torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    error = (decoder(latents) - enlarged(pictures_from_latents(latents))).abs().max()
+    assert 1e-6 < error < 1e-3

@@ -1,0 +1,63 @@
+"""The text encoder of the pixel world."""
+import hashlib
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from pixelworld.text_encoder import LENGTH, TextEncoder, layer_weights, position_embedding, token_embedding
+
+WEIGHTS_DIGEST = "64eb5a08bb3b6d39ae020f100b16a5688b29e43a64aef9a97176b19058ec1fb6"
+PROMPT = "a photo of a teddy bear wearing a crown at the beach"
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return TextEncoder()
+
+
+def test_the_weights_are_the_same_everywhere():
+    arrays = [token_embedding(49407), token_embedding(320), position_embedding()]
+    arrays += [weight for layer in (0, 1) for weight in layer_weights(layer).values()]
+    assert hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest() == WEIGHTS_DIGEST
+
+
+def test_a_token_sees_only_what_comes_before_it(encoder):
+    one, other = encoder.encode(["a photo of a cat at the beach", "a photo of a cat in the snow"])
+    assert torch.equal(one[:6], other[:6])
+    assert not torch.allclose(one[6:], other[6:], atol=1e-3)
+
+
+def test_words_differ_at_their_own_place_and_colour_the_later_ones(encoder):
+    cat, dog = encoder.encode(["a photo of a cat at the beach", "a photo of a dog at the beach"])
+    likeness = F.cosine_similarity(cat, dog, dim=-1)
+    assert likeness[5] < 0.5
+    assert ((likeness[6:] > 0.9) & (likeness[6:] < 0.999)).all()
+
+
+def test_a_raw_vector_stands_for_a_word(encoder):
+    words = {"<new>": encoder.word_embedding("bear")}
+    assert torch.equal(encoder.encode([PROMPT]), encoder.encode([PROMPT.replace("bear", "<new>")], words))
+
+
+def test_encodings_are_differentiable_to_a_words_vector(encoder):
+    vector = encoder.word_embedding("cat").requires_grad_()
+    encodings = encoder.encode(["a photo of a <new> in space"], {"<new>": vector})
+    encodings[0, -1].sum().backward()
+    assert vector.grad.abs().max() > 0
+
+
+def test_padding_and_prefix(encoder):
+    assert len(encoder.tokens(PROMPT)) == LENGTH
+    short = encoder(encoder.embed(encoder.tokens(PROMPT)[:20])[None])
+    assert torch.allclose(short, encoder.encode([PROMPT])[:, :20], atol=1e-5)
+
+
+def test_an_unknown_word_is_named(encoder):
+    with pytest.raises(ValueError, match="no word 'zebra'"):
+        encoder.tokens("a photo of a zebra")
+
+
+def test_a_prompt_that_is_too_long_is_refused(encoder):
+    with pytest.raises(ValueError, match="76 tokens, at most 75"):
+        encoder.tokens("cat " * 76)
