@@ -45,7 +45,7 @@ TRAINING = {
     "templates": "a photo of a {}\na picture of a {}\na painting of a {}\na {}",
     "preview_every": 0,
 }
-SAMPLING = {"steps": 10, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal"}
+SAMPLING = {"steps": 9, "cfg": 3.0, "sampler_name": "dpmpp_2m", "scheduler": "sgm_uniform"}
 
 
 class HostDemo:

@@ -54,14 +54,25 @@ def path_to_save(name: str, overwrite: bool) -> Path:
             "dots at either end and none of : * ? \" < > |."
         )
     path = output_folder().joinpath(*parts[:-1], parts[-1] + EXTENSION)
-    if not folder_paths.is_within_directory(str(output_folder()), str(path)):
+    if not path.resolve().is_relative_to(output_folder().resolve()):
         raise ValueError(f"The file name {name!r} leads out of {output_folder().name!r}; choose one inside.")
+    made(path.parent)
     number = 2
     while path.exists() and not overwrite:
         path = path.with_name(f"{parts[-1]}_{number}{EXTENSION}")
         number += 1
-    path.parent.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def made(folder: Path) -> Path:
+    """The folder, which now exists. Raises ValueError when it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"The folder {str(folder)!r} could not be made ({error.strerror}); allow writing there, or choose another."
+        ) from error
+    return folder
 
 
 def _is_safe(part: str) -> bool:

@@ -24,9 +24,10 @@ class HostTextEncoder:
         self.clip, self.superclass, self.device = clip, superclass, device
         # SDXL's context is clip_l beside clip_g.
         self.encoders = {name: encoders[name] for name in sorted(encoders, key="lgh".index)}
+        layer = {} if clip.layer_idx is None else {"layer": clip.layer_idx}
         for encoder in self.encoders.values():
             encoder.reset_clip_options()
-            encoder.set_clip_options({"layer": clip.layer_idx, "execution_device": device})
+            encoder.set_clip_options({"execution_device": device, **layer})
 
     def initial_embeddings(self) -> dict[str, Tensor]:
         return {

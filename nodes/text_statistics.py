@@ -73,7 +73,7 @@ def measured(clip, captions: list[str]) -> UncenteredCovariance:
     if path.exists():
         return UncenteredCovariance.load(path)
     statistics = _measure(clip, captions, encoder)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folders.made(path.parent)
     statistics.save(path)
     return statistics
 

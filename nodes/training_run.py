@@ -49,9 +49,7 @@ class RunFiles:
     @classmethod
     def of(cls, word: str, key: str) -> RunFiles:
         readable = "".join(c if c.isalnum() or c in "-_" else "_" for c in word)
-        folder = folders.output_folder() / "trained"
-        folder.mkdir(parents=True, exist_ok=True)
-        return cls(folder, f"{readable}_{key}")
+        return cls(folders.made(folders.output_folder() / "trained"), f"{readable}_{key}")
 
     @property
     def concept(self) -> Path:

@@ -1,6 +1,7 @@
 """Write small random checkpoints that the host's own loader takes for SD 1.x, SD 2.x and SDXL.
 
-Run as ``python make_checkpoints.py COMFYUI FAMILY FILE``, in its own process: it imports the host.
+Run as ``python make_checkpoints.py COMFYUI FAMILY FILE`` in its own process: it imports the host. FAMILY may be
+``controlnet``, for SD 1.x.
 """
 
 from __future__ import annotations
@@ -94,13 +95,26 @@ def checkpoint(family: str, comfy_folder: Path) -> dict[str, torch.Tensor]:
     return {name: tensor.half().contiguous() for name, tensor in weights.items()}
 
 
+def controlnet() -> dict[str, torch.Tensor]:
+    """A ControlNet for the SD 1.x checkpoint."""
+    import comfy.cldm.cldm
+    import comfy.ops
+
+    config = {name: value for name, value in unet_config("sd1").items() if name not in ("out_channels", "legacy")}
+    del config["transformer_depth_output"]
+    network = comfy.cldm.cldm.ControlNet(
+        **config, hint_channels=3, legacy=False, device="meta", operations=comfy.ops.disable_weight_init
+    )
+    return {name: tensor.half().contiguous() for name, tensor in random_weights(network, 9).items()}
+
+
 def main(comfyui: str, family: str, file: str) -> None:
     sys.path.insert(0, comfyui)
     from comfy.cli_args import args
 
     args.cpu = True
     torch.manual_seed(0)
-    save_file(checkpoint(family, Path(comfyui)), file)
+    save_file(controlnet() if family == "controlnet" else checkpoint(family, Path(comfyui)), file)
 
 
 if __name__ == "__main__":

@@ -232,6 +232,33 @@ def test_hooks_on_one_prompt_work_with_the_concept(draw, lora):
     assert mean_difference(both, scene(False, True)) > 0.5
 
 
+@pytest.fixture(scope="module")
+def controlnet(server, checkpoint):
+    folder = server.folder / "models/controlnet"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "control.safetensors").symlink_to(checkpoint("controlnet"))
+    return "control.safetensors"
+
+
+def test_a_controlnet_and_the_concept_both_work(draw, controlnet):
+    def scene(edited: bool, text: str | None, controlled: bool):
+        scene = Scene(edited)
+        scene.apply()
+        positive, negative = scene.prompt(text), scene.prompt("blurry")
+        if controlled:
+            image = scene.graph.add("EmptyImage", width=64, height=64, batch_size=1, color=0x4080C0)[0]
+            net = scene.graph.add("ControlNetLoader", control_net_name=controlnet)[0]
+            settings = {"control_net": net, "image": image, "strength": 1.0, "start_percent": 0.0, "end_percent": 1.0}
+            node = scene.graph.add("ControlNetApplyAdvanced", positive=positive, negative=negative, **settings)
+            positive, negative = node[0], node[1]
+        return draw(*scene.finish(positive, negative))
+
+    both = scene(True, None, True)
+    assert mean_difference(both, scene(True, None, False)) > 0.5
+    assert mean_difference(both, scene(False, None, True)) > 0.5
+    np.testing.assert_array_equal(scene(True, PLAIN, True), scene(False, PLAIN, True))
+
+
 def test_a_region_keeps_the_look_inside(draw):
     """With a mask of ones the region is everywhere; with zeros the word draws what it draws without its look."""
 
