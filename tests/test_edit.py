@@ -238,3 +238,14 @@ def test_adding_the_delta_in_one_pass_equals_adding_it_and_leaves_closed_rows_al
     tolerance = 4 * torch.finfo(dtype).eps
     torch.testing.assert_close(added.double(), expected, rtol=tolerance, atol=tolerance)
     assert torch.equal(added[0, :4], values[0, :4]) and not torch.equal(added[0, 4:], values[0, 4:])
+
+
+def test_the_edit_depends_on_encodings_and_never_on_positions() -> None:
+    """ChenDarYen's keeps an output per token position, trained only where its templates put the word."""
+    world = random_world(2)
+    order = torch.tensor([3, 0, 6, 2, 5, 1, 4])
+    torch.testing.assert_close(
+        values_of(world, world.encodings[:, order]), values_of(world)[:, order], rtol=0, atol=1e-12
+    )
+    longer = torch.cat([world.encodings] * 11, dim=1)
+    torch.testing.assert_close(values_of(world, longer)[:, -7:], values_of(world), rtol=0, atol=1e-12)
