@@ -92,8 +92,8 @@ class PerfusionSaveConcept(io.ComfyNode):
 
     @classmethod
     def execute(cls, concept, filename, precision, overwrite, thumbnail=None) -> io.NodeOutput:
-        path = folders.path_to_save(filename, overwrite)
-        save_concept(concept, path, precision)
+        with folders.path_to_save(filename, overwrite) as path:
+            save_concept(concept, path, precision)
         if thumbnail is not None:
             save_thumbnail(thumbnail, path)
         name = path.relative_to(folders.output_folder()).as_posix()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import folder_paths
@@ -41,9 +44,11 @@ def concept_path(name: str) -> Path | None:
     return None if path is None else Path(path)
 
 
-def path_to_save(name: str, overwrite: bool) -> Path:
+@contextmanager
+def path_to_save(name: str, overwrite: bool) -> Iterator[Path]:
     """The file for a name such as ``pets/teddy``; a number is added to a name that is taken.
 
+    The name is reserved by an empty file, so that two servers cannot take the same, and given up if the block raises.
     Raises ValueError for names that are empty or would lead out of the folder.
     """
     cleaned = name.strip().replace("\\", "/").removesuffix(EXTENSION)
@@ -57,11 +62,26 @@ def path_to_save(name: str, overwrite: bool) -> Path:
     if not path.resolve().is_relative_to(output_folder().resolve()):
         raise ValueError(f"The file name {name!r} leads out of {output_folder().name!r}; choose one inside.")
     made(path.parent)
-    number = 2
-    while path.exists() and not overwrite:
-        path = path.with_name(f"{parts[-1]}_{number}{EXTENSION}")
-        number += 1
-    return path
+    if not overwrite:
+        path = _reserved(path)
+    try:
+        yield path
+    except BaseException:
+        if not overwrite and path.stat().st_size == 0:
+            path.unlink()
+        raise
+
+
+def _reserved(path: Path) -> Path:
+    for number in itertools.count(1):
+        candidate = path if number == 1 else path.with_name(f"{path.stem}_{number}{EXTENSION}")
+        try:
+            candidate.touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise ValueError(f"{candidate.name!r} could not be saved ({error.strerror}); choose another.") from error
+        return candidate
 
 
 def made(folder: Path) -> Path:

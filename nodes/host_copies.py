@@ -31,6 +31,12 @@ def loaded(patcher):
     return patcher
 
 
+def make_room(device: torch.device) -> None:
+    """Let the host move its own models off an accelerator; it loads them again when it needs them."""
+    if device.type != "cpu":
+        comfy.model_management.free_memory(1e30, device)
+
+
 def private_copy(module: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
     """``module`` with weights of its own, frozen, in ``dtype``; call it outside inference mode.
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..perfusion_ops import Encoded
 from ..perfusion_ops.covariance import TokenKind
 from ..perfusion_ops.prompts import SLOT
-from .host_copies import loaded, private_copy, protect_from_in_place_sums
+from .host_copies import loaded, make_room, private_copy, protect_from_in_place_sums
 from .host_text import ConceptWord, WordTokenizer, superclass_tokens, text_encoder_names, vocabulary
 
 PLACEHOLDER = "perfusionconceptplaceholder"
@@ -86,6 +86,7 @@ def private_encoders(clip) -> tuple[dict[str, nn.Module], torch.device]:
     for name in text_encoder_names(clip):
         encoders[name] = private_copy(getattr(patcher.model, f"clip_{name}"), torch.float32).to(patcher.load_device)
         protect_from_in_place_sums(encoders[name])
+    make_room(patcher.load_device)
     return encoders, patcher.load_device
 
 

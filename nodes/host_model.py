@@ -74,8 +74,9 @@ def projections(model) -> Projections:
 
 
 def cross_attentions(diffusion_model: nn.Module) -> dict[str, nn.Module]:
-    """The text cross-attention layers by name, in the order of the network."""
-    return {name: layer for name, layer in diffusion_model.named_modules() if name.endswith(".attn2")}
+    """The text cross-attention layers by name, in the order of the network, compiled or not."""
+    layers = ((name, layer) for name, layer in diffusion_model.named_modules() if name.endswith(".attn2"))
+    return {name.replace("_orig_mod.", ""): layer for name, layer in layers}
 
 
 def model_with_concept(model, applied: AppliedConcept):
@@ -117,12 +118,18 @@ def edit_prompts(executor, noise, *args, **kwargs):
     applied: AppliedConcepts = options[KEY]
     words = set(applied.edit.words)
     held = any(words & cond["cross_attn"].words for cond in _prompts(guider.conds))
+    place = {"device": guider.model_patcher.load_device, "dtype": inference_dtype(guider.model_patcher.model)}
     for name, conds in guider.conds.items():
-        guider.conds[name] = [_with_contexts(cond, applied) if held else _plain(cond) for cond in conds]
+        guider.conds[name] = [_with_contexts(cond, applied, place) if held else _plain(cond) for cond in conds]
     if held:
         wrappers = options.setdefault("wrappers", {}).setdefault(WrappersMP.APPLY_MODEL, {})
         wrappers[KEY] = [_model_call(applied, guider.model_patcher)]
     return executor(noise, *args, **kwargs)
+
+
+def inference_dtype(model) -> torch.dtype:
+    """What the host's model computes in, whatever its weights are stored in."""
+    return model.manual_cast_dtype or model.get_dtype()
 
 
 def _prompts(conds: dict[str, list[dict]]) -> list[dict]:
@@ -133,7 +140,7 @@ def _plain(cond: dict) -> dict:
     return {**cond, "cross_attn": plain(cond["cross_attn"])} if "cross_attn" in cond else cond
 
 
-def _with_contexts(cond: dict, applied: AppliedConcepts) -> dict:
+def _with_contexts(cond: dict, applied: AppliedConcepts, place: dict) -> dict:
     """The prompt with its edited contexts; one without concepts has its own there, as only alike prompts batch."""
     prompt = cond.get("cross_attn")
     edit = applied.edit
@@ -148,7 +155,7 @@ def _with_contexts(cond: dict, applied: AppliedConcepts) -> dict:
     else:
         context = _edited_context(applied, prompt, encodings, present)
         contexts = {"keys": context.keys, "values": context.values, "gates": context.gates}
-    entries = {CONTEXTS[part]: comfy.conds.CONDCrossAttn(tensor) for part, tensor in contexts.items()}
+    entries = {CONTEXTS[part]: comfy.conds.CONDCrossAttn(tensor.to(**place)) for part, tensor in contexts.items()}
     return {**cond, "cross_attn": encodings, "model_conds": {**cond.get("model_conds", {}), **entries}}
 
 
@@ -173,27 +180,29 @@ def _model_call(applied: AppliedConcepts, patcher):
     ends = [sampling.percent_to_sigma(c.end_percent) for c in applied.concepts]
     regions = [c.region for c in applied.concepts]
     edits: dict[torch.device, JointEdit] = {}
+    layers: dict[torch.device, dict[str, nn.Module]] = {}
 
     def call_with_concepts(executor, x, t, c_concat, c_crossattn, control, transformer_options, **kwargs):
         parts = {part: kwargs.pop(entry, None) for part, entry in CONTEXTS.items()}
-        call = (executor, x, t, c_concat, c_crossattn, control)
+        call = (x, t, c_concat, c_crossattn, control)
         if parts["keys"] is None:
-            return executor(*call[1:], transformer_options, **kwargs)
-        model = executor.class_obj
-        dtype = model.manual_cast_dtype or model.get_dtype()
-        edit = edits.get(x.device) or edits.setdefault(x.device, applied.edit.to(x.device, torch.float32))
-        gates = parts["gates"].to(x.device, torch.float32)
-        sigma = transformer_options["sigmas"].max().to(gates)
-        active = [(sigma <= begin) & (sigma > end) for begin, end in zip(begins, ends, strict=True)]
-        call_edit = CallEdit(
-            keys=parts["keys"].to(x.device, dtype),
-            values=parts["values"].to(x.device, dtype),
-            gates=gates * torch.stack(active).to(gates),
-            edit=edit,
+            return executor(*call, transformer_options, **kwargs)
+        model, place = executor.class_obj, {"device": x.device, "dtype": inference_dtype(executor.class_obj)}
+        if x.device not in edits:
+            edits[x.device] = applied.edit.to(**place)
+            layers[x.device] = cross_attentions(model.diffusion_model)
+        parts = {part: tensor.to(**place) for part, tensor in parts.items()}
+        sigma = transformer_options["sigmas"].max().to(x.device)
+        active = torch.stack([(sigma <= begin) & (sigma > end) for begin, end in zip(begins, ends, strict=True)])
+        edit = CallEdit(
+            keys=parts["keys"],
+            values=parts["values"],
+            gates=parts["gates"] * active.to(parts["gates"]),
+            edit=edits[x.device],
             regions=regions,
             latent_shape=x.shape,
         )
-        with editing(cross_attentions(model.diffusion_model), call_edit):
-            return executor(*call[1:], call_edit.options(transformer_options), **kwargs)
+        with editing(layers[x.device], edit):
+            return executor(*call, edit.options(transformer_options), **kwargs)
 
     return call_with_concepts

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..perfusion_ops import Concept, EditTerm, Gate, KeyLocking, NoiseSchedule, Picture, TrainingTask
 from ..perfusion_ops.prompts import fill_template
-from .host_copies import checkpoint_gradients, loaded, private_copy
+from .host_copies import checkpoint_gradients, loaded, make_room, private_copy
 from .host_encoder import HostTextEncoder
 from .host_model import AppliedConcept, base_family, cross_attentions, model_with_concept
 from .host_text import clip_with_concept
@@ -77,6 +77,7 @@ class PrivateModel:
         patcher = loaded(model)
         dtype = training_dtype(dtype_name, patcher.load_device)
         unet = private_copy(patcher.model.diffusion_model, dtype).to(patcher.load_device)
+        make_room(patcher.load_device)
         if recompute:
             checkpoint_gradients(unet)
         return cls(unet, patcher.load_device, dtype)

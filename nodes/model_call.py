@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..perfusion_ops import JointEdit
-from ..perfusion_ops.edit import value_delta
+from ..perfusion_ops.edit import add_value_delta, value_delta
 from ..perfusion_ops.regions import mask_at
 
 
@@ -18,8 +18,8 @@ class CallEdit:
 
     Args:
         keys, values: edited contexts (B, T, d) in the model's dtype.
-        gates: (B, T, J) float32; 0 for a concept that rests.
-        edit: the concepts, on the same device.
+        gates: (B, T, J) in the model's dtype, computed in float32; 0 for a concept that rests.
+        edit: the concepts, on the same device and in the same dtype.
         regions: per concept a soft mask (H, W), or none for everywhere.
         latent_shape: (..., h, w) of the model's input.
     """
@@ -63,14 +63,14 @@ class CallEdit:
         if self.regional is not None:
             alone = torch.zeros_like(self.gates)
             alone[..., self.regional] = self.gates[..., self.regional]
-            return value_delta(alone, residuals).to(values.dtype)
+            return value_delta(alone, residuals)
         _check_tokens(self.gates, values)
-        return values + value_delta(self.whole_gates, residuals).to(values.dtype)
+        return add_value_delta(values, self.whole_gates, residuals)
 
     def key_output(self, layer: str, keys: Tensor) -> Tensor:
         """``to_k``'s output with the residuals of trained keys (B, T, d_out)."""
         _check_tokens(self.gates, keys)
-        return keys + value_delta(self.gates, self.edit.key_residuals[layer]).to(keys.dtype)
+        return add_value_delta(keys, self.gates, self.edit.key_residuals[layer])
 
     def attention_output(self, attention: nn.Module, queries: Tensor, output: Tensor) -> Tensor:
         """``output`` (B, Q, d) plus each regional concept's share inside its mask.
