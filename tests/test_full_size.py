@@ -62,7 +62,7 @@ def test_sampling_stands_beside_the_plain_model_a_lora_and_the_peer(tables):
 def test_gates_and_contexts_are_computed_once_per_prompt_and_deltas_once_per_layer_and_step(tables):
     rows = tables["once_per_prompt"]["rows"]
     assert {row["what"]: row["calls"] for row in rows} == {row["what"]: row["expected"] for row in rows}
-    assert next(row for row in rows if row["what"] == "value delta")["calls"] == 7 * rows[0]["steps"]
+    assert next(row for row in rows if row["what"] == "the add")["calls"] == 7 * rows[0]["steps"]
 
 
 def test_training_stands_beside_the_core_node_in_time_and_memory(tables):

@@ -43,16 +43,17 @@ class Edits:
         generator = torch.Generator().manual_seed(0)
         encodings = torch.randn(1, tokens, models.FAMILIES[self.family].context, generator=generator).to(device)
         context = edit.contexts(encodings)
-        rows = 2 * batch
+        rows, dtype = 2 * batch, torch.float16 if device.type == "cuda" else torch.float32
         call = host.pack("nodes.model_call").CallEdit(
             keys=context.keys.expand(rows, -1, -1),
             values=context.values.expand(rows, -1, -1),
-            gates=context.gates.repeat(rows, 1, 1),
-            edit=edit,
+            gates=context.gates.repeat(rows, 1, 1).to(dtype),
+            edit=edit.to(device, dtype),
             regions=[None] * count,
             latent_shape=(rows, 4, 64, 64),
         )
-        values = {width: torch.randn(rows, tokens, width, device=device) for width in set(self.widths.values())}
+        widths = set(self.widths.values())
+        values = {width: torch.randn(rows, tokens, width, device=device, dtype=dtype) for width in widths}
 
         def every_layer() -> None:
             for layer, width in self.widths.items():

@@ -22,10 +22,12 @@ WATCHED = (
     ("similarities", "perfusion_ops.context", "similarities"),
     ("gates", "perfusion_ops.context", "gate_strength"),
     ("key and value context", "perfusion_ops.joint", "edit_context"),
-    ("value delta", "nodes.model_call", "value_delta"),
+    ("looking up the layers", "nodes.host_model", "cross_attentions"),
     ("swap of the context", "nodes.model_call", "CallEdit.swap_context"),
-    ("hook on to_v", "nodes.model_call", "CallEdit.value_output"),
+    ("hook on to_v, the add in it", "nodes.model_call", "CallEdit.value_output"),
+    ("the add", "nodes.model_call", "add_value_delta"),
 )
+PER_LAYER = ("swap of the context", "hook on to_v, the add in it", "the add")
 
 
 @dataclass
@@ -69,10 +71,10 @@ def profile_rows(case: Case, count: int) -> list[dict[str, Any]]:
 
 
 def expected(what: str, layers: int, count: int) -> int:
-    """Calls when nothing is computed twice: once per prompt, or once per layer and step."""
-    if what == "gates":
-        return count
-    return 1 if what in ("similarities", "key and value context") else layers * STEPS
+    """Calls when nothing is computed twice: once per prompt, or once per layer and step; gates once per concept."""
+    if what in PER_LAYER:
+        return layers * STEPS
+    return count if what == "gates" else 1
 
 
 @contextmanager
