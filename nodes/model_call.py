@@ -110,10 +110,11 @@ def editing(layers: Mapping[str, nn.Module], call: CallEdit) -> Iterator[None]:
     """Hooks on every cross-attention layer for one model call, removed whatever happens.
 
     A compiled model would keep running what it compiled before: it does not look for new hooks. Such models run
-    uncompiled here, slower and never wrong.
+    uncompiled here, slower and never wrong (from PyTorch 2.6 on, which can say so).
     """
     with ExitStack() as stack:
-        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        if hasattr(torch.compiler, "set_stance"):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
         for name, layer in layers.items():
             stack.callback(layer.to_v.register_forward_hook(_hook(call.value_output, name)).remove)
             if name in call.edit.key_residuals:

@@ -33,7 +33,7 @@ def test_a_family_applies_trains_and_refuses_concepts_of_another(comfyui_path, h
             draw(concepts=[("teddy.safetensors", {})], **prompts)
         shots = training_pictures(folder, 2)
         graph = Workflow()
-        train(graph, image_list(graph, *shots), load(graph, family), word="newbox", steps=2, batch_size=1)
+        train(graph, image_list(graph, *shots), load(graph, family), word="newbox", steps=1, batch_size=1)
         server.run(graph)
         (trained,) = (folder / "output/perfusion/trained").glob("newbox_*.safetensors")
         drawn = draw("a photo of a newbox", [(f"trained/{trained.name}", {"bias": 0.6})], family=family, steps=1)

@@ -53,6 +53,10 @@ def random_concept(word: str, superclass: str, seed: int, family: str = "sd1") -
     )
 
 
+THINGS = ("box", "house", "cat", "boat on a lake", "cup of tea", "tree", "dog at home", "photo of a car")
+"""Too few captions to learn from, enough for statistics of full rank with damping."""
+
+
 class Workflow(dict):
     """``graph = Workflow(); loader = graph.add("CheckpointLoaderSimple", ckpt_name="sd1.safetensors")``."""
 
@@ -172,7 +176,8 @@ def train(graph: Workflow, images: Output, loaded: tuple[Output, Output, Output]
     model, clip, vae = loaded
     statistics = settings.pop("statistics", None)
     if statistics is None:
-        statistics = graph.add("PerfusionTextStatistics", clip=clip, captions=100, own_captions="")[0]
+        captions = "\n".join(f"a {colour} {thing}" for colour in ("red", "blue") for thing in THINGS)
+        statistics = graph.add("PerfusionTextStatistics", clip=clip, captions=100, own_captions=captions)[0]
     inputs = {
         "word": "redbox",
         "superclass": "box",
