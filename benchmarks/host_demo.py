@@ -25,7 +25,7 @@ from PIL import Image
 from demonstration.scores import identity, leakage, text_alignment
 from demonstration.studio import PAIR_PLACES, PROMPTS, SEED, STARS, Star
 from host.server import Server
-from host.ui_workflows import nodes_of, shipped, to_api
+from host.ui_workflows import TRAIN, TWO, USE, nodes_of, shipped, to_api
 from pixelworld.captions import Caption
 from pixelworld.expand import write_checkpoint
 from pixelworld.scene import training_pictures
@@ -65,7 +65,7 @@ class HostDemo:
         """Train on the star's pictures; the file's name in Load Perfusion Concept."""
         started = time.monotonic()
         names = write_pictures(star, self.server.folder / "input")
-        graph = self._graph("Train a concept")
+        graph = self._graph(TRAIN)
         settings = {"word": star.word, "superclass": star.individual.class_word, **TRAINING}
         self._set(graph, "PerfusionTrainConcept", settings)
         for node, name in zip(nodes_of(graph, "LoadImage"), names, strict=True):
@@ -97,7 +97,7 @@ class HostDemo:
 
     def draw(self, files: list[str], texts: list[str], bias: float = 0.6, strength: float = 1.0) -> np.ndarray:
         """Queue a picture for each text, all at once, then wait: (N, 16, 16, 3) in [0, 1]."""
-        name = "Draw a concept" if len(files) == 1 else "Two concepts in one picture"
+        name = USE if len(files) == 1 else TWO
         queued, events = [], self.server.events()
         for number, text in enumerate(texts):
             graph = self._graph(name)
