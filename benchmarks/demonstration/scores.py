@@ -1,0 +1,76 @@
+"""What the reader finds in the demo's pictures, as the numbers of ``report.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import torch
+
+from pixelworld.captions import Caption, sample_scene
+from pixelworld.reader import Reader, identity_score
+from pixelworld.scene import Individual, render
+from proof.scoring import attributes_right, leaked_traits, scaled_identity
+
+NAMES = {"object_colour": "colour"}
+
+
+@cache
+def the_reader() -> Reader:
+    return Reader()
+
+
+def raw_identity(pictures: np.ndarray, individual: Individual) -> float:
+    """Mean share of the individual's visible body that the pictures (N, 16, 16, 3) show."""
+    return identity_score(torch.from_numpy(pictures), individual).mean().item()
+
+
+def ceiling(captions: Sequence[Caption], individual: Individual) -> float:
+    """What the reader says of rendered pictures of the individual, the best any drawing can do."""
+    pictures = [rendered(caption, individual, seed) for seed, caption in enumerate(captions)]
+    return raw_identity(np.stack(pictures), individual)
+
+
+def rendered(caption: Caption, individual: Individual, seed: int) -> np.ndarray:
+    """A scene of ``caption`` with the individual in it (16, 16, 3)."""
+    scene = sample_scene(replace(caption, class_word=individual.class_word), np.random.RandomState(seed))
+    return render(replace(scene, figures=(replace(scene.figures[0], traits=individual.traits), *scene.figures[1:])))
+
+
+def identity(pictures: np.ndarray, floor: np.ndarray, captions: Sequence[Caption], individual: Individual) -> float:
+    """0: as in ``floor``, what the class word alone drew for the same prompts. 1: the reader's ceiling."""
+    return scaled_identity(
+        raw_identity(pictures, individual), raw_identity(floor, individual), ceiling(captions, individual)
+    )
+
+
+def attributes(pictures: np.ndarray, captions: Sequence[Caption]) -> list[dict[str, bool]]:
+    """For each picture, the attributes its caption names and whether they came out. Captions repeat over seeds."""
+    readings = the_reader().read(torch.from_numpy(pictures))
+    return [attributes_right(captions[n % len(captions)], reading) for n, reading in enumerate(readings)]
+
+
+def text_alignment(pictures: np.ndarray, captions: Sequence[Caption]) -> float:
+    """Share of named attributes that came out right."""
+    return float(np.mean([right for found in attributes(pictures, captions) for right in found.values()]))
+
+
+def missed(found: dict[str, bool]) -> str:
+    """A note on what a picture lacks of what its caption names; empty when it has all."""
+    names = [NAMES.get(name, name) for name, right in found.items() if not right]
+    return f"missed: {', '.join(names)}" if names else ""
+
+
+def leakage(pictures: np.ndarray, pair: tuple[Individual, Individual]) -> float:
+    """Of the traits in which two individuals differ, the share in which one's figure shows the other's."""
+    leaked = [
+        flag
+        for reading in the_reader().read(torch.from_numpy(pictures))
+        for own, other in (pair, pair[::-1])
+        for figure in reading.figures
+        if figure.class_word == own.class_word
+        for flag in leaked_traits(figure.traits, own.traits, other.traits)
+    ]
+    return float(np.mean(leaked)) if leaked else 0.0
