@@ -46,6 +46,8 @@ def test(arguments: list[str]) -> int:
         if os.environ.get("CI", "").lower() in ("1", "true"):
             sys.exit("CI=true requires the host tests, and no ComfyUI was found. Set COMFYUI_PATH.")
         print("No ComfyUI: the tests marked 'host' are skipped. Set COMFYUI_PATH to run them.", flush=True)
+    # Threads that spin while they wait cost minutes on a busy machine, and tests gain nothing from it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # -P: the root must not stand first on sys.path, where its nodes/ would hide the host's nodes.py.
     return run(["-P", "-m", "pytest", *arguments], host)
 
