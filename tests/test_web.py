@@ -8,8 +8,9 @@ import re
 from pathlib import Path
 
 import pytest
-from host.schema_snapshot import read_snapshot
 from PIL import Image
+
+from host.schema_snapshot import read_snapshot
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMAS = read_snapshot()

@@ -11,6 +11,7 @@ from host.workflows import mean_difference, training_pictures
 
 SMALL = {"width": 64, "height": 64}
 FEW_STEPS = {"steps": 2}
+COLOURS = ("red", "green", "blue", "old", "small", "big")
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +38,12 @@ def training(host, pictures: list[str], word: str, superclass: str) -> dict:
     set_inputs(graph, "PerfusionTrainConcept", word=word, superclass=superclass, **settings)
     set_inputs(graph, "PerfusionSaveConcept", filename=word)
     # The shipped captions would take minutes to measure on a processor.
+    captions = "\n".join(f"a {colour} {thing}" for colour in COLOURS for thing in ("dog", "cat", "house", "tree"))
     (train,) = nodes_of(graph, "PerfusionTrainConcept")
     clip = graph[train]["inputs"]["clip"]
     graph["90"] = {
         "class_type": "PerfusionTextStatistics",
-        "inputs": {"clip": clip, "captions": 100, "own_captions": ""},
+        "inputs": {"clip": clip, "captions": 100, "own_captions": captions},
     }
     graph[train]["inputs"]["statistics"] = ["90", 0]
     return graph

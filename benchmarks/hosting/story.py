@@ -1,0 +1,134 @@
+"""The demo inside ComfyUI from beginning to end: train, draw, score, and lay out a sheet for each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from demonstration.scores import identity, leakage, text_alignment
+from demonstration.studio import PAIR_PLACES, PROMPTS, STARS, Star
+from host.ui_workflows import TRAIN, TWO, USE
+from pixelworld.captions import Caption
+from pixelworld.scene import training_pictures
+from sheets import Row, draw_sheet, save_sheet
+
+from .studio import HostStudio, Wish
+
+BIASES = (0.3, 0.45, 0.6, 0.75, 0.9)
+QUEUED = 12
+TILE = 192
+
+
+class HostStory:
+    """One telling. Sheets and thumbnails go to ``folder``; ``say`` is told what was done."""
+
+    def __init__(self, studio: HostStudio, folder: Path, say: Callable[[str], None]) -> None:
+        self.studio, self.folder, self.say = studio, folder, say
+        self.thumbnails: dict[str, Sequence[np.ndarray]] = {}
+
+    def tell(self) -> dict[str, Any]:
+        """Everything, in order; returns the report."""
+        seconds = [self.train(star) for star in STARS]
+        report: dict[str, Any] = {"concepts": [self.alone(*pair) for pair in zip(STARS, seconds, strict=True)]}
+        report["bias"] = self.sweep(STARS[0])
+        report["two_concepts"] = self.queue()
+        (self.folder / "thumbnails").mkdir(exist_ok=True)
+        for name, pictures in self.thumbnails.items():
+            tiled(pictures, columns=3 if len(pictures) == 6 else 2).save(
+                self.folder / "thumbnails" / f"{name}.jpg", quality=90
+            )
+        return report
+
+    def train(self, star: Star) -> float:
+        seconds = self.studio.train(star)
+        self.say(f"{star.word}: trained in {seconds:.0f} s")
+        return seconds
+
+    def alone(self, star: Star, seconds: float) -> dict[str, Any]:
+        """The concept and, from the same noise, its superclass (strength 0): numbers, and a sheet."""
+        captions = [replace(caption, class_word=star.individual.class_word) for caption in PROMPTS]
+        wishes = [Wish(caption.text(star.word), caption.text(), seed) for seed, caption in enumerate(captions)]
+        (taught,) = self.studio.draw([star], wishes)
+        (plain,) = self.studio.draw([star], [replace(wish, strength=0.0) for wish in wishes])
+        shots = [shot.pixels for shot in training_pictures(star.individual)]
+        rows = [Row("learned from", shots), Row("before", list(plain)), Row(star.word, list(taught))]
+        explanation = "Drawn by ComfyUI's KSampler. Before: the same prompts and noise at visual strength 0."
+        heads = [wish.text for wish in wishes]
+        self.save(star.name, draw_sheet(f"{star.word} in ComfyUI", explanation, heads, rows))
+        if star is STARS[0]:
+            self.thumbnails |= {TRAIN: [*shots, taught[0]], USE: list(taught[:4])}
+        entry = {
+            "name": star.name,
+            "identity": identity(taught, plain, captions, star.individual),
+            "text_alignment": text_alignment(taught, captions),
+            "text_alignment_before": text_alignment(plain, captions),
+            "training_seconds": round(seconds),
+            "file_bytes": self.studio.file_bytes(star),
+        }
+        self.say(f"{star.word}: identity {entry['identity']:.2f}, {entry['text_alignment']:.0%} of the text")
+        return entry
+
+    def sweep(self, star: Star) -> list[dict[str, Any]]:
+        """Every prompt at every bias: one dial, nothing trained again."""
+        captions = [replace(caption, class_word=star.individual.class_word) for caption in PROMPTS[:3]]
+        wishes = [Wish(caption.text(star.word), caption.text(), seed) for seed, caption in enumerate(captions)]
+        (plain,) = self.studio.draw([star], [replace(wish, strength=0.0) for wish in wishes])
+        by_bias = {bias: self.studio.draw([star], [replace(wish, bias=bias) for wish in wishes])[0] for bias in BIASES}
+        rows = [
+            Row(f"\n{wish.text}", [pictures[index] for pictures in by_bias.values()])
+            for index, wish in enumerate(wishes)
+        ]
+        explanation = "One trained concept; only the gate's bias differs. Low: more of the subject. High: of the text."
+        self.save("bias", draw_sheet("The bias in ComfyUI", explanation, [f"bias {bias:g}" for bias in BIASES], rows))
+        return [
+            {
+                "bias": bias,
+                "identity": identity(pictures, plain, captions, star.individual),
+                "text_alignment": text_alignment(pictures, captions),
+            }
+            for bias, pictures in by_bias.items()
+        ]
+
+    def queue(self) -> dict[str, Any]:
+        """Twelve prompts with both concepts in the queue at once, each beside the picture without them."""
+        words, individuals = [star.word for star in STARS], tuple(star.individual for star in STARS)
+        first, second = (individual.class_word for individual in individuals)
+        places = [PAIR_PLACES[number % len(PAIR_PLACES)] for number in range(QUEUED)]
+        captions = [Caption(first, place=place, partner=second) for place in places]
+        wishes = [Wish(caption.text(*words), caption.text(), seed) for seed, caption in enumerate(captions)]
+        both, without = self.studio.draw(STARS, wishes)
+        rows = [
+            Row(label, list(pictures[start : start + len(PAIR_PLACES)]))
+            for start in range(0, QUEUED, len(PAIR_PLACES))
+            for label, pictures in (("with both concepts", both), ("without", without))
+        ]
+        heads = [wish.text for wish in wishes[: len(PAIR_PLACES)]]
+        explanation = "Twelve prompts queued at once. Without: the same noise, the superclasses in the words' place."
+        self.save("both", draw_sheet("Two concepts in one picture, in ComfyUI", explanation, heads, rows))
+        self.thumbnails[TWO] = [both[0], both[2], without[0], without[2]]
+        report = {
+            "identity": [identity(both, without, captions, individual) for individual in individuals],
+            "leakage": leakage(both, individuals),
+            "text_alignment": text_alignment(both, captions),
+        }
+        self.say(f"Both in one picture: {report['leakage']:.0%} of traits on the wrong one.")
+        return report
+
+    def save(self, name: str, sheet: Image.Image) -> None:
+        save_sheet(sheet, self.folder / f"{name}.png")
+
+
+def tiled(pictures: Sequence[np.ndarray], columns: int) -> Image.Image:
+    """Pictures (16, 16, 3) in [0, 1] side by side, as the template browser shows a workflow."""
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new("RGB", (columns * TILE, rows * TILE))
+    for number, picture in enumerate(pictures):
+        levels = (255 * picture.clip(0, 1)).round().astype(np.uint8)
+        tile = Image.fromarray(levels).resize((TILE, TILE), Image.Resampling.NEAREST)
+        sheet.paste(tile, (number % columns * TILE, number // columns * TILE))
+    return sheet

@@ -1,0 +1,130 @@
+"""What the demo does through ComfyUI's API: fill in a shipped workflow, queue it, look at what it left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from demonstration.studio import SEED, Star
+from host.server import Server
+from host.ui_workflows import TRAIN, TWO, USE, nodes_of, set_inputs, shipped, to_api
+from pixelworld.concepts import TEMPLATES
+from pixelworld.scene import training_pictures
+from proof.world_access import corpus
+
+CELL = 8
+"""Picture pixels per cell of the pixel world."""
+CAPTIONS = 200
+"""Captions of the pixel world's language for the text statistics: few, as its words are few."""
+TRAINING = {
+    "steps": 50,
+    "batch_size": 4,
+    "micro_batch": 4,
+    "flip": False,
+    "templates": "\n".join(TEMPLATES),
+    "preview_every": 0,
+}
+SAMPLING = {"steps": 9, "cfg": 3.0, "sampler_name": "dpmpp_2m", "scheduler": "sgm_uniform"}
+BIAS = 0.6
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One picture of one workflow: the text with the concepts' words, and the same with the superclasses."""
+
+    text: str
+    plain: str
+    seed: int
+    bias: float = BIAS
+    strength: float = 1.0
+
+
+class HostStudio:
+    """Shipped workflows on a running server, with the pixel world's checkpoint."""
+
+    def __init__(self, server: Server, checkpoint: str) -> None:
+        self.server, self.checkpoint = server, checkpoint
+
+    def workflow(self, name: str) -> dict[str, dict]:
+        """A shipped workflow in API form."""
+        graph = to_api(shipped(name), self.server)
+        set_inputs(graph, "CheckpointLoaderSimple", ckpt_name=self.checkpoint)
+        return graph
+
+    def train(self, star: Star) -> float:
+        """Train on the star's pictures and their masks, saved under the star's name; seconds it took."""
+        started = time.monotonic()
+        graph = self.workflow(TRAIN)
+        loaders = nodes_of(graph, "LoadImage")
+        for loader, name in zip(loaders, picture_names(star), strict=True):
+            graph[loader]["inputs"]["image"] = name
+        (train,) = nodes_of(graph, "PerfusionTrainConcept")
+        graph["masks"] = {
+            "class_type": "CreateList",
+            "inputs": {f"inputs.input{number}": [loader, 1] for number, loader in enumerate(loaders)},
+        }
+        captions = {"captions": 100, "own_captions": "\n".join(corpus(CAPTIONS))}
+        graph["statistics"] = {
+            "class_type": "PerfusionTextStatistics",
+            "inputs": {"clip": graph[train]["inputs"]["clip"], **captions},
+        }
+        set_inputs(graph, "PerfusionTrainConcept", word=star.word, superclass=star.individual.class_word, **TRAINING)
+        graph[train]["inputs"] |= {"masks": ["masks", 0], "statistics": ["statistics", 0]}
+        set_inputs(graph, "PerfusionSaveConcept", filename=star.name, overwrite=True)
+        self.server.run(graph)
+        return time.monotonic() - started
+
+    def draw(self, stars: Sequence[Star], wishes: Sequence[Wish]) -> list[np.ndarray]:
+        """Queue all wishes at once and wait. For one star the pictures (N, 16, 16, 3) in [0, 1] with its concept; for
+        two those with both concepts and then those without."""
+        events = self.server.events()
+        queued = [self._queue(self._drawing(stars, wish)) for wish in wishes]
+        results = [(self.server.wait(prompt, events), saves) for prompt, saves in queued]
+        events.close()
+        count = len(results[0][1])
+        pictures = [[self.server.pictures(result, saves[index]) for result, saves in results] for index in range(count)]
+        return [shrunk(np.concatenate(group)) for group in pictures]
+
+    def _queue(self, graph: dict[str, dict]) -> tuple[str, list[str]]:
+        return self.server.queue(graph), nodes_of(graph, "SaveImage")
+
+    def _drawing(self, stars: Sequence[Star], wish: Wish) -> dict[str, dict]:
+        graph = self.workflow(USE if len(stars) == 1 else TWO)
+        for node, star in zip(nodes_of(graph, "PerfusionLoadConcept"), stars, strict=True):
+            graph[node]["inputs"]["concept"] = f"{star.name}.safetensors"
+        for node, text in zip(nodes_of(graph, "KSampler"), (wish.text, wish.plain), strict=False):
+            inputs: dict[str, Any] = graph[node]["inputs"]
+            graph[inputs["positive"][0]]["inputs"]["text"] = text
+            graph[inputs["negative"][0]]["inputs"]["text"] = ""
+        set_inputs(graph, "KSampler", seed=SEED + wish.seed, **SAMPLING)
+        set_inputs(graph, "EmptyLatentImage", width=16 * CELL, height=16 * CELL)
+        set_inputs(graph, "PerfusionApplyKeyLockedAttention", bias=wish.bias, visual_strength=wish.strength)
+        return graph
+
+    def file_bytes(self, star: Star) -> int:
+        return (self.server.folder / "output/perfusion" / f"{star.name}.safetensors").stat().st_size
+
+
+def picture_names(star: Star) -> list[str]:
+    return [f"{star.name}_{number + 1}.png" for number in range(5)]
+
+
+def write_pictures(star: Star, folder: Path) -> None:
+    """The star's training pictures at eight pixels a cell. The host takes alpha for what is outside a mask."""
+    for name, shot in zip(picture_names(star), training_pictures(star.individual), strict=True):
+        pixels = np.concatenate([shot.pixels, 1 - shot.mask[..., None]], axis=-1)
+        large = (255 * pixels).round().astype(np.uint8).repeat(CELL, 0).repeat(CELL, 1)
+        Image.fromarray(large, "RGBA").save(folder / name)
+
+
+def shrunk(pictures: np.ndarray) -> np.ndarray:
+    """Pictures (N, 128, 128, 3) uint8 as the world's own (N, 16, 16, 3) in [0, 1], by the mean of each cell."""
+    count, height, width, channels = pictures.shape
+    cells = pictures.reshape(count, height // CELL, CELL, width // CELL, CELL, channels)
+    return (cells.mean((2, 4)) / 255).astype(np.float32)
