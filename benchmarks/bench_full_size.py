@@ -17,11 +17,12 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from full_size.scale import SCALES
+from full_size.scale import SCALES, Scale
 from report import markdown_table, write_report
 
 PARTS = (
@@ -40,6 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)}; all by default")
     parser.add_argument("--scale", choices=sorted(SCALES), default="reduced")
+    parser.add_argument("--family", choices=("sd1", "sdxl", "sdxl_short"), help="only this model, where several run")
     parser.add_argument("--out", type=Path, default=Path("bench_out/full_size"))
     parser.add_argument("--cpu-time", action="store_true", help="one thread, and the seconds it really worked")
     options = parser.parse_args()
@@ -52,19 +54,28 @@ def main() -> int:
     parts = options.parts or list(PARTS)
     if len(parts) == 1 or options.scale == "tiny":
         for part in parts:
-            measure(part, options.scale, options.out)
+            measure(part, only(SCALES[options.scale], options.family), options.out)
         return 0
     # A process each: the memory that one part leaves behind must not slow the next one down.
     common = ["--scale", options.scale, "--out", str(options.out)]
+    common += ["--family", options.family] if options.family else []
     return max(subprocess.run([sys.executable, __file__, part, *common]).returncode for part in parts)
 
 
-def measure(part: str, scale: str, folder: Path) -> None:
+def only(scale: Scale, family: str | None) -> Scale:
+    """``scale`` with the cases of one model; none: all of them."""
+    if family is None:
+        return scale
+    lists = ("sampling", "profile", "training")
+    return replace(scale, **{name: tuple(c for c in getattr(scale, name) if c.family == family) for name in lists})
+
+
+def measure(part: str, scale: Scale, folder: Path) -> None:
     from full_size import host
 
     host.load_host()
     start = time.perf_counter()
-    tables = importlib.import_module(f"full_size.{part}").run(SCALES[scale])
+    tables = importlib.import_module(f"full_size.{part}").run(scale)
     for title, rows in tables.items():
         if rows:
             print(f"\n### {title}\n\n{markdown_table(rows)}", flush=True)
@@ -72,7 +83,8 @@ def measure(part: str, scale: str, folder: Path) -> None:
     print(f"\n{part}: {took} s", flush=True)
     rows = [{"table": title, **row} for title, found in tables.items() for row in found]
     clock = "CPU time of one thread" if os.environ.get("PERFUSION_BENCH_CPU_TIME") else "wall clock"
-    write_report(folder / f"{part}.json", rows, scale=scale, seconds=took, clock=clock, comfyui=host.host_version())
+    extra = {"scale": scale.name, "seconds": took, "clock": clock, "comfyui": host.host_version()}
+    write_report(folder / f"{part}.json", rows, **extra)
 
 
 if __name__ == "__main__":
