@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 
 from ..perfusion_ops.captions import captions as shipped_captions
 from ..perfusion_ops.captions import corpus_fingerprint
-from ..perfusion_ops.covariance import TokenKind, UncenteredCovariance
+from ..perfusion_ops.covariance import UncenteredCovariance
 from . import folders
 from .host_copies import fingerprint
 from .host_encoder import encode_captions
@@ -18,8 +18,6 @@ from .schema import StatisticsIO, schema
 
 DEFAULT_CAPTIONS = 4000
 CAPTION_SEED = 0
-WORDS_ALONE = {TokenKind.WORD: 1.0}
-"""The covariance is that of words; start, end and padding tokens would drown them."""
 BATCH = 16
 
 

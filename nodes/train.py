@@ -10,7 +10,7 @@ from comfy_api.latest import io, ui
 
 from ..perfusion_ops import Gate, TrainingDiverged, TrainingSettings, train
 from ..perfusion_ops.captions import captions as shipped_captions
-from ..perfusion_ops.covariance import UncenteredCovariance, inverse
+from ..perfusion_ops.covariance import DEFAULT_MIX, UncenteredCovariance, inverse
 from ..perfusion_ops.prompts import DEFAULT_TEMPLATES, SLOT
 from .host_copies import encoder_identity, fingerprint, loaded
 from .host_encoder import HostTextEncoder, private_encoders
@@ -19,7 +19,7 @@ from .host_text import check_concept_word, superclass_tokens, text_encoder_names
 from .host_training import Preview, PrivateModel, latent_pictures, noise_schedule, training_task
 from .pictures import Shot, shots
 from .schema import KEY_LOCKINGS
-from .text_statistics import CAPTION_SEED, DEFAULT_CAPTIONS, WORDS_ALONE, measured
+from .text_statistics import CAPTION_SEED, DEFAULT_CAPTIONS, measured
 from .train_schema import train_schema
 from .training_run import Finished, Progress, RunFiles, run_key
 
@@ -121,7 +121,7 @@ class Training:
             self.word,
             [_outside_inference(picture) for picture in pictures],
             self.templates,
-            inverse(statistics.matrix(WORDS_ALONE)),
+            inverse(statistics.matrix(DEFAULT_MIX)),
             {"encoder": encoder_identity(encoders), "base_model": base, "statistics": statistics.fingerprint},
         )
         try:

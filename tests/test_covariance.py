@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from perfusion_ops.covariance import (
+    DEFAULT_MIX,
     StatisticsFileError,
     TokenKind,
     UncenteredCovariance,
@@ -248,3 +249,24 @@ def test_the_encoder_fingerprint_sees_names_shapes_dtypes_and_every_bit():
 
 def test_the_encoder_fingerprint_does_not_change_between_versions():
     assert encoder_fingerprint({"a": torch.arange(4.0), "b": torch.ones(1)}) == "c0803c19fd357846"
+
+
+def test_padding_is_far_from_a_concept_only_when_it_is_in_the_covariance() -> None:
+    """Padding tokens share a direction that words hardly have: outside C's span a similarity means nothing."""
+    generator = torch.Generator().manual_seed(0)
+    direction = torch.zeros(16, dtype=torch.float64)
+    direction[0] = 3.0
+    words = torch.randn(4000, 16, generator=generator, dtype=torch.float64)
+    words[:, 0] *= 0.01
+    rest = direction + 0.1 * torch.randn(4000, 16, generator=generator, dtype=torch.float64)
+    statistics = UncenteredCovariance(16)
+    for kind, encodings in ((TokenKind.WORD, words), (TokenKind.END, rest[:400]), (TokenKind.PADDING, rest)):
+        statistics.update(encodings, torch.full(encodings.shape[:1], int(kind)))
+
+    def largest(mix: dict[TokenKind, float]) -> float:
+        target_input = words[:1] + 0.3 * direction
+        dual = target_input @ inverse(statistics.matrix(mix), damping=1e-3)
+        return (rest @ dual[0] / (target_input @ dual[0])).abs().max().item()
+
+    assert largest({TokenKind.WORD: 1.0}) > 2
+    assert largest(DEFAULT_MIX) < 0.5
