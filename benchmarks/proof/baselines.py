@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from perfusion_ops import EditedContext, inject
-from perfusion_ops.prompts import fill_template
 from perfusion_ops.training_batch import draw_batch, picture_losses
 from perfusion_ops.training_task import TrainingTask
 from pixelworld.captions import Caption, sample_scene
@@ -23,8 +22,6 @@ from .adapters import adapted, new_pairs
 from .specs import DREAMBOOTH, LORA, RANK_ONE, RESIDUAL, WORD, Learning
 from .world_access import predict_with, the_world
 
-RARE_WORD = "sks"
-"""A word of CLIP's vocabulary that no picture of the world was drawn for."""
 LORA_RANK = 8
 PRIOR_PICTURES = 32
 PRIOR_SHARE = 0.5
@@ -85,14 +82,6 @@ def encode_word(task: TrainingTask, word: Tensor) -> Callable[[list[str]], Tenso
     return encode
 
 
-def encode_rare_word(task: TrainingTask) -> Callable[[list[str]], Tensor]:
-    """The fixed rare word before the class word, encoded once."""
-    texts = {t: fill_template(t, f"{RARE_WORD} {task.superclass}") for t in task.templates}
-    with torch.no_grad():
-        known = dict(zip(texts, the_world().text_encoder.encode(list(texts.values())), strict=True))
-    return lambda templates: torch.stack([known[template] for template in templates])
-
-
 def learn_word(learning: Learning, task: TrainingTask) -> dict[str, Tensor]:
     """Textual inversion (Gal et al. 2022): the word's embedding alone."""
     group = word_group(learning, task)
@@ -125,10 +114,10 @@ def _pair_tensors(pairs) -> dict[str, Tensor]:
     return downs | {f"up/{name}": up.detach().half() for name, (_, up) in pairs.items()}
 
 
-def learn_rank_one(learning: Learning, task: TrainingTask) -> dict[str, Tensor]:
-    """The word, and a rank-1 LoRA (Hu et al. 2021) on every cross-attention's keys and values."""
-    group, modules = word_group(learning, task), adapted_modules(RANK_ONE)
-    pairs = new_pairs(modules, 1, learning.seed)
+def learn_pairs(learning: Learning, task: TrainingTask, rank: int) -> dict[str, Tensor]:
+    """The word, and a LoRA (Hu et al. 2021) of ``rank`` on what the method touches."""
+    group, modules = word_group(learning, task), adapted_modules(learning.method)
+    pairs = new_pairs(modules, rank, learning.seed)
     parameters = [tensor for pair in pairs.values() for tensor in pair]
     with adapted(modules, pairs):
         encode = encode_word(task, group["params"][0])
@@ -136,25 +125,25 @@ def learn_rank_one(learning: Learning, task: TrainingTask) -> dict[str, Tensor]:
     return {"word": group["params"][0].detach()} | _pair_tensors(pairs)
 
 
+def learn_rank_one(learning: Learning, task: TrainingTask) -> dict[str, Tensor]:
+    """Rank 1 on every cross-attention's keys and values."""
+    return learn_pairs(learning, task, 1)
+
+
 def learn_lora(learning: Learning, task: TrainingTask) -> dict[str, Tensor]:
-    """Rank 8 on every linear layer and convolution, as the host's own trainer does it, under a fixed rare word."""
-    modules = adapted_modules(LORA)
-    pairs = new_pairs(modules, LORA_RANK, learning.seed)
-    parameters = [tensor for pair in pairs.values() for tensor in pair]
-    with adapted(modules, pairs):
-        optimise(learning, task, [{"params": parameters, "lr": learning.rate}], encode_rare_word(task))
-    return _pair_tensors(pairs)
+    """Rank 8 on every linear layer and convolution, which is what the host's own trainer adapts."""
+    return learn_pairs(learning, task, LORA_RANK)
 
 
 def learn_dreambooth(learning: Learning, task: TrainingTask) -> dict[str, Tensor]:
-    """All weights under a fixed rare word, with prior preservation on pictures of the class (Ruiz et al. 2023)."""
-    unet = the_world().unet
+    """The word and all weights, with prior preservation on pictures of the class (Ruiz et al. 2023)."""
+    unet, group = the_world().unet, word_group(learning, task)
     before = {name: parameter.detach().clone() for name, parameter in unet.named_parameters()}
     with unfrozen(unet):
-        groups = [{"params": list(unet.parameters()), "lr": learning.rate}]
-        optimise(learning, task, groups, encode_rare_word(task), prior_loss(learning, task))
+        groups = [group, {"params": list(unet.parameters()), "lr": learning.rate}]
+        optimise(learning, task, groups, encode_word(task, group["params"][0]), prior_loss(learning, task))
         changes = {f"change/{n}": (p.detach() - before[n]) for n, p in unet.named_parameters()}
-    return changes
+    return {"word": group["params"][0].detach()} | changes
 
 
 @contextmanager

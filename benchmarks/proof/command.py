@@ -30,7 +30,7 @@ def parsed(arguments: Sequence[str] | None, description: str) -> argparse.Namesp
     parser.add_argument("--individuals", type=int, default=8, help="reported individuals")
     parser.add_argument("--tuning-individuals", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=1, help="sampling seeds along the dials")
-    parser.add_argument("--operating-seeds", type=int, default=4, help="sampling seeds of base and ours as recommended")
+    parser.add_argument("--operating-seeds", type=int, default=2, help="sampling seeds of base and ours as recommended")
     parser.add_argument("--company-prompts", type=int, default=12, help="pictures of each group of concepts")
     parser.add_argument("--processes", type=int, default=2, help="one core each")
     parser.add_argument("--out", type=Path, default=Path("bench_out/proof"))

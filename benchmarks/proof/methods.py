@@ -9,16 +9,16 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from perfusion_ops import Concept, EditedContext, EditTerm, JointEdit, KeyLocking, inject, train
+from perfusion_ops import Concept, EditedContext, EditTerm, JointEdit, KeyLocking, NoiseSchedule, inject, train
 from perfusion_ops.training_task import TrainingTask
 from pixelworld.captions import Caption
 from pixelworld.concepts import PLACEHOLDER, concept_task, encode_prompts
 
 from .adapters import adapted, moved_weights
-from .baselines import RARE_WORD, adapted_modules, learn_baseline
+from .baselines import adapted_modules, learn_baseline
 from .specs import BASE, DREAMBOOTH, LORA, PERFUSION, RANK_ONE, RESIDUAL, TRAINED_KEYS, WORD, Dial, Learning
 from .store import Store
-from .world_access import inverse_covariance, predict, the_world
+from .world_access import inverse_covariance, predict_velocity, the_world
 
 State = Mapping[str, Tensor]
 
@@ -32,7 +32,7 @@ def task_of(learning: Learning, store: Store) -> TrainingTask:
         seed=learning.subject.index,
         masked=learning.masked,
     )
-    return replace(task, predict=predict)
+    return replace(task, predict=predict_velocity, schedule=NoiseSchedule(the_world().alphas_cumprod, "velocity"))
 
 
 def learn(learning: Learning, store: Store) -> dict[str, Tensor]:
@@ -75,8 +75,6 @@ def prompt_text(caption: Caption, method: str) -> str:
     """The prompt in the method's own words."""
     if method == BASE:
         return caption.text()
-    if method in (LORA, DREAMBOOTH):
-        return caption.text(f"{RARE_WORD} {caption.class_word}")
     return caption.text(PLACEHOLDER)
 
 
@@ -92,13 +90,11 @@ def applied(learning: Learning, state: State, dial: Dial, texts: Sequence[str]) 
         return
     world = the_world()
     with ExitStack() as stack:
-        words = {}
-        if learning.method in (WORD, RESIDUAL, RANK_ONE):
-            plain = world.text_encoder.word_embedding(class_word.split()[-1])
-            share = dial.strength if learning.method == WORD else 1.0
-            words = {PLACEHOLDER: torch.lerp(plain, state["word"], share)}
-            lead = class_word.split()[:-1]
-            texts = [text.replace(PLACEHOLDER, " ".join([*lead, PLACEHOLDER])) for text in texts]
+        *lead, last = class_word.split()
+        plain = world.text_encoder.word_embedding(last)
+        share = dial.strength if learning.method == WORD else 1.0
+        words = {} if learning.method == BASE else {PLACEHOLDER: torch.lerp(plain, state["word"], share)}
+        texts = [text.replace(PLACEHOLDER, " ".join([*lead, PLACEHOLDER])) for text in texts]
         encodings, rows = encode(texts, words)
         if learning.method == RESIDUAL:
             injected = stack.enter_context(inject(adapted_modules(RESIDUAL)))

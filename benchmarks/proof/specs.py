@@ -37,10 +37,10 @@ class Subject:
 class StatisticsChoice:
     """How C is measured."""
 
-    mix: str = "words"
+    mix: str = "no start"
     """``words``, ``all``, ``no start`` or ``words and end``."""
     captions: int = 5000
-    damping: float = 1e-3
+    damping: float = 1e-2
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Learning:
 
     method: str
     subject: Subject
-    steps: int = 100
+    steps: int = 50
     batch_size: int = 8
     word_rate: float = 0.006
     rate: float = 0.03
@@ -59,7 +59,7 @@ class Learning:
     temperature: float = 0.1
     locking: str = "local"
     gradient: str = "straight_through"
-    decay: float = 0.99
+    decay: float = 0.9
     statistics: StatisticsChoice = StatisticsChoice()
     seed: int = 0
 

@@ -67,8 +67,8 @@ def signs() -> list[Sign]:
         Sign("d", "temperature 0.15 at inference is better than 0.1", ours, dialled(temperature=0.1), "product"),
         Sign("e", "global locking beats local on text alignment", dialled(locking="global_gated"), ours, "alignment"),
         Sign("f", "five pictures are slightly better than one", ours, learned(pictures=1), "product", largest=0.15),
-        Sign("g", "a lower bias (0.4) gives more identity than 0.9", dialled(bias=0.4), dialled(bias=0.9), "identity"),
-        Sign("g", "a higher bias (0.9) gives more text alignment", dialled(bias=0.9), dialled(bias=0.4), "alignment"),
+        Sign("g", "a lower bias (0.3) gives more identity than 0.9", dialled(bias=0.3), dialled(bias=0.9), "identity"),
+        Sign("g", "a higher bias (0.9) gives more text alignment", dialled(bias=0.9), dialled(bias=0.3), "alignment"),
     ]  # fmt: skip
 
 
@@ -93,11 +93,11 @@ def open_questions() -> dict[str, list[Variant]]:
     default = StatisticsChoice()
     return {
         "gradient through i*": [of("straight-through"), of("none", gradient="none")],
-        "decay of i*": [of(f"{decay:g}", decay=decay) for decay in (0.99, 0.9, 0.0)],
-        "steps": [of(f"{steps}", steps=steps) for steps in (50, 100, 200, 400)],
+        "decay of i*": [of(f"{decay:g}", decay=decay) for decay in (0.9, 0.99, 0.0)],
+        "steps": [of(f"{steps}", steps=steps) for steps in (50, 100, 200)],
         "token mix of C": [statistics(mix, mix=mix) for mix in ("words", "words and end", "no start", "all")],
         "captions for C": [statistics(f"{count:,}", captions=count) for count in (1000, 5000, 20000)],
-        "damping of C": [statistics(f"{value:g}", damping=value) for value in (1e-4, default.damping, 1e-2, 1e-1)],
+        "damping of C": [statistics(f"{value:g}", damping=value) for value in (default.damping, 1e-4, 1e-3, 1e-1)],
         "gate": [of("as in the paper"), of("leak-free", replace(OPERATING_POINT, leak_free=True))],
         "key locking": [
             of(locking, replace(OPERATING_POINT, locking=locking))

@@ -41,6 +41,12 @@ def predict(noisy: Tensor, timesteps: Tensor, encodings: Tensor) -> Tensor:
     return predict_with(the_world().unet, noisy, timesteps, encodings)
 
 
+def predict_velocity(noisy: Tensor, timesteps: Tensor, encodings: Tensor) -> Tensor:
+    """The noise estimate as a velocity, ``(noise - sqrt(1 - a) x_t) / sqrt(a)``, float32 (Salimans & Ho 2022)."""
+    alpha = the_world().alphas_cumprod[timesteps].view(-1, 1, 1, 1)
+    return (predict(noisy, timesteps, encodings) - (1 - alpha).sqrt() * noisy) / alpha.sqrt()
+
+
 def predict_with(unet: nn.Module, noisy: Tensor, timesteps: Tensor, encodings: Tensor) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16):
         return unet(noisy.contiguous(memory_format=torch.channels_last), timesteps, encodings).float()
