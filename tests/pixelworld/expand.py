@@ -73,7 +73,7 @@ def row_map(name: str, rows: int) -> Tensor:
 
 
 def expand_parameter(name: str, small: Tensor) -> Tensor:
-    """One U-Net parameter at 320 channels, in its dtype; all factors are powers of two and round nothing."""
+    """One U-Net parameter at 320 channels, in its dtype; its factors are powers of two."""
     wide = small[row_map(name, len(small))]
     if name == "time_embed.0.weight":
         return frequency_columns(wide)

@@ -23,13 +23,13 @@ def timestep_embedding(timesteps: Tensor, width: int) -> Tensor:
 class ResBlock(nn.Module):
     """Residual block with the time embedding added between its convolutions."""
 
-    def __init__(self, channels: int, out_channels: int) -> None:
+    def __init__(self, channels: int, out_channels: int, groups: int) -> None:
         super().__init__()
         convolution = nn.Conv2d(channels, out_channels, 3, padding=1)
-        self.in_layers = nn.Sequential(nn.GroupNorm(GROUPS, channels), nn.SiLU(), convolution)
-        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(4 * CHANNELS, out_channels))
+        self.in_layers = nn.Sequential(nn.GroupNorm(groups, channels), nn.SiLU(), convolution)
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(4 * out_channels, out_channels))
         last = nn.Conv2d(out_channels, out_channels, 3, padding=1)
-        self.out_layers = nn.Sequential(nn.GroupNorm(GROUPS, out_channels), nn.SiLU(), nn.Dropout(0), last)
+        self.out_layers = nn.Sequential(nn.GroupNorm(groups, out_channels), nn.SiLU(), nn.Dropout(0), last)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.skip_connection = nn.Identity() if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
@@ -95,9 +95,9 @@ class TransformerBlock(nn.Module):
 
 
 class SpatialTransformer(nn.Module):
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(GROUPS, channels, eps=1e-6)
+        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
         self.proj_in = nn.Conv2d(channels, channels, 1)
         self.transformer_blocks = nn.ModuleList([TransformerBlock(channels)])
         self.proj_out = nn.Conv2d(channels, channels, 1)
@@ -146,31 +146,37 @@ class Stage(nn.ModuleList):
 
 
 class UNet(nn.Module):
-    """Predicts the noise in latents (batch, 4, 16, 16) at timesteps (batch,), given encodings (batch, tokens, 768)."""
+    """Predicts the noise in latents (batch, 4, 16, 16) at timesteps (batch,), given encodings (batch, tokens, 768).
 
-    def __init__(self) -> None:
+    320 channels and 32 groups make it the network that the host builds for the expanded checkpoint.
+    """
+
+    def __init__(self, width: int = CHANNELS, groups: int = GROUPS) -> None:
         super().__init__()
-        width = CHANNELS
+        self.width = width
         self.time_embed = nn.Sequential(nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, 4 * width))
         self.input_blocks = nn.ModuleList([Stage([nn.Conv2d(4, width, 3, padding=1)])])
         self.output_blocks = nn.ModuleList()
         last_level = len(BLOCKS_PER_LEVEL) - 1
         for level, blocks in enumerate(BLOCKS_PER_LEVEL):
-            self.input_blocks.extend(Stage([ResBlock(width, width), SpatialTransformer(width)]) for _ in range(blocks))
+            for _ in range(blocks):
+                self.input_blocks.append(Stage([ResBlock(width, width, groups), SpatialTransformer(width, groups)]))
             if level < last_level:
                 self.input_blocks.append(Stage([Downsample(width)]))
-        self.middle_block = Stage([ResBlock(width, width), SpatialTransformer(width), ResBlock(width, width)])
+        middle = [ResBlock(width, width, groups), SpatialTransformer(width, groups), ResBlock(width, width, groups)]
+        self.middle_block = Stage(middle)
         for level, blocks in reversed(list(enumerate(BLOCKS_PER_LEVEL))):
             for _ in range(blocks + 1):
-                self.output_blocks.append(Stage([ResBlock(2 * width, width), SpatialTransformer(width)]))
+                block = [ResBlock(2 * width, width, groups), SpatialTransformer(width, groups)]
+                self.output_blocks.append(Stage(block))
             if level > 0:
                 self.output_blocks[-1].append(Upsample(width))
-        self.out = nn.Sequential(nn.GroupNorm(GROUPS, width), nn.SiLU(), nn.Conv2d(width, 4, 3, padding=1))
+        self.out = nn.Sequential(nn.GroupNorm(groups, width), nn.SiLU(), nn.Conv2d(width, 4, 3, padding=1))
         nn.init.normal_(self.out[2].weight, std=0.01)
         nn.init.zeros_(self.out[2].bias)
 
     def forward(self, x: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
-        embedding = self.time_embed(timestep_embedding(timesteps, CHANNELS).to(x.dtype))
+        embedding = self.time_embed(timestep_embedding(timesteps, self.width).to(x.dtype))
         # At high noise the picture is a small difference of large numbers: first and last layer stay out of bfloat16.
         with torch.autocast(x.device.type, enabled=False):
             x = self.input_blocks[0](x, embedding, context)
