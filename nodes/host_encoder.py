@@ -76,7 +76,7 @@ class HostTextEncoder:
         marks = {name: torch.empty(0) for name in self.encoders}
         last = self._last_token("g")
         chunks = [[last if t is marks["g"] else t for t in chunk] for chunk in self._chunks("g", templates, marks)]
-        return self.encoders["g"](chunks)[1].mean(0, keepdim=True)
+        return self.encoders["g"](chunks)[1].mean(0, keepdim=True).cpu()
 
 
 def private_encoders(clip) -> tuple[dict[str, nn.Module], torch.device]:

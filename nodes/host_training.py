@@ -86,12 +86,10 @@ class PrivateModel:
         """``predict`` of a training task. ``pooled`` (1, 1280) conditions SDXL beside the picture's size."""
 
         def predict(noisy: Tensor, timesteps: Tensor, encodings: Tensor) -> Tensor:
-            extra = {}
-            if pooled is not None:
-                height, width = (8 * side for side in noisy.shape[-2:])
-                size = {"height": height, "width": width, "target_height": height, "target_width": width}
-                adm = model.model.encode_adm(pooled_output=pooled.cpu(), device=self.device, **size)
-                extra["y"] = adm.to(self.device, self.dtype).expand(len(noisy), -1)
+            height, width = (8 * side for side in noisy.shape[-2:])
+            size = {"height": height, "width": width, "target_height": height, "target_width": width}
+            adm = model.model.encode_adm(pooled_output=pooled, device="cpu", **size)
+            extra = {} if adm is None else {"y": adm.to(self.device, self.dtype).expand(len(noisy), -1)}
             return self.unet(
                 noisy.to(self.dtype),
                 timesteps.to(self.device).float(),

@@ -88,7 +88,7 @@ class Server:
         command = [
             *(sys.executable, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(self.port)),
             *("--base-directory", str(self.folder), "--disable-auto-launch", "--disable-api-nodes"),
-            *("--database-url", "sqlite:///:memory:", *self.flags),
+            *("--database-url", "sqlite:///:memory:", "--fp32-text-enc", *self.flags),
         ]
         environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "COMFYUI_PATH")}
         with open(self.log, "ab") as log:
