@@ -15,6 +15,7 @@ from pixelworld.expand import (
 from pixelworld.text_encoder import TextEncoder
 from pixelworld.unet import UNet
 
+
 def random_unet(seed: int = 0) -> UNet:
     """A network in which no weight is zero, rounded to float16 as the committed weights are."""
     generator = torch.Generator().manual_seed(seed)
