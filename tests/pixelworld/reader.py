@@ -165,7 +165,8 @@ def identity_score(pictures: Tensor, individual: Individual, position: str | Non
     """How much of the individual's body is in each picture, in [0, 1] (batch,).
 
     The share of its visible body cells, softly counted, that have its colours, where it fits best; `position` looks in
-    one position only.
+    one position only. Cells of its own mark are not counted: a foreign mark lowers the score, a lost
+    one does not.
 
     An individual of the same class that shares some of the traits scores in between.
     """
