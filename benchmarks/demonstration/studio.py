@@ -9,10 +9,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from perfusion_ops import Concept, EditTerm, KeyLocking, TrainingTask, train
+from perfusion_ops import Concept, EditTerm, KeyLocking, NoiseSchedule, TrainingTask, train
 from perfusion_ops.concept_file import load_concept, save_concept
 from pixelworld.captions import Caption
 from pixelworld.concepts import concept_task
@@ -24,7 +23,7 @@ from proof.methods import edited, encode
 from proof.recipes import BATCH_SIZE, OPERATING_POINT, STEPS, learning_of
 from proof.specs import OURS, RESIDUAL, WORD, Dial, Learning, StatisticsChoice, Subject
 from proof.store import Store
-from proof.world_access import inverse_covariance, predict, recalled, the_world
+from proof.world_access import inverse_covariance, predict, predict_velocity, recalled, the_world
 
 TRAINING_COST = 2.4
 """What a picture of a training step takes, in pictures of a sampling step."""
@@ -97,12 +96,18 @@ class Studio:
 
     def predict(self, noisy: Tensor, timesteps: Tensor, encodings: Tensor) -> Tensor:
         """The world's noise estimate, counted."""
-        self.tick(len(noisy) * (TRAINING_COST if torch.is_grad_enabled() else 1.0))
+        self.tick(len(noisy))
         return predict(noisy, timesteps, encodings)
+
+    def predict_velocity(self, noisy: Tensor, timesteps: Tensor, encodings: Tensor) -> Tensor:
+        """The same as a velocity, which is what the world was trained by and concepts are, counted."""
+        self.tick(TRAINING_COST * len(noisy))
+        return predict_velocity(noisy, timesteps, encodings)
 
     def task(self, star: Star) -> TrainingTask:
         task = concept_task(the_world(), star.individual, self.inverse_covariance, star.word)
-        return replace(task, predict=self.predict)
+        schedule = NoiseSchedule(the_world().alphas_cumprod, "velocity")
+        return replace(task, predict=self.predict_velocity, schedule=schedule)
 
     def teach(self, star: Star, folder: Path) -> Taught:
         """Train ``star`` and save it to ``folder``; what comes back is what the file holds."""
