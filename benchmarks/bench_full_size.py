@@ -41,7 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)}; all by default")
     parser.add_argument("--scale", choices=sorted(SCALES), default="reduced")
-    parser.add_argument("--family", choices=("sd1", "sdxl", "sdxl_short"), help="only this model, where several run")
+    parser.add_argument("--family", choices=("sd1", "sdxl", "sd1_short"), help="only this model, where several run")
     parser.add_argument("--out", type=Path, default=Path("bench_out/full_size"))
     parser.add_argument("--cpu-time", action="store_true", help="one thread, and the seconds it really worked")
     options = parser.parse_args()

@@ -53,7 +53,7 @@ SCALES = {
                 Case("sd1", 1, 256, "float32", 1),
                 Case("sdxl", 1, 128, "bfloat16", 1),
             ),
-            training=(Case("sd1", 4, 128, "bfloat16", 2), Case("sdxl_short", 2, 128, "bfloat16", 2)),
+            training=(Case("sd1_short", 2, 256, "float32", 2),),
             training_steps=2,
             checkpointing=(False, True),
             captions={"sd1": 200, "sd2": 60, "sdxl": 30},
