@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-RESAMPLES = 4000
+RESAMPLES = 1000
 LEVEL = 0.95
 
 
