@@ -45,9 +45,7 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
                     "for local and 0.4 to 0.6 for global key locking.",
                 ),
                 temperature_input(0.15, "The gate's temperature: how soft it opens. The paper uses 0.15."),
-                io.Combo.Input(
-                    "key_locking", options=list(KEY_LOCKINGS), default="local", tooltip=KEY_LOCKING_TOOLTIP
-                ),
+                io.Combo.Input("key_locking", options=list(KEY_LOCKINGS), default="local", tooltip=KEY_LOCKING_TOOLTIP),
                 expert(
                     io.Boolean.Input(
                         "leak_free",
@@ -105,14 +103,14 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
         region=None,
     ) -> io.NodeOutput:
         locking = KEY_LOCKINGS[key_locking]
-        check_fits(model, concept)
-        named = clip_with_concept(clip, concept, visual_strength, locking)
         if visual_strength == 0:
-            return io.NodeOutput(model, named)
+            check_fits(model, concept)
+            return io.NodeOutput(model, clip_with_concept(clip, concept, visual_strength, locking))
         applied = AppliedConcept(
             EditTerm(concept, Gate(bias, temperature, leak_free), visual_strength, locking),
             region=None if region is None else region.reshape(-1, *region.shape[-2:]).amax(0).clamp(0, 1),
             start_percent=start_percent,
             end_percent=end_percent,
         )
-        return io.NodeOutput(model_with_concept(model, applied), named)
+        edited = model_with_concept(model, applied)
+        return io.NodeOutput(edited, clip_with_concept(clip, concept, visual_strength, locking))

@@ -56,7 +56,7 @@ def path_to_save(name: str, overwrite: bool) -> Iterator[Path]:
     if not all(map(_is_safe, parts)):
         raise ValueError(
             f"The file name is {name!r}; expected a name, with sub-folders if you like, such as 'pets/teddy', without "
-            "dots at either end and none of : * ? \" < > |."
+            'dots at either end and none of : * ? " < > |.'
         )
     path = output_folder().joinpath(*parts[:-1], parts[-1] + EXTENSION)
     if not path.resolve().is_relative_to(output_folder().resolve()):

@@ -100,9 +100,10 @@ def check_fits(model, concept: Concept) -> None:
             f"The concept {concept.word!r} was trained for {concept.base_family}, and this model is {family}. "
             f"Load a checkpoint of {concept.base_family}, or retrain the concept on this one."
         )
-    found = {name: to_v.out_features for name, (_, to_v) in projections(model).items()}
+    layers = projections(model)
+    found = {name: to_v.out_features for name, (_, to_v) in layers.items()}
     needed = {name: residual.shape[0] for name, residual in concept.value_residuals.items()}
-    width = next(iter(projections(model).values()))[0].in_features
+    width = next(iter(layers.values()))[0].in_features
     if found != needed or width != concept.context_width:
         raise ValueError(
             f"The concept {concept.word!r} was trained for {len(needed)} cross-attention layers of context width "

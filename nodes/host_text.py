@@ -15,7 +15,7 @@ from torch import Tensor
 from ..perfusion_ops import Concept, KeyLocking
 from .encoded_prompt import EncodedPrompt
 
-FORBIDDEN_IN_WORDS = "()[]{}:,;|\\\"\n\r\t"
+FORBIDDEN_IN_WORDS = '()[]{}:,;|\\"\n\r\t'
 """Characters that mean something in a prompt, so that a concept word with them would never be found."""
 
 

@@ -178,5 +178,3 @@ def _settings(one: dict[str, Any]) -> TrainingSettings:
         flip=one["flip"],
         seed=one["seed"] % 2**63,
     )
-
-

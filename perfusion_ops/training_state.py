@@ -108,7 +108,7 @@ class TrainingState:
             value_residuals=frozen(self.value_residuals),
             key_residuals=frozen(self.key_residuals),
             metadata=dict(task.metadata)
-            | {"training": json.dumps(settings.as_dict() | {"done": self.step}, sort_keys=True)},
+            | {"training": json.dumps(settings.as_dict() | {"done": self.step}, sort_keys=True, separators=(",", ":"))},
         )
 
     def _tensors(self) -> dict[str, Tensor]:

@@ -34,7 +34,7 @@ def trained_like(family: str, count: int) -> list:
     widths = models.layer_widths(models.random_model(family, device="meta"))
     settings = host.pack("perfusion_ops").TrainingSettings().as_dict() | {"done": 400}
     fingerprints = dict.fromkeys(("encoder", "base_model", "statistics"), "0123456789abcdef")
-    metadata = fingerprints | {"training": json.dumps(settings, sort_keys=True)}
+    metadata = fingerprints | {"training": json.dumps(settings, sort_keys=True, separators=(",", ":"))}
     return [replace(concept, metadata=metadata) for concept in models.random_concepts(family, widths, count)]
 
 
