@@ -56,6 +56,7 @@ def host_folder(tmp_path_factory, checkpoint):
         folder = tmp_path_factory.mktemp("host")
         (folder / "models/checkpoints").mkdir(parents=True)
         (folder / "models/perfusion").mkdir(parents=True)
+        (folder / "input").mkdir()
         for family in families or ("sd1",):
             (folder / f"models/checkpoints/{family}.safetensors").symlink_to(checkpoint(family))
             for file, (word, superclass, seed) in CONCEPTS.items():
