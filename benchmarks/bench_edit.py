@@ -82,7 +82,7 @@ def random_edit(count: int, shape: Shape, device: str) -> JointEdit:
 
 
 def timed(call: Callable[[], object], device: str, repeats: int = 3) -> float:
-    """Seconds a call: on a GPU by the clock, on the CPU the process's own time, which a busy machine does not change."""
+    """Seconds a call: by the clock on a GPU; on the CPU the process's own time, which a busy machine changes least."""
     on_gpu = device.startswith("cuda")
     clock = time.perf_counter if on_gpu else time.process_time
     start = clock()
