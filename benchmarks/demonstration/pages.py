@@ -92,7 +92,7 @@ def concepts_page(stars: Sequence[Star], strips: Sequence[Strip], captions: Sequ
         rows += [led_by(shots_of(star)[0], first), *(led_by(None, row) for row in rest)]
     return draw_sheet(
         "3. The two concepts",
-        "The same two subjects in places and with things they were never seen with. " + LOOK,
+        "Each concept's word in prompts for places and things its subject was never seen with. " + LOOK,
         ["one of its five training pictures", *heads(captions)],
         rows,
     )
