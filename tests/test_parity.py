@@ -17,8 +17,7 @@ from perfusion_ops import EditTerm, Gate, JointEdit, train
 from perfusion_ops.concept import Concept
 from perfusion_ops.edit import value_delta
 from perfusion_ops.noise import masked_loss
-from test_training import SHORT
-from tiny_model import tiny_task
+from tiny_model import SHORT, tiny_task
 
 peer = pytest.importorskip("perfusion_pytorch.perfusion")
 

@@ -6,10 +6,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from perfusion_ops import Encoded, NoiseSchedule, Picture, TrainingTask
+from perfusion_ops import Encoded, NoiseSchedule, Picture, TrainingSettings, TrainingTask
 from perfusion_ops.prompts import split_template
 
 LENGTH = 10
+
+
+SHORT = TrainingSettings(steps=12, batch_size=6, micro_batch=4, checkpoint_every=5, report_every=4, seed=7)
+
+
+def assert_same_concept(a, b) -> None:
+    for name in ("target_input", "target_dual", "superclass_encoding"):
+        assert torch.equal(getattr(a, name), getattr(b, name)), name
+    for group in ("word_embeddings", "value_residuals", "key_residuals"):
+        assert getattr(a, group).keys() == getattr(b, group).keys()
+        assert all(torch.equal(getattr(a, group)[k], getattr(b, group)[k]) for k in getattr(a, group)), group
 
 
 class TinyTextEncoder(nn.Module):
