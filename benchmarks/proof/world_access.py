@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from perfusion_ops.covariance import TokenKind, UncenteredCovariance, inverse
+from perfusion_ops.covariance import DEFAULT_MIX, TokenKind, UncenteredCovariance, inverse
 from perfusion_ops.injection import Projections
 from pixelworld.captions import sample_caption
 from pixelworld.text_encoder import END
@@ -22,7 +22,7 @@ from .store import Store
 MIXES = {
     "words": {TokenKind.WORD: 1.0},
     "words and end": {TokenKind.WORD: 0.9, TokenKind.END: 0.1},
-    "no start": {TokenKind.WORD: 0.13, TokenKind.END: 0.01, TokenKind.PADDING: 0.86},
+    "no start": DEFAULT_MIX,
     "all": {TokenKind.START: 0.013, TokenKind.WORD: 0.13, TokenKind.END: 0.013, TokenKind.PADDING: 0.844},
 }
 """Weights of the kinds; with padding, about their shares in prompts of 77 tokens."""
