@@ -71,6 +71,8 @@ class Server:
         self.comfyui, self.folder, self.flags, self.pack = comfyui, folder, flags, pack
         self.port = port or _free_port()
         self.log = folder / "server.log"
+        self.startup_log = ""
+        """What the server wrote until it answered; what came later is in ``log_text()``."""
         self.client = uuid.uuid4().hex
         for name in ("models/checkpoints", "custom_nodes", "input", "output", "temp", "user"):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -92,6 +94,7 @@ class Server:
         ]
         environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "COMFYUI_PATH")}
         with open(self.log, "ab") as log:
+            begins = log.tell()
             self.process = subprocess.Popen(
                 command, cwd=self.comfyui, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment
             )
@@ -100,6 +103,7 @@ class Server:
         except BaseException:
             self.stop()
             raise
+        self.startup_log = self.log.read_bytes()[begins:].decode(errors="replace")
         return self
 
     def __exit__(self, *_error) -> None:
