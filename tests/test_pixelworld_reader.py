@@ -67,7 +67,7 @@ def test_an_individual_scores_one_and_falls_with_every_trait_it_loses():
         individual = sample_individual(seed)
         own = individual.traits
         other = next(name for name in art.BODY_COLOURS if name not in (own.first, own.second))
-        marked = replace(own, mark="blaze" if own.mark == "badge" else "badge")
+        marked = replace(own, mark="none" if own.mark == "badge" else "badge")
         scores = [
             identity_score(in_scene(individual, traits), individual).item()
             for traits in (own, marked, replace(own, second=other), replace(own, first=other, second=own.first))

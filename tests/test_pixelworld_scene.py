@@ -1,4 +1,5 @@
 """The renderer, the captions and the first stage of the pixel world."""
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,11 @@ from pixelworld import art
 from pixelworld.captions import all_words, sample_caption, sample_scene
 from pixelworld.evaluate import judge
 from pixelworld.first_stage import first_stage
+from pixelworld.known import NAMES, known_individuals, known_looks
 from pixelworld.reader import FigureReading, Reading
 from pixelworld.scene import Traits, draw, render, sample_individual, sprite_layers, training_pictures
 from pixelworld.text_encoder import VOCABULARY
+from pixelworld.traits import sample_traits
 from pixelworld.world import as_batch, latents_from_pictures, pictures_from_latents
 
 
@@ -53,6 +56,41 @@ def test_a_scene_has_what_its_caption_names():
         scene = sample_scene(caption, rng)
         found = [FigureReading(f.class_word, f.position, f.accessory, f.traits, (0, 0)) for f in scene.figures]
         assert all(judge(caption, Reading(tuple(found), scene.place, scene.object, scene.object_colour)).values())
+
+
+def test_a_known_individual_has_its_own_look_in_every_scene_that_names_it():
+    rng = np.random.RandomState(11)
+    captions = [sample_caption(rng, known=0.9) for _ in range(200)]
+    named = [
+        (figure, name)
+        for caption in captions
+        for figure, name in zip(sample_scene(caption, rng).figures, (caption.name, caption.partner_name), strict=False)
+        if name
+    ]
+    assert len(named) > 150
+    assert all((figure.class_word, figure.traits) == known_individuals()[name] for figure, name in named)
+    assert all((caption.name or caption.class_word) in caption.text() for caption in captions)
+
+
+def test_known_individuals_show_every_trait_about_equally_often_in_every_class():
+    for class_word, names in NAMES.items():
+        looks = [known_individuals()[name][1] for name in names]
+        for trait in ("first", "second"):
+            assert set(Counter(getattr(look, trait) for look in looks).values()) == {2}, class_word
+        assert set(Counter(look.pattern for look in looks).values()) == {4}
+        assert set(Counter(look.mark for look in looks).values()) <= {4, 5, 6}
+
+
+def test_no_individual_to_be_taught_is_known():
+    taught = [sample_individual(seed, word) for seed in range(100) for word in NAMES]
+    assert not {(who.class_word, who.traits) for who in taught} & known_looks()
+    free = {sample_traits(np.random.RandomState(seed)) for seed in range(500)}
+    assert {traits for word, traits in known_looks()} & free
+
+
+def test_captions_name_no_trait():
+    traits = {*art.BODY_COLOURS, *art.PATTERNS, *art.MARKS} - {*art.NAMED_COLOURS}
+    assert not traits & set(all_words())
 
 
 def test_every_word_of_a_caption_is_one_token():

@@ -1,10 +1,12 @@
 """Captions as programs: a caption names some of a scene's attributes; every scene that has those is a picture of it."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from . import art
-from .scene import Figure, Scene, sample_traits
+from .known import NAMES, known_individuals
+from .scene import Figure, Scene
+from .traits import Traits, sample_traits
 
 OPENINGS = ("a photo of a", "a picture of a", "a painting of a", "a")
 POSITION_PHRASES = {"left": "on the left", "middle": "in the middle", "right": "on the right"}
@@ -12,7 +14,10 @@ POSITION_PHRASES = {"left": "on the left", "middle": "in the middle", "right": "
 
 @dataclass(frozen=True)
 class Caption:
-    """The attributes a caption names; None where it leaves one open. `partner` is the second figure's class."""
+    """The attributes a caption names; None where it leaves one open. `partner` is the second figure's class.
+
+    `name` and `partner_name` are those of known individuals, written in place of their classes.
+    """
 
     class_word: str
     opening: str = OPENINGS[0]
@@ -24,14 +29,16 @@ class Caption:
     partner: str | None = None
     order: tuple[int, int, int] = (0, 1, 2)
     """Order of the position, place and object phrases."""
+    name: str | None = None
+    partner_name: str | None = None
 
     def text(self, word: str | None = None, partner_word: str | None = None) -> str:
         """The sentence, with `word` and `partner_word` in place of the class words where given."""
-        parts = [self.opening, word or self.class_word]
+        parts = [self.opening, word or self.name or self.class_word]
         if self.accessory:
             parts.append(f"wearing a {self.accessory}")
         if self.partner:
-            parts.append(f"and a {partner_word or self.partner}")
+            parts.append(f"and a {partner_word or self.partner_name or self.partner}")
         phrases = [
             POSITION_PHRASES[self.position] if self.position else "",
             art.PLACES[self.place][0] if self.place else "",
@@ -44,13 +51,18 @@ def _pick(rng: np.random.RandomState, options) -> str:
     return list(options)[rng.randint(len(options))]
 
 
-def sample_caption(rng: np.random.RandomState, named: float = 0.5, pairs: float = 0.25) -> Caption:
-    """A caption that names each attribute with probability `named`, and two figures with probability `pairs`."""
+def sample_caption(
+    rng: np.random.RandomState, named: float = 0.5, pairs: float = 0.25, known: float = 0.0
+) -> Caption:
+    """A caption that names each attribute with probability `named`, and two figures with probability `pairs`.
+
+    Each figure is with probability `known` an individual called by its name.
+    """
     pair = rng.rand() < pairs
     class_word = _pick(rng, art.SPRITES)
     with_object = not pair and rng.rand() < named
     positions = ("left", "right") if pair else art.POSITIONS
-    return Caption(
+    caption = Caption(
         class_word,
         opening=_pick(rng, OPENINGS),
         place=_pick(rng, art.PLACES) if rng.rand() < named else None,
@@ -61,6 +73,18 @@ def sample_caption(rng: np.random.RandomState, named: float = 0.5, pairs: float 
         partner=_pick(rng, [word for word in art.SPRITES if word != class_word]) if pair else None,
         order=tuple(int(index) for index in rng.permutation(3)),
     )
+    if not known:
+        return caption
+    name, partner_name = (_known_name(rng, word, known) for word in (caption.class_word, caption.partner))
+    return replace(caption, name=name, partner_name=partner_name)
+
+
+def _known_name(rng: np.random.RandomState, class_word: str | None, known: float) -> str | None:
+    return _pick(rng, NAMES[class_word]) if class_word and rng.rand() < known else None
+
+
+def _traits(rng: np.random.RandomState, name: str | None) -> Traits:
+    return known_individuals()[name][1] if name else sample_traits(rng)
 
 
 def _jitter(rng: np.random.RandomState) -> tuple[int, int]:
@@ -72,10 +96,10 @@ def sample_scene(caption: Caption, rng: np.random.RandomState) -> Scene:
     pair = caption.partner is not None
     position = caption.position or _pick(rng, ("left", "right") if pair else art.POSITIONS)
     accessory = caption.accessory or (_pick(rng, art.ACCESSORIES) if rng.rand() < 0.15 else None)
-    figures = [Figure(caption.class_word, sample_traits(rng), position, accessory, _jitter(rng))]
+    figures = [Figure(caption.class_word, _traits(rng, caption.name), position, accessory, _jitter(rng))]
     if pair:
         other = "left" if position == "right" else "right"
-        figures.append(Figure(caption.partner, sample_traits(rng), other, None, _jitter(rng)))
+        figures.append(Figure(caption.partner, _traits(rng, caption.partner_name), other, None, _jitter(rng)))
     object_ = caption.object or (_pick(rng, art.OBJECTS) if not pair and rng.rand() < 0.15 else None)
     return Scene(
         tuple(figures),
@@ -90,5 +114,5 @@ def sample_scene(caption: Caption, rng: np.random.RandomState) -> Scene:
 def all_words() -> list[str]:
     """Every word a caption can hold."""
     text = [*OPENINGS, *POSITION_PHRASES.values(), *(phrase for phrase, _ in art.PLACES.values())]
-    text += [*art.SPRITES, *art.ACCESSORIES, *art.OBJECTS, *art.NAMED_COLOURS, "wearing and with"]
+    text += [*art.SPRITES, *art.ACCESSORIES, *art.OBJECTS, *art.NAMED_COLOURS, "wearing and with", *known_individuals()]
     return sorted({word for phrase in text for word in phrase.split()})

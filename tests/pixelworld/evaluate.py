@@ -1,6 +1,6 @@
 """How often the world draws what held-out captions name: python -m pixelworld.evaluate [--sheet PNG]"""
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
@@ -9,9 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from . import art
 from .captions import Caption, sample_caption
-from .reader import Reader, Reading
+from .known import known_individuals
+from .reader import Reader, Reading, identity_score
 from .sampling import sample
+from .scene import Individual
 from .train import training_captions
 from .world import WEIGHTS, World, load_world, pictures_from_latents
 
@@ -24,7 +27,7 @@ def held_out_captions(n: int, seed: int = 1) -> list[Caption]:
     def content(caption: Caption) -> tuple:
         return tuple(value for name, value in asdict(caption).items() if name not in ("opening", "order"))
 
-    seen = {content(caption) for caption in training_captions()}
+    seen = {content(replace(caption, name=None, partner_name=None)) for caption in training_captions()}
     rng = np.random.RandomState(seed)
     drawn = iter(lambda: sample_caption(rng), None)
     return list(islice((caption for caption in drawn if content(caption) not in seen), n))
@@ -58,6 +61,23 @@ def rates(captions: list[Caption], readings: list[Reading]) -> dict[str, tuple[f
     return {name: (float(np.mean(values)), len(values)) for name, values in lists.items()}
 
 
+def known_captions(n: int, seed: int = 2) -> list[Caption]:
+    """Captions that each call one known individual by name and say nothing but the place."""
+    rng = np.random.RandomState(seed)
+    names = [str(name) for name in rng.permutation(list(known_individuals()))]
+    chosen = [names[index % len(names)] for index in range(n)]
+    places = [str(place) for place in rng.choice(list(art.PLACES), n)]
+    looks = known_individuals()
+    return [Caption(looks[name][0], place=place, name=name) for name, place in zip(chosen, places, strict=True)]
+
+
+def known_identity(captions: list[Caption], pictures: Tensor) -> float:
+    """Mean identity score, unscaled, of pictures of known individuals: how well the world draws a look it knows."""
+    individuals = [Individual(*known_individuals()[caption.name], "", "") for caption in captions]
+    scores = [identity_score(picture[None], who) for picture, who in zip(pictures, individuals, strict=True)]
+    return torch.cat(scores).mean().item()
+
+
 def draw(world: World, texts: list[str], seeds: list[int], batch: int = 64, **options) -> Tensor:
     """Pictures (len(texts), 16, 16, 3) for prompts, a seed each; `options` go to the sampler."""
     parts = []
@@ -86,6 +106,7 @@ def main() -> None:
     parser.add_argument("--captions", type=int, default=400)
     parser.add_argument("--steps", type=int, default=14)
     parser.add_argument("--guidance", type=float, default=3.0)
+    parser.add_argument("--known", type=int, default=128, help="pictures of known individuals, at most --captions")
     parser.add_argument("--sheet", type=Path, help="write the first 48 pictures here")
     args = parser.parse_args()
     world, captions = load_world(args.weights), held_out_captions(args.captions)
@@ -94,6 +115,10 @@ def main() -> None:
     print("| attribute | right | of | target |\n| --- | --- | --- | --- |")
     for name, (share, count) in rates(captions, Reader().read(pictures)).items():
         print(f"| {name} | {share:.3f} | {count} | {TARGETS.get(name, '')} |")
+    if args.known:
+        known = known_captions(args.known)
+        drawn = draw(world, [c.text() for c in known], seeds[: len(known)], steps=args.steps, guidance=args.guidance)
+        print(f"| known individuals, identity | {known_identity(known, drawn):.3f} | {len(known)} | |")
     if args.sheet:
         sheet(pictures[:48]).save(args.sheet)
         print("\n".join(f"{index}: {caption.text()}" for index, caption in enumerate(captions[:48])))

@@ -19,8 +19,8 @@ LEAST_GAIN, LARGEST_COST = 0.2, 0.5
 at most the second."""
 MOST_FIGURES = 3
 JITTERS = ((0, 0), (1, 0), (0, 1), (1, 1))
-FIRST, SECOND, CLEAR = -1.0, -2.0, -3.0
-"""Values no colour has: a cell in the first body colour, in the second, and one the thing leaves open."""
+FIRST, SECOND, CLEAR, MARK = -1.0, -2.0, -3.0, -4.0
+"""Values no colour has: a cell in the first body colour, in the second, one the thing leaves open, one of the mark."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,16 @@ def probe_canvas() -> np.ndarray:
     return np.full((art.SIZE, art.SIZE, 3), CLEAR, np.float32)
 
 
-def probe_figure(word: str, pattern: str, mark: str, left: int, top: int, accessory: str | None) -> np.ndarray:
-    """A figure on a clear canvas (16, 16, 3), its body colours as FIRST and SECOND."""
+def probe_figure(
+    word: str, pattern: str, mark: str, left: int, top: int, accessory: str | None, mark_value: float | None = None
+) -> np.ndarray:
+    """A figure on a clear canvas (16, 16, 3), its body colours as FIRST and SECOND, its mark as `mark_value` or white."""
     first, second = list(art.BODY_COLOURS)[:2]
     colours, opaque, body = sprite_layers(word, Traits(first, second, pattern, mark))
     for name, probe in ((first, FIRST), (second, SECOND)):
         colours[body & (colours == np.float32(art.BODY_COLOURS[name])).all(-1)] = probe
+    if mark_value is not None:
+        colours[body & (colours == np.float32(art.MARK_INK)).all(-1)] = mark_value
     canvas = probe_canvas()
     canvas[top:top + art.SPRITE_HEIGHT, left:left + art.SPRITE_WIDTH][opaque] = colours[opaque]
     if accessory:
@@ -164,22 +168,20 @@ class Reader:
 def identity_score(pictures: Tensor, individual: Individual, position: str | None = None) -> Tensor:
     """How much of the individual's body is in each picture, in [0, 1] (batch,).
 
-    The share of its visible body cells, softly counted, that have its colours, where it fits best; `position` looks in
-    one position only. Cells of its own mark are not counted: a foreign mark lowers the score, a lost
-    one does not.
+    The share of its visible body cells, its mark's among them, softly counted, that have its colours, where it fits
+    best; `position` looks in one position only.
 
     An individual of the same class that shares some of the traits scores in between.
     """
-    traits = individual.traits
+    traits, word = individual.traits, individual.class_word
     canvases = [
-        probe_figure(individual.class_word, traits.pattern, traits.mark, art.POSITIONS[name] + dx, 6 + dy, accessory)
+        probe_figure(word, traits.pattern, traits.mark, art.POSITIONS[name] + dx, 6 + dy, accessory, MARK)
         for name in ([position] if position else art.POSITIONS)
         for (dx, dy), accessory in product(JITTERS, [None, *art.ACCESSORIES])
     ]
-    things = Hypotheses([], canvases)
-    flat = pictures.float().flatten(1, 2)
-    colours = torch.tensor([art.BODY_COLOURS[traits.first], art.BODY_COLOURS[traits.second]], dtype=torch.float32)
-    first, second = capped_costs(flat, colours[:, None])
-    costs = first @ things.first.T + second @ things.second.T
-    size = CAP * (things.first + things.second).sum(1)
-    return (1 - costs / size).max(1).values
+    cells = torch.from_numpy(np.stack(canvases)).flatten(1, 2)[..., 0]  # (H, 256)
+    inks = {FIRST: art.BODY_COLOURS[traits.first], SECOND: art.BODY_COLOURS[traits.second], MARK: art.MARK_INK}
+    masks = torch.stack([(cells == probe).float() for probe in inks])  # (3, H, 256)
+    colours = torch.tensor(list(inks.values()), dtype=torch.float32)
+    costs = torch.einsum("ibp,ihp->bh", capped_costs(pictures.float().flatten(1, 2), colours[:, None]), masks)
+    return (1 - costs / (CAP * masks.sum((0, 2)))).max(1).values

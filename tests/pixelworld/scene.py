@@ -4,16 +4,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from . import art
-
-
-@dataclass(frozen=True)
-class Traits:
-    """What no caption can name: two body colours, a pattern and a mark."""
-
-    first: str
-    second: str
-    pattern: str
-    mark: str
+from .known import known_looks
+from .traits import Traits, sample_traits
 
 
 @dataclass(frozen=True)
@@ -59,18 +51,15 @@ class Canvas:
     body_masks: list[np.ndarray] = field(default_factory=list)
 
 
-def sample_traits(rng: np.random.RandomState) -> Traits:
-    """Two different body colours, a pattern and a mark, all equally likely."""
-    first, second = rng.choice(list(art.BODY_COLOURS), 2, replace=False)
-    return Traits(str(first), str(second), str(rng.choice(art.PATTERNS)), str(rng.choice(art.MARKS)))
-
-
 def sample_individual(seed: int, class_word: str | None = None) -> Individual:
-    """The individual of a seed; `class_word` fixes its class and leaves the rest to the seed."""
+    """The individual of a seed, none that the world knows; `class_word` fixes its class and leaves the rest to it."""
     rng = np.random.RandomState(seed)
     drawn = str(rng.choice(list(art.SPRITES)))
-    traits, place = sample_traits(rng), str(rng.choice(list(art.PLACES)))
-    return Individual(class_word or drawn, traits, place, str(rng.choice(list(art.POSITIONS))))
+    class_word = class_word or drawn
+    traits, place, position = sample_traits(rng), str(rng.choice(list(art.PLACES))), str(rng.choice(list(art.POSITIONS)))
+    while (class_word, traits) in known_looks():
+        traits = sample_traits(rng)
+    return Individual(class_word, traits, place, position)
 
 
 def sprite_layers(class_word: str, traits: Traits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

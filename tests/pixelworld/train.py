@@ -1,7 +1,7 @@
-"""Trains the pixel world's U-Net: python -m pixelworld.train RUN_FOLDER --minutes 70
+"""Trains the pixel world's U-Net: python -m pixelworld.train RUN_FOLDER --minutes 140
 
 One process per core, gradients averaged. Run it again to go on from the last checkpoint; the learning rate follows the
-time used.
+time used. `--start WEIGHTS` begins at weights that have been trained before.
 """
 import argparse
 import math
@@ -20,13 +20,16 @@ from .captions import Caption, sample_caption, sample_scene
 from .scene import render
 from .text_encoder import LENGTH, TextEncoder
 from .unet import UNet
-from .world import as_batch, latents_from_pictures, noise_schedule
+from .world import as_batch, fast_bfloat16, latents_from_pictures, noise_schedule
 
-CAPTIONS = 12_000
+PLAIN_CAPTIONS, KNOWN_CAPTIONS = 12_000, 16_000
+KNOWN, PAIRS = 0.6, 0.4
+"""In the second kind of captions: the share of figures called by name, and the share with two figures."""
 SHORT = 24
 """No caption is longer: until the last part of the training, the padding beyond is left out."""
 FULL_LENGTH_FROM = 0.85
-FULL_LENGTH_CAPTIONS = 3_000
+FULL_LENGTH_STRIDE = 8
+"""The part at full length sees every eighth caption: encodings of 77 tokens are large."""
 EMPTY_SHARE = 0.1
 PEAK_RATE, WARM_UP_STEPS = 1e-3, 200
 EMA_DECAY = 0.999
@@ -34,10 +37,12 @@ LARGEST_WEIGHT = 60.0
 CHECKPOINT_SECONDS = 150
 
 
-def training_captions(n: int = CAPTIONS) -> list[Caption]:
-    """The distinct captions seen in training; evaluation draws others."""
+def training_captions() -> list[Caption]:
+    """The distinct captions seen in training, those with known individuals last; evaluation draws others."""
     rng = np.random.RandomState(0)
-    return list(dict.fromkeys(sample_caption(rng) for _ in range(2 * n)))[:n]
+    plain = list(dict.fromkeys(sample_caption(rng) for _ in range(2 * PLAIN_CAPTIONS)))[:PLAIN_CAPTIONS]
+    drawn = (sample_caption(rng, pairs=PAIRS, known=KNOWN) for _ in range(2 * KNOWN_CAPTIONS))
+    return plain + list(dict.fromkeys(drawn))[:KNOWN_CAPTIONS]
 
 
 def encode_captions(folder: Path, captions: list[Caption], length: int) -> Tensor:
@@ -60,21 +65,23 @@ def velocity_weight(alphas_cumprod: Tensor) -> Tensor:
     return (1 / alphas_cumprod).clamp(max=LARGEST_WEIGHT)
 
 
-def learning_rate(step: int, progress: float) -> float:
-    """Warm-up by steps, then a cosine over the share of the time used."""
+def learning_rate(peak: float, step: int, progress: float) -> float:
+    """Warm-up to `peak` by steps, then a cosine over the share of the time used."""
     fall = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-    return PEAK_RATE * min(1.0, (step + 1) / WARM_UP_STEPS) * (0.01 + 0.99 * fall)
+    return peak * min(1.0, (step + 1) / WARM_UP_STEPS) * (0.01 + 0.99 * fall)
 
 
 class Run:
     """One process of the training: its network, average, optimiser and clock."""
 
-    def __init__(self, folder: Path, rank: int, batch: int) -> None:
-        self.folder, self.rank, self.batch = folder, rank, batch
+    def __init__(self, rank: int, folder: Path, batch: int, peak_rate: float, start: Path | None) -> None:
+        self.folder, self.rank, self.batch, self.peak_rate = folder, rank, batch, peak_rate
         torch.manual_seed(0)
         self.unet = UNet().to(memory_format=torch.channels_last)
+        if start is not None:
+            self.unet.load_state_dict({name: tensor.float() for name, tensor in load_file(start).items()})
         self.average = {name: tensor.clone() for name, tensor in self.unet.state_dict().items()}
-        self.optimizer = torch.optim.AdamW(self.unet.parameters(), lr=PEAK_RATE, weight_decay=1e-3, betas=(0.9, 0.99))
+        self.optimizer = torch.optim.AdamW(self.unet.parameters(), lr=peak_rate, weight_decay=1e-3, betas=(0.9, 0.99))
         self.captions = training_captions()
         self.alphas_cumprod = noise_schedule()
         self.step, self.seconds = 0, 0.0
@@ -85,24 +92,24 @@ class Run:
             self.optimizer.load_state_dict(saved["optimizer"])
             self.average, self.step, self.seconds = saved["average"], saved["step"], saved["seconds"]
 
-    def draw_batch(self, encodings: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def draw_batch(self, captions: list[Caption], encodings: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Latents (batch, 4, 16, 16), timesteps (batch,) and encodings (batch, tokens, 768) for the current step."""
         rng = np.random.RandomState((self.step * 8 + self.rank) % 2**32)
-        chosen = rng.randint(len(encodings) - 1, size=self.batch)
-        pictures = as_batch([render(sample_scene(self.captions[index], rng)) for index in chosen])
+        chosen = rng.randint(len(captions), size=self.batch)
+        pictures = as_batch([render(sample_scene(captions[index], rng)) for index in chosen])
         rows = np.where(rng.rand(self.batch) < EMPTY_SHARE, 0, chosen + 1)
         # Stratified over the batch: the weight makes the loss depend strongly on the timestep.
         strata = (rng.permutation(self.batch) + rng.rand(self.batch)) / self.batch
         timesteps = torch.from_numpy((1000 * strata).astype(np.int64))
         return latents_from_pictures(pictures), timesteps, encodings[rows].float()
 
-    def train_step(self, encodings: Tensor, progress: float) -> float:
+    def train_step(self, captions: list[Caption], encodings: Tensor, progress: float) -> float:
         """One optimiser step on gradients averaged over the processes; returns this process's loss."""
-        latents, timesteps, context = self.draw_batch(encodings)
+        latents, timesteps, context = self.draw_batch(captions, encodings)
         noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(self.step * 8 + self.rank))
         alpha = self.alphas_cumprod[timesteps]
         noisy = alpha.sqrt()[:, None, None, None] * latents + (1 - alpha).sqrt()[:, None, None, None] * noise
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=fast_bfloat16()):
             predicted = self.unet(noisy.contiguous(memory_format=torch.channels_last), timesteps, context)
         loss = (velocity_weight(alpha) * (predicted.float() - noise).square().mean((1, 2, 3))).mean()
         self.optimizer.zero_grad()
@@ -114,7 +121,7 @@ class Run:
         flat *= min(1.0, 1.0 / (flat.norm().item() + 1e-6))
         for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
-        self.optimizer.param_groups[0]["lr"] = learning_rate(self.step, progress)
+        self.optimizer.param_groups[0]["lr"] = learning_rate(self.peak_rate, self.step, progress)
         self.optimizer.step()
         self.step += 1
         decay = min(EMA_DECAY, self.step / (self.step + 9))
@@ -132,14 +139,14 @@ class Run:
         os.replace(self.folder / "weights.tmp", self.folder / "weights.safetensors")
 
 
-def work(rank: int, processes: int, folder: Path, minutes: float, batch: int) -> None:
+def work(rank: int, processes: int, minutes: float, folder: Path, *how) -> None:
     """The loop of one process. Process 0 keeps the clock, which all follow, the log and the checkpoints."""
     # A session of its own: a kernel that shares the processor out by session then counts each process as one.
     os.setsid()
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder / 'rendezvous'}", rank=rank, world_size=processes)
-    run = Run(folder, rank, batch)
-    length, encodings = 0, None
+    run = Run(rank, folder, *how)
+    length, captions, encodings = 0, [], None
     last, saved, losses = time.monotonic(), time.monotonic(), []
     while True:
         now = time.monotonic()
@@ -150,13 +157,13 @@ def work(rank: int, processes: int, folder: Path, minutes: float, batch: int) ->
         wanted = SHORT if progress < FULL_LENGTH_FROM else LENGTH
         if wanted != length:
             length = wanted
-            captions = run.captions if length == SHORT else run.captions[:FULL_LENGTH_CAPTIONS]
+            captions = run.captions[:: 1 if length == SHORT else FULL_LENGTH_STRIDE]
             if rank == 0:
                 encode_captions(folder, captions, length)
             dist.barrier()
             encodings = encode_captions(folder, captions, length)
             last = time.monotonic()
-        losses.append(run.train_step(encodings, progress))
+        losses.append(run.train_step(captions, encodings, progress))
         if rank == 0 and run.step % 50 == 0:
             with open(folder / "log.txt", "a") as log:
                 log.write(f"step {run.step} loss {np.mean(losses):.4f} seconds {run.seconds:.0f}/{60 * minutes:.0f}\n")
@@ -171,14 +178,17 @@ def work(rank: int, processes: int, folder: Path, minutes: float, batch: int) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--minutes", type=float, default=70)
+    parser.add_argument("--minutes", type=float, default=140)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--batch", type=int, default=16, help="pictures per process")
+    parser.add_argument("--rate", type=float, default=PEAK_RATE, help="the learning rate's peak")
+    parser.add_argument("--start", type=Path, help="weights to begin at")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     args.folder = args.folder.resolve()
     (args.folder / "rendezvous").unlink(missing_ok=True)
-    mp.spawn(work, (args.processes, args.folder, args.minutes, args.batch), nprocs=args.processes)
+    how = (args.processes, args.minutes, args.folder, args.batch, args.rate, args.start)
+    mp.spawn(work, how, nprocs=args.processes)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,11 @@ from .unet import UNet
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
 
 
+def fast_bfloat16() -> bool:
+    """Whether this processor computes in bfloat16; others emulate it, at a seventh of float32's speed."""
+    return torch.cpu._is_avx512_bf16_supported()
+
+
 def noise_schedule() -> Tensor:
     """alphas_cumprod (1000,) of Stable Diffusion's scaled-linear schedule, float32."""
     betas = torch.linspace(0.00085 ** 0.5, 0.012 ** 0.5, 1000, dtype=torch.float64) ** 2
@@ -43,7 +48,9 @@ def load_world(weights: Path = WEIGHTS) -> World:
     """The world with the committed weights, frozen. Raises FileNotFoundError when they have not been trained yet."""
     unet = UNet()
     unet.load_state_dict({name: tensor.float() for name, tensor in load_file(weights).items()})
-    return World(unet.eval().requires_grad_(False), TextEncoder(), noise_schedule())
+    # On a CPU the convolutions take two thirds of the time when channels lie together.
+    unet = unet.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    return World(unet, TextEncoder(), noise_schedule())
 
 
 def as_batch(pictures: list[np.ndarray]) -> Tensor:
