@@ -14,7 +14,7 @@ from perfusion_ops.covariance import DEFAULT_MIX, TokenKind, UncenteredCovarianc
 from perfusion_ops.injection import Projections
 from pixelworld.captions import sample_caption
 from pixelworld.text_encoder import END
-from pixelworld.world import World, load_world
+from pixelworld.world import World, fast_bfloat16, load_world
 
 from .specs import StatisticsChoice, weights_path
 from .store import Store
@@ -37,7 +37,7 @@ def the_world() -> World:
 
 
 def predict(noisy: Tensor, timesteps: Tensor, encodings: Tensor) -> Tensor:
-    """The world's noise estimate in bfloat16, as it was trained."""
+    """The world's noise estimate, in bfloat16 where the processor has it."""
     return predict_with(the_world().unet, noisy, timesteps, encodings)
 
 
@@ -48,7 +48,7 @@ def predict_velocity(noisy: Tensor, timesteps: Tensor, encodings: Tensor) -> Ten
 
 
 def predict_with(unet: nn.Module, noisy: Tensor, timesteps: Tensor, encodings: Tensor) -> Tensor:
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=fast_bfloat16()):
         return unet(noisy.contiguous(memory_format=torch.channels_last), timesteps, encodings).float()
 
 
