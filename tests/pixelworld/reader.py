@@ -56,7 +56,7 @@ def probe_canvas() -> np.ndarray:
 def probe_figure(
     word: str, pattern: str, mark: str, left: int, top: int, accessory: str | None, mark_value: float | None = None
 ) -> np.ndarray:
-    """A figure on a clear canvas (16, 16, 3), its body colours as FIRST and SECOND, its mark as `mark_value` or white."""
+    """A figure on a clear canvas (16, 16, 3), its body colours as FIRST and SECOND; the mark is white by default."""
     first, second = list(art.BODY_COLOURS)[:2]
     colours, opaque, body = sprite_layers(word, Traits(first, second, pattern, mark))
     for name, probe in ((first, FIRST), (second, SECOND)):

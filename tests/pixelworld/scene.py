@@ -56,7 +56,8 @@ def sample_individual(seed: int, class_word: str | None = None) -> Individual:
     rng = np.random.RandomState(seed)
     drawn = str(rng.choice(list(art.SPRITES)))
     class_word = class_word or drawn
-    traits, place, position = sample_traits(rng), str(rng.choice(list(art.PLACES))), str(rng.choice(list(art.POSITIONS)))
+    traits = sample_traits(rng)
+    place, position = str(rng.choice(list(art.PLACES))), str(rng.choice(list(art.POSITIONS)))
     while (class_word, traits) in known_looks():
         traits = sample_traits(rng)
     return Individual(class_word, traits, place, position)
