@@ -1,10 +1,14 @@
 """The text encoder of the pixel world."""
 import hashlib
+from dataclasses import astuple
+from itertools import combinations
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+from pixelworld.known import known_individuals
 from pixelworld.text_encoder import LENGTH, TextEncoder, layer_weights, position_embedding, token_embedding
 
 WEIGHTS_DIGEST = "64eb5a08bb3b6d39ae020f100b16a5688b29e43a64aef9a97176b19058ec1fb6"
@@ -34,6 +38,23 @@ def test_words_differ_at_their_own_place_and_colour_the_later_ones(encoder):
     assert likeness[5] < 0.5
     assert (likeness[6:] > 0.9).all()
     assert (likeness[6:20] < 0.999).all()
+
+
+def test_a_name_lies_near_its_class_and_nearer_to_the_names_of_those_that_look_alike(encoder):
+    known = known_individuals()
+
+    def likeness(one: str, other: str) -> float:
+        return F.cosine_similarity(encoder.word_embedding(one), encoder.word_embedding(other), dim=0).item()
+
+    cats = [name for name, (class_word, _) in known.items() if class_word == "cat"]
+    assert all(likeness(name, "cat") > 0.5 > 0.2 > abs(likeness(name, "dog")) for name in cats)
+    looks = {name: astuple(known[name][1]) for name in cats}
+    shared = {
+        (one, other): sum(mine == theirs for mine, theirs in zip(looks[one], looks[other], strict=True))
+        for one, other in combinations(cats, 2)
+    }
+    by_count = [np.mean([likeness(*pair) for pair, same in shared.items() if same == count]) for count in (0, 1, 2)]
+    assert by_count[0] < by_count[1] < by_count[2] < 0.9
 
 
 def test_a_raw_vector_stands_for_a_word(encoder):

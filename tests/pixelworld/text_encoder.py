@@ -1,11 +1,17 @@
 """A frozen text encoder of CLIP-L's shape with seeded weights: 12 layers of width 768, of which two do anything."""
 import json
+import zlib
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .known import known_individuals
+from .traits import Traits
 
 WIDTH, HEADS, LAYERS, LENGTH = 768, 12, 12, 77
 START, END = 49406, 49407
@@ -15,6 +21,8 @@ COPY, MIX = 0.8, 0.5
 SHARPNESS = 1.0
 """Standard deviation of the attention's logits between different words."""
 POSITION_SCALE = 0.15
+LOOK_SHARE, OWN_SHARE = 0.6, 0.3
+"""How much each trait, and what is the name's alone, weigh beside the class in a known individual's name."""
 
 VOCABULARY: dict[str, list[int]] = json.loads(Path(__file__).with_name("vocabulary.json").read_text())
 """Word -> its token ids in CLIP's vocabulary."""
@@ -26,8 +34,29 @@ def half_precision(array: np.ndarray) -> np.ndarray:
 
 
 def token_embedding(token_id: int) -> np.ndarray:
-    """The embedding row of one token id (768,), unit variance, from numpy's frozen legacy stream."""
-    return half_precision(np.random.RandomState(token_id).standard_normal(WIDTH))
+    """The embedding row of one token id (768,), about unit variance, from numpy's frozen legacy stream.
+
+    The name of a known individual lies near its class and near those that look alike, as such words do in CLIP.
+    """
+    own = np.random.RandomState(token_id).standard_normal(WIDTH)
+    if token_id not in _known_tokens():
+        return half_precision(own)
+    class_word, traits = _known_tokens()[token_id]
+    class_token = VOCABULARY[class_word.split()[-1]][-1]
+    looks = [trait_direction(trait, value) for trait, value in asdict(traits).items()]
+    row = np.random.RandomState(class_token).standard_normal(WIDTH) + LOOK_SHARE * sum(looks) + OWN_SHARE * own
+    return half_precision(row / (1 + len(looks) * LOOK_SHARE**2 + OWN_SHARE**2) ** 0.5)
+
+
+def trait_direction(trait: str, value: str) -> np.ndarray:
+    """What the names of all individuals with one value of a trait have in common (768,), unit variance."""
+    seed = zlib.crc32(f"{trait} {value}".encode())
+    return np.random.RandomState(seed).standard_normal(WIDTH)
+
+
+@cache
+def _known_tokens() -> dict[int, tuple[str, Traits]]:
+    return {VOCABULARY[name][0]: who for name, who in known_individuals().items()}
 
 
 def position_embedding() -> np.ndarray:

@@ -23,7 +23,7 @@ from .unet import UNet
 from .world import as_batch, fast_bfloat16, latents_from_pictures, noise_schedule
 
 PLAIN_CAPTIONS, KNOWN_CAPTIONS = 12_000, 16_000
-KNOWN, PAIRS = 0.6, 0.4
+KNOWN, PAIRS = 0.75, 0.4
 """In the second kind of captions: the share of figures called by name, and the share with two figures."""
 SHORT = 24
 """No caption is longer: until the last part of the training, the padding beyond is left out."""
