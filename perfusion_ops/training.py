@@ -159,7 +159,7 @@ def training_step(
     """
     state.optimizer.zero_grad()
     templates = list(dict.fromkeys(draw.template for draw in draws))
-    encoded = task.encoder.encode(templates, state.word_embeddings)
+    encoded = task.encode(templates, state.word_embeddings)
     target_input = state.followed_target_input(encoded.concept_encodings().float().mean(0), settings)
     context = _training_context(task, settings, state, encoded, target_input, templates, superclass_prompts)
     leaf = EditedContext(*(t.detach().requires_grad_() for t in (context.keys, context.values, context.gates)))
@@ -209,5 +209,5 @@ def _superclass_prompts(task: TrainingTask, templates: list[str], known: dict[st
     new = [template for template in templates if template not in known]
     if new:
         with torch.no_grad():
-            known |= dict(zip(new, task.encoder.encode(new, None).encodings.float(), strict=True))
+            known |= dict(zip(new, task.encode(new, None).encodings.float(), strict=True))
     return torch.stack([known[template] for template in templates])

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from .concept import Concept, KeyLocking
 from .files import write_atomically
@@ -37,11 +37,11 @@ class TrainingState:
     def start(cls, task: TrainingTask, settings: TrainingSettings) -> TrainingState:
         """Everything at the superclass: ``i* = i_s``, ``o*_V = W_V i_s``, the word its last token."""
         with torch.no_grad():
-            encoded = task.encoder.encode(list(task.templates), None)
-            superclass_encoding = encoded.concept_encodings().float().mean(0).to(task.device)
+            encoded = task.encode(list(task.templates), None)
+            superclass_encoding = encoded.concept_encodings().float().mean(0)
             words = {name: e.float().to(task.device) for name, e in task.encoder.initial_embeddings().items()}
             widths = {
-                layer: [projection(encoded.encodings[:1]).shape[-1] for projection in pair]
+                layer: [_output_width(projection, encoded.encodings[:1]) for projection in pair]
                 for layer, pair in task.projections.items()
             }
         inverse = task.inverse_covariance / task.inverse_covariance.diagonal().mean()
@@ -150,3 +150,7 @@ class TrainingState:
                 _, index, moment = name.split("/")
                 moments.setdefault(int(index), {})[moment] = tensor
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
+
+
+def _output_width(projection: nn.Module, encodings: Tensor) -> int:
+    return projection(encodings.to(next(projection.parameters()).dtype)).shape[-1]

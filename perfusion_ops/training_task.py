@@ -105,6 +105,10 @@ class Encoded:
         """The encoding at each prompt's concept token (P, d)."""
         return self.encodings[torch.arange(len(self.positions)), self.positions]
 
+    def to(self, device: torch.device | str) -> Encoded:
+        """The same prompts on ``device``."""
+        return Encoded(self.encodings.to(device), self.positions, None if self.keep is None else self.keep.to(device))
+
 
 class TextEncoder(Protocol):
     """Encodes templates with the superclass's tokens in the slot; the concept lives in the last of them.
@@ -146,3 +150,7 @@ class TrainingTask:
             raise ValueError("The model has no text cross-attention to edit; use a text-to-image model that has.")
         for template in (*self.templates, *(t for p in self.pictures for t in p.templates or ())):
             split_template(template)
+
+    def encode(self, templates: Sequence[str], embeddings: Mapping[str, Tensor] | None) -> Encoded:
+        """What the encoder gives, on the task's device, wherever the encoder runs."""
+        return self.encoder.encode(templates, embeddings).to(self.device)
