@@ -9,16 +9,20 @@ from comfy_api.latest import io, ui
 
 from ..perfusion_ops.captions import captions as shipped_captions
 from ..perfusion_ops.captions import corpus_fingerprint
-from ..perfusion_ops.covariance import UncenteredCovariance
+from ..perfusion_ops.covariance import TokenKind, UncenteredCovariance
 from . import folders
 from .host_copies import fingerprint
 from .host_encoder import encode_captions
 from .host_text import text_encoder, text_encoder_names
 from .schema import StatisticsIO, schema
+from .short_prompts import batches, cut_after
 
 DEFAULT_CAPTIONS = 4000
 CAPTION_SEED = 0
 BATCH = 16
+PADDED_CAPTIONS = 500
+"""Captions encoded with all their padding, for its second moment: some 32,000 tokens of it. The others are encoded to
+their end token; 4,000 shipped captions are then 27 % of the tokens."""
 
 
 class PerfusionTextStatistics(io.ComfyNode):
@@ -78,13 +82,19 @@ def measured(clip, captions: list[str]) -> UncenteredCovariance:
 
 @torch.no_grad()
 def _measure(clip, captions: list[str], encoder: str) -> UncenteredCovariance:
-    statistics = None
+    statistics, done = None, 0
     progress = comfy.utils.ProgressBar(len(captions))
-    for first in range(0, len(captions), BATCH):
+    for batch, tokens in batches(clip, captions, PADDED_CAPTIONS, BATCH):
         comfy.model_management.throw_exception_if_processing_interrupted()
-        encodings, kinds = encode_captions(clip, captions[first : first + BATCH])
+        with cut_after(clip, tokens):
+            encodings, kinds = encode_captions(clip, batch)
+        kinds = kinds[:, :tokens]
+        if tokens is not None:
+            # What padding is left is that of the shorter captions alone: no fair sample.
+            kinds = torch.where(kinds == TokenKind.PADDING, -1, kinds)
         if statistics is None:
             statistics = UncenteredCovariance(encodings.shape[-1], encoder, corpus_fingerprint(captions))
         statistics.update(encodings, kinds)
-        progress.update_absolute(min(first + BATCH, len(captions)))
+        done += len(batch)
+        progress.update_absolute(done)
     return statistics
