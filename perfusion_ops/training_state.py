@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,8 +106,7 @@ class TrainingState:
             word_embeddings=frozen(self.word_embeddings),
             value_residuals=frozen(self.value_residuals),
             key_residuals=frozen(self.key_residuals),
-            metadata=dict(task.metadata)
-            | {"training": json.dumps(settings.as_dict() | {"done": self.step}, sort_keys=True, separators=(",", ":"))},
+            metadata={**task.metadata, "training": settings.as_text(self.step)},
         )
 
     def _tensors(self) -> dict[str, Tensor]:

@@ -61,6 +61,12 @@ class TrainingSettings:
             del settings[name]
         return settings | {"key_locking": self.key_locking.value}
 
+    def as_text(self, done: int) -> str:
+        """The same for people, in one line, with the steps done: ``batch_size=16 bias=0.75 done=400 ...``."""
+        settings = self.as_dict()
+        flat = {**settings.pop("gate"), **settings, "done": done}
+        return " ".join(f"{name}={value}" for name, value in sorted(flat.items()))
+
 
 @dataclass(frozen=True)
 class Picture:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import errno
-import json
 import pickle
 import re
 import signal
@@ -32,9 +31,10 @@ from perfusion_ops.training_task import TrainingSettings
 SMALL = {"blocks.10.attn2": 7, "blocks.2.attn2": 5, "middle.attn2": 5}
 METADATA = {
     "date": "2026-11-23",
-    "encoder": "l:0123456789abcdef",
+    "encoder": "0123456789abcdef",
+    "base_model": "0123456789abcdef",
     "statistics": "0123456789abcdef",
-    "training": json.dumps(TrainingSettings().as_dict() | {"done": 400}, sort_keys=True),
+    "training": TrainingSettings().as_text(400),
 }
 VECTORS = ("target_input", "target_dual", "superclass_encoding")
 GROUPS = ("word_embeddings", "value_residuals", "key_residuals")
@@ -196,6 +196,14 @@ def test_files_hold_their_size_whatever_their_texts(layers, width, embeddings, p
     longest = bisect.bisect_left(range(MAX_METADATA_BYTES), True, key=too_wordy) - 1
     fullest = concept_bytes(with_note(concept, longest), "x", precision)
     assert typical - 2_000 < len(fullest) <= limit
+
+
+def test_forty_five_concepts_fit_on_a_floppy():
+    """1.44 MB, FAT12 of 512-byte clusters, with the metadata that Train Perfusion Concept writes, and a date."""
+    concept = random_concept(SD1_LAYERS, 768, {"l": 768}, metadata=METADATA)
+    concept = dataclasses.replace(concept, word="grandmothers_teddy", superclass="teddy bear")
+    clusters = -(-len(concept_bytes(concept, "x", "fp16")) // 512)
+    assert 45 * clusters <= 2_847 < 45 * (clusters + 1)
 
 
 def with_note(concept: Concept, length: int) -> Concept:

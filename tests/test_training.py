@@ -155,6 +155,14 @@ def test_a_superclass_of_several_tokens_learns_the_last_in_any_place_of_a_templa
     assert moved(concept) > 0 and concept.superclass == "big old cat"
 
 
+def test_a_concept_says_how_it_was_trained() -> None:
+    text = train(tiny_task(metadata={"encoder": "e"}), replace(SHORT, steps=2)).concept.metadata["training"]
+    said = dict(part.split("=") for part in text.split())
+    assert (said["done"], said["steps"], said["batch_size"], said["seed"]) == ("2", "2", "6", "7")
+    assert (said["bias"], said["temperature"], said["key_locking"]) == ("0.75", "0.1", "local")
+    assert "micro_batch" not in said, "it only changes rounding"
+
+
 def test_the_mask_decides_where_the_loss_looks() -> None:
     prediction, target = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4)
     target[0, :, 0, 0] = 2.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
 from dataclasses import replace
@@ -32,9 +31,8 @@ def run(scale: Scale) -> dict[str, list[dict[str, Any]]]:
 def trained_like(family: str, count: int) -> list:
     """Concepts of the true shapes, with the metadata that Train Perfusion Concept writes."""
     widths = models.layer_widths(models.random_model(family, device="meta"))
-    settings = host.pack("perfusion_ops").TrainingSettings().as_dict() | {"done": 400}
     fingerprints = dict.fromkeys(("encoder", "base_model", "statistics"), "0123456789abcdef")
-    metadata = fingerprints | {"training": json.dumps(settings, sort_keys=True, separators=(",", ":"))}
+    metadata = fingerprints | {"training": host.pack("perfusion_ops").TrainingSettings().as_text(400)}
     return [replace(concept, metadata=metadata) for concept in models.random_concepts(family, widths, count)]
 
 
