@@ -13,15 +13,14 @@ import comfy.model_management
 import comfy.utils
 import numpy as np
 import torch
-from comfy_execution.utils import get_executing_context
 from PIL import Image
-from server import PromptServer
 from torch import Tensor
 
 from ..perfusion_ops import Concept, StepReport
 from ..perfusion_ops.concept_file import load_concept, save_concept
 from ..perfusion_ops.files import write_atomically
 from . import folders
+from .messages import running_node, show_on_node
 
 ALGORITHM_VERSION = "1"
 PREVIEW_PIXELS = 512
@@ -114,8 +113,7 @@ class Progress:
     last: StepReport | None = None
 
     def __post_init__(self) -> None:
-        context = get_executing_context()
-        self.node = context.node_id if context else None
+        self.node = running_node()
         self.bar = comfy.utils.ProgressBar(self.steps)
 
     def __call__(self, report: StepReport) -> None:
@@ -136,8 +134,7 @@ class Progress:
 
     def tell(self, text: str) -> None:
         """A line on the node."""
-        if self.node is not None and PromptServer.instance is not None:
-            PromptServer.instance.send_progress_text(text, self.node)
+        show_on_node(text, self.node)
 
     def sheet(self) -> Tensor | None:
         return torch.cat(self.previews, dim=1) if self.previews else None

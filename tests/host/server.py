@@ -25,6 +25,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 PACK_FOLDER = "ComfyUI-Perfusion"
 START_SECONDS = 600
+TEXT_MESSAGE = 3
+"""The kind of binary message that carries a node's line: the length of the node's id, the id, the text."""
 
 
 class WorkflowError(RuntimeError):
@@ -50,6 +52,11 @@ class Result:
 
     def events_of(self, kind: str) -> list[dict]:
         return [event["data"] for event in self.events if event["type"] == kind]
+
+    def texts(self) -> list[str]:
+        """The lines that nodes showed while they ran."""
+        bodies = [message[4:] for message in self.previews if int.from_bytes(message[:4], "big") == TEXT_MESSAGE]
+        return [body[4 + int.from_bytes(body[:4], "big") :].decode() for body in bodies]
 
     def executed(self) -> list[str]:
         """Ids of the nodes that ran, and were not taken from the cache."""

@@ -1,0 +1,40 @@
+"""What the pack says while a workflow runs: a line on the node, and warnings in the server's log too."""
+
+from __future__ import annotations
+
+import logging
+
+from comfy_execution.utils import get_executing_context
+from server import PromptServer
+
+_warned: set[str] = set()
+"""Nodes that show a warning. The browser keeps a node's line until another comes, so it must be taken back."""
+
+
+def running_node() -> str | None:
+    """The id of the node that runs just now; none outside of a workflow."""
+    context = get_executing_context()
+    return context.node_id if context else None
+
+
+def show_on_node(text: str, node: str | None) -> None:
+    """A line on a node in the browser; nowhere without one."""
+    if node is not None and PromptServer.instance is not None:
+        PromptServer.instance.send_progress_text(text, node)
+
+
+def warn(text: str) -> None:
+    """A warning in the server's log and on the running node."""
+    logging.warning("Perfusion: %s", text)
+    node = running_node()
+    show_on_node(text, node)
+    if node is not None:
+        _warned.add(node)
+
+
+def take_back_warning() -> None:
+    """Clear what ``warn`` left on the running node in an earlier run."""
+    node = running_node()
+    if node in _warned:
+        _warned.discard(node)
+        show_on_node("", node)
