@@ -1,12 +1,24 @@
-"""Concepts of the true shapes of Stable Diffusion, with random numbers."""
+"""Concepts with random numbers: of the true shapes of Stable Diffusion, and small ones."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import torch
 
 from perfusion_ops.concept import Concept
+from perfusion_ops.training_task import TrainingSettings
+
+SMALL = {"blocks.10.attn2": 7, "blocks.2.attn2": 5, "middle.attn2": 5}
+METADATA = {
+    "date": "2026-11-23",
+    "encoder": "0123456789abcdef",
+    "base_model": "0123456789abcdef",
+    "statistics": "0123456789abcdef",
+    "training": TrainingSettings().as_text(400),
+}
+"""What Train Perfusion Concept writes, and a date."""
 
 
 def _layers(*groups: tuple[str, range, int, int]) -> dict[str, int]:
@@ -66,3 +78,7 @@ def random_concept(
         key_residuals={name: normal(size) for name, size in layers.items()} if keys else {},
         metadata=dict(metadata or {}),
     )
+
+
+def small_concept(**changes) -> Concept:
+    return dataclasses.replace(random_concept(SMALL, 12, {"l": 9, "g": 130}, metadata=METADATA), **changes)
