@@ -47,14 +47,25 @@ def energies(target_inputs: Tensor, duals: Tensor) -> Tensor:
     return (target_inputs * duals).sum(-1)
 
 
+def unit_duals(target_inputs: Tensor, duals: Tensor) -> Tensor:
+    """``w_j / E_j`` (J, d), from which the scale of every single dual is gone: files round it to a power of two."""
+    return duals / energies(target_inputs, duals).unsqueeze(-1)
+
+
 def similarities(encodings: Tensor, target_inputs: Tensor, duals: Tensor) -> Tensor:
     """``s_jn = (w_j . e_n) / E_j``: (..., T, d) -> (..., T, J). 1 at the concept's own encoding (eq. 3)."""
-    return encodings @ (duals / energies(target_inputs, duals).unsqueeze(-1)).mT
+    return encodings @ unit_duals(target_inputs, duals).mT
 
 
 def gram_matrix(target_inputs: Tensor, duals: Tensor) -> Tensor:
     """``G_jk = w_j . i_k`` (J, J), symmetric when all duals come from one covariance."""
     return duals @ target_inputs.mT
+
+
+def correlation_matrix(target_inputs: Tensor, duals: Tensor) -> Tensor:
+    """``G_jk / sqrt(G_jj G_kk)`` (J, J), symmetric whatever the scale of each dual."""
+    shares = gram_matrix(target_inputs, unit_duals(target_inputs, duals))
+    return shares.sign() * (shares * shares.mT).clamp_min(0).sqrt()
 
 
 def coefficient_matrix(target_inputs: Tensor, duals: Tensor) -> Tensor:
@@ -63,8 +74,10 @@ def coefficient_matrix(target_inputs: Tensor, duals: Tensor) -> Tensor:
     ``e - I a`` is then orthogonal, in the metric, to every target input. For J = 1, ``a`` is the similarity. The J x J
     inverse is a float64 pseudo-inverse, so nearly parallel target inputs share a component instead of exploding.
     """
+    # Unit duals: else the tolerance below would weigh the scales of the duals, which mean nothing.
+    duals = unit_duals(target_inputs, duals)
     if len(target_inputs) == 1:  # no solve, and no wait for an accelerator, in the training loop
-        return duals / energies(target_inputs, duals).unsqueeze(-1)
+        return duals
     gram = gram_matrix(target_inputs, duals)
     inverse = torch.linalg.pinv(gram.cpu().double(), rtol=PARALLEL_TOLERANCE)
     return inverse.to(gram) @ duals

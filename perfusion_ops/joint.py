@@ -11,10 +11,10 @@ from torch import Tensor
 
 from .concept import Concept, KeyLocking
 from .context import EditedContext, edit_context
-from .edit import Gate, gram_matrix, value_delta
+from .edit import Gate, correlation_matrix, value_delta
 
 PARALLEL_CONDITION = 1e4
-"""Above this condition number of the normalised Gram matrix, concepts count as nearly parallel."""
+"""Above this condition number of the correlation matrix, concepts count as nearly parallel."""
 
 
 class ParallelConceptsWarning(UserWarning):
@@ -190,9 +190,7 @@ def _key_residuals(terms: tuple[EditTerm, ...]) -> dict[str, Tensor]:
 
 
 def _warn_if_parallel(edit: JointEdit) -> None:
-    gram = gram_matrix(edit.target_inputs, edit.duals)
-    scale = gram.diagonal().rsqrt()
-    correlation = scale.unsqueeze(1) * gram * scale
+    correlation = correlation_matrix(edit.target_inputs, edit.duals)
     condition = torch.linalg.cond(correlation).item()
     if condition > PARALLEL_CONDITION:
         off = correlation.abs().fill_diagonal_(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -140,8 +141,35 @@ def test_nearly_parallel_concepts_stay_finite_and_say_so() -> None:
     assert torch.isfinite(context.keys).all() and torch.isfinite(context.gates).all()
 
 
+@pytest.mark.parametrize("scale", [2.0**-20, 2.0**10])
+def test_the_scale_of_each_dual_cancels(scale: float) -> None:
+    """Of two much alike concepts one comes from training, the other from an fp16 file, which sets its dual's scale."""
+    world = random_world(2)
+    world.target_inputs[1] = world.target_inputs[0] + 0.02 * world.target_inputs[1]
+    first, second = terms_of(world, 2)
+    scaled = replace(first, concept=replace(first.concept, target_dual=first.concept.target_dual * scale))
+    before, after = (
+        JointEdit.of([term, second], dtype=torch.float64).contexts(world.encodings) for term in (first, scaled)
+    )
+    assert torch.equal(after.values, before.values) and torch.equal(after.gates, before.gates)
+    alone = JointEdit.of([first], dtype=torch.float64).contexts(world.encodings)
+    assert (before.values - alone.values).abs().max() > 1e-2, "the second concept must matter"
+
+
+def test_the_warning_names_a_correlation_whatever_the_scale_of_a_dual() -> None:
+    world = random_world(2)
+    world.target_inputs[1] = world.target_inputs[0] * 1.000001
+    first, second = terms_of(world, 2)
+    scaled = replace(first, concept=replace(first.concept, target_dual=first.concept.target_dual * 1e6))
+    with pytest.warns(ParallelConceptsWarning, match=r"correlation 1\.0000"):
+        JointEdit.of([scaled, second])
+
+
 def test_distinct_concepts_do_not_warn(recwarn) -> None:
-    JointEdit.of(terms_of(random_world(3), 3))
+    terms = terms_of(random_world(3), 3)
+    JointEdit.of(terms)
+    concept = terms[0].concept
+    JointEdit.of([replace(terms[0], concept=replace(concept, target_dual=concept.target_dual * 1e6)), *terms[1:]])
     assert not [w for w in recwarn if issubclass(w.category, ParallelConceptsWarning)]
 
 
