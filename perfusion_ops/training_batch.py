@@ -78,10 +78,17 @@ def _mask(picture: Picture, mirrored: bool) -> Tensor:
 def run_identity(task: TrainingTask, settings: TrainingSettings) -> str:
     """A fingerprint of everything that decides the outcome except the model's own weights."""
     digest = hashlib.sha256(json.dumps(settings.as_dict(), sort_keys=True).encode())
-    digest.update(repr((task.word, task.superclass, task.base_family, tuple(task.templates))).encode())
+    texts = (task.word, task.superclass, task.base_family, tuple(task.templates), task.schedule.prediction)
+    digest.update(repr(texts).encode())
+    for tensor in (task.inverse_covariance, task.schedule.alphas_cumprod):
+        digest.update(_bytes_of(tensor.double()))
     for picture in task.pictures:
         digest.update(repr((tuple(picture.latent.shape), picture.templates)).encode())
         for tensor in (picture.latent, picture.mask, picture.mirrored):
             if tensor is not None:
-                digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+                digest.update(_bytes_of(tensor.float()))
     return digest.hexdigest()
+
+
+def _bytes_of(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().numpy().tobytes()

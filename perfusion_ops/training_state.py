@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -125,15 +125,13 @@ class TrainingState:
         write_atomically(path, save(tensors, metadata))
 
     def restore(self, path: Path, identity: str) -> None:
-        """Continue the run saved at ``path``. Raises ValueError if it is another run's."""
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("identity") != identity:
-                raise ValueError(
-                    f"The checkpoint {path.name!r} belongs to a training with other pictures or settings; expected "
-                    "the same as now. Delete it to start anew."
-                )
-            saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        """Continue the run saved at ``path``. Raises ValueError if it is another run's or damaged."""
+        metadata, saved = _checkpoint(path)
+        if metadata.get("identity") != identity:
+            raise ValueError(
+                f"The checkpoint {path.name!r} belongs to a training with other pictures or settings; expected "
+                "the same as now. Delete it to start anew."
+            )
         with torch.no_grad():
             for group in ("word_embeddings", "value_residuals", "key_residuals"):
                 for name, tensor in getattr(self, group).items():
@@ -141,7 +139,9 @@ class TrainingState:
         self.target_input = saved["target_input"].to(self.target_input)
         self.random_state = saved["random_state"]
         self.losses = saved["losses"].tolist()
-        self.step, self.micro_batch = int(metadata["step"]), int(metadata["micro_batch"])
+        self.step = int(metadata["step"])
+        # What memory allowed then, or less if less is asked for now.
+        self.micro_batch = min(self.micro_batch, int(metadata["micro_batch"]))
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in saved.items():
             if name.startswith("adam/"):
@@ -152,3 +152,12 @@ class TrainingState:
 
 def _output_width(projection: nn.Module, encodings: Tensor) -> int:
     return projection(encodings.to(next(projection.parameters()).dtype)).shape[-1]
+
+
+def _checkpoint(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a checkpoint. Raises ValueError when it cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"The checkpoint {path.name!r} is damaged ({error}). Delete it to start anew.") from error

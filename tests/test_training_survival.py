@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from perfusion_ops import TrainingDiverged, train
+from perfusion_ops import NoiseSchedule, TrainingDiverged, train
 from tiny_model import SHORT, assert_same_concept, tiny_task
 
 
@@ -50,6 +50,42 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path) -> None:
     train(tiny_task(), replace(SHORT, steps=5), checkpoint=path)
     with pytest.raises(ValueError, match="run.safetensors' belongs to a training with other pictures or settings"):
         train(tiny_task(), SHORT, checkpoint=path)
+
+
+@pytest.mark.parametrize("changed", ["statistics", "schedule", "prediction"])
+def test_a_checkpoint_of_the_same_pictures_under_another_metric_or_noise_is_refused(tmp_path, changed: str) -> None:
+    path, task = tmp_path / "run.safetensors", tiny_task()
+    train(task, replace(SHORT, steps=5), checkpoint=path)
+    others = {
+        "statistics": {"inverse_covariance": task.inverse_covariance + torch.eye(16)},
+        "schedule": {"schedule": NoiseSchedule(torch.linspace(0.99, 0.01, 100))},
+        "prediction": {"schedule": replace(task.schedule, prediction="velocity")},
+    }
+    train(task, replace(SHORT, steps=5), checkpoint=path)
+    with pytest.raises(ValueError, match="belongs to a training with other pictures or settings"):
+        train(replace(task, **others[changed]), replace(SHORT, steps=5), checkpoint=path)
+
+
+def test_a_damaged_checkpoint_is_refused_by_name(tmp_path) -> None:
+    path = tmp_path / "run.safetensors"
+    train(tiny_task(), replace(SHORT, steps=5), checkpoint=path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="The checkpoint 'run.safetensors' is damaged .* Delete it to start anew"):
+        train(tiny_task(), replace(SHORT, steps=5), checkpoint=path)
+
+
+def test_a_resumed_run_takes_a_smaller_micro_batch_when_asked_to(tmp_path) -> None:
+    path, reports = tmp_path / "run.safetensors", []
+    stopped = replace(SHORT, micro_batch=6)
+
+    def stop(report) -> None:
+        if report.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_task(), stopped, checkpoint=path, callback=stop)
+    train(tiny_task(), replace(stopped, micro_batch=2), checkpoint=path, callback=reports.append)
+    assert reports[0].step == 4 and {report.micro_batch for report in reports} == {2}
 
 
 def test_out_of_memory_halves_the_micro_batch_and_repeats_the_step() -> None:
