@@ -37,13 +37,59 @@ def make_room(device: torch.device) -> None:
         comfy.model_management.free_memory(1e30, device)
 
 
-def private_copy(module: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
-    """``module`` with weights of its own, frozen, in ``dtype``; call it outside inference mode.
+def private_copy(patcher, name: str, dtype: torch.dtype | None = None) -> nn.Module:
+    """The network ``name`` of a loaded model, frozen, on its load device; call it outside inference mode.
 
-    Weights loaded in inference mode cannot take part in a backward pass; clones made outside of it can.
+    Modules and parameters are its own, the weights' memory is the host's: only what is not in ``dtype`` (none: any
+    will do), or what the host patches in place for as long as a hook is active, is copied.
     """
-    copied = copy.deepcopy(module).requires_grad_(False).eval()
-    return copied if dtype is None else copied.to(dtype)
+    module = getattr(patcher.model, name)
+    changing = {key.removeprefix(f"{name}.") for key in patcher.hook_backup if key.startswith(f"{name}.")}
+    # deepcopy takes what it finds here for done.
+    known = {
+        id(tensor): _own_tensor(tensor, dtype, shared=key not in changing)
+        for key, tensor in (*module.named_parameters(), *module.named_buffers())
+        if type(tensor) in (Tensor, nn.Parameter)
+    }
+    copied = copy.deepcopy(module, known).requires_grad_(False).eval()
+    return copied.to(patcher.load_device) if dtype is None else copied.to(patcher.load_device, dtype)
+
+
+def _own_tensor(tensor: Tensor, dtype: torch.dtype | None, shared: bool) -> Tensor:
+    """``tensor`` in ``dtype`` if it is of a floating one, over the same memory where it can be."""
+    # A tensor made in inference mode cannot be saved for a backward pass; another one over its storage can.
+    place = tensor.untyped_storage(), tensor.storage_offset(), tensor.shape, tensor.stride()
+    found = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(*place)
+    if dtype is not None and tensor.is_floating_point():
+        found = found.to(dtype)
+    if not shared and found.data_ptr() == tensor.data_ptr():
+        found = found.clone()
+    return nn.Parameter(found, requires_grad=False) if isinstance(tensor, nn.Parameter) else found
+
+
+class _FrozenLinear(torch.autograd.Function):
+    """``x W^T + b`` in the dtype of ``x`` with a frozen ``W`` in another, of which no cast copy waits for backward."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(weight)
+        return nn.functional.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (weight,) = ctx.saved_tensors
+        return gradient @ weight.to(gradient.dtype), None, None
+
+
+def keep_weights_small(text_encoder: nn.Module) -> None:
+    """Let a private copy compute in float32 with weights of another dtype, cast one by one as they are needed."""
+    for module in text_encoder.modules():
+        if isinstance(module, nn.Linear) and type(module.weight) is nn.Parameter and "forward" not in vars(module):
+            module.forward = _frozen_linear(module)
+
+
+def _frozen_linear(module: nn.Linear):
+    return lambda x: _FrozenLinear.apply(x, module.weight, module.bias)
 
 
 def protect_from_in_place_sums(text_encoder: nn.Module) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..perfusion_ops import Encoded
 from ..perfusion_ops.covariance import TokenKind
 from ..perfusion_ops.prompts import SLOT
-from .host_copies import loaded, make_room, private_copy, protect_from_in_place_sums
+from .host_copies import keep_weights_small, loaded, make_room, private_copy, protect_from_in_place_sums
 from .host_text import ConceptWord, WordTokenizer, superclass_tokens, text_encoder_names, vocabulary
 
 PLACEHOLDER = "perfusionconceptplaceholder"
@@ -80,11 +80,12 @@ class HostTextEncoder:
 
 
 def private_encoders(clip) -> tuple[dict[str, nn.Module], torch.device]:
-    """Copies of a CLIP's text encoders in float32 that gradients can pass through, and where they run."""
+    """A CLIP's text encoders, computing in float32, that gradients can pass through; and where they run."""
     patcher = loaded(clip.patcher)
     encoders = {}
     for name in text_encoder_names(clip):
-        encoders[name] = private_copy(getattr(patcher.model, f"clip_{name}"), torch.float32).to(patcher.load_device)
+        encoders[name] = private_copy(patcher, f"clip_{name}")
+        keep_weights_small(encoders[name])
         protect_from_in_place_sums(encoders[name])
     make_room(patcher.load_device)
     return encoders, patcher.load_device

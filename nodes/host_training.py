@@ -66,7 +66,7 @@ def latent_pictures(model, vae, shots: Sequence[Shot], flip: bool, captions: Seq
 
 @dataclass
 class PrivateModel:
-    """The U-Net training runs in: a copy of the host's, with the host's LoRA patches."""
+    """The U-Net training runs in: the host's weights, its LoRA patches on them, in modules of its own."""
 
     unet: nn.Module
     device: torch.device
@@ -76,7 +76,7 @@ class PrivateModel:
     def of(cls, model, dtype_name: str, recompute: bool) -> PrivateModel:
         patcher = loaded(model)
         dtype = training_dtype(dtype_name, patcher.load_device)
-        unet = private_copy(patcher.model.diffusion_model, dtype).to(patcher.load_device)
+        unet = private_copy(patcher, "diffusion_model", dtype)
         make_room(patcher.load_device)
         if recompute:
             checkpoint_gradients(unet)
