@@ -9,6 +9,7 @@ from comfy_api.latest import io, ui
 from PIL import Image
 
 from ..perfusion_ops.concept_file import load_concept, save_concept
+from ..perfusion_ops.concept_schema import MAX_FILE_BYTES
 from . import folders
 from .schema import ConceptIO, expert, schema
 
@@ -48,7 +49,11 @@ class PerfusionLoadConcept(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, concept):
         path = folders.concept_path(concept)
-        return "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+        if path is None:
+            return ""
+        # No more than a concept file can hold: a checkpoint among them would fill the memory.
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read(MAX_FILE_BYTES + 1)).hexdigest()
 
     @classmethod
     def execute(cls, concept) -> io.NodeOutput:

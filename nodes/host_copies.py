@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 SAMPLES_PER_TENSOR = 64
+LARGE_TENSOR = 2**14
 
 
 def loaded(patcher):
@@ -127,4 +128,11 @@ def encoder_identity(encoders: dict[str, nn.Module]) -> str:
         for name, encoder in sorted(encoders.items())
         for key, tensor in encoder.named_parameters()
         if "embedding" in key or "norm" in key
+    )
+
+
+def first_stage_identity(vae) -> str:
+    """A fingerprint of a VAE by its larger weights: the host may hold the small ones in one dtype or another."""
+    return fingerprint(
+        (name, tensor) for name, tensor in vae.first_stage_model.named_parameters() if tensor.numel() >= LARGE_TENSOR
     )

@@ -21,21 +21,26 @@ from .pictures import Shot
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
+PREDICTIONS = {
+    comfy.model_sampling.EPS.calculate_denoised: "epsilon",
+    comfy.model_sampling.V_PREDICTION.calculate_denoised: "velocity",
+}
+
+
 def noise_schedule(model) -> NoiseSchedule:
     """The model's own schedule. Raises ValueError for the kinds that training does not know."""
     sampling = model.get_model_object("model_sampling")
-    if isinstance(sampling, comfy.model_sampling.ModelSamplingDiscrete):
-        alphas = 1 / (sampling.sigmas.double() ** 2 + 1)
-        if isinstance(sampling, comfy.model_sampling.EDM):
-            pass
-        elif isinstance(sampling, comfy.model_sampling.V_PREDICTION):
-            return NoiseSchedule(alphas.float().cpu(), "velocity")
-        elif isinstance(sampling, comfy.model_sampling.EPS):
-            return NoiseSchedule(alphas.float().cpu())
-    raise ValueError(
-        f"The model samples by {type(sampling).__mro__[1].__name__} and {type(sampling).__mro__[2].__name__}; training "
-        "expects a discrete schedule with noise or v prediction, as SD 1.x, SD 2.x and SDXL have."
-    )
+    discrete = comfy.model_sampling.ModelSamplingDiscrete
+    # What a kind computes, not what it descends from: LCM and x0 prediction descend from noise prediction.
+    prediction = PREDICTIONS.get(getattr(type(sampling), "calculate_denoised", None))
+    if prediction is None or getattr(type(sampling), "timestep", None) is not discrete.timestep:
+        kinds = " and ".join(kind.__name__ for kind in type(sampling).__bases__)
+        raise ValueError(
+            f"The model samples by {kinds}; training expects a discrete schedule with noise or v prediction, as SD "
+            "1.x, SD 2.x and SDXL have. Train on the model as its checkpoint gives it."
+        )
+    alphas = 1 / (sampling.sigmas.double() ** 2 + 1)
+    return NoiseSchedule(alphas.float().cpu(), prediction)
 
 
 def training_dtype(name: str, device: torch.device) -> torch.dtype:
@@ -145,9 +150,15 @@ class Preview:
     steps: int = 20
     cfg: float = 6.0
 
-    @torch.inference_mode()
     def draw(self, concept: Concept) -> Tensor:
-        """One picture (H, W, 3), 0 to 1, on the CPU."""
+        """One picture (H, W, 3), 0 to 1, on the CPU. The host's model leaves an accelerator to training again."""
+        try:
+            return self._drawn(concept)
+        finally:
+            make_room(self.model.load_device)
+
+    @torch.inference_mode()
+    def _drawn(self, concept: Concept) -> Tensor:
         model = model_with_concept(self.model, AppliedConcept(EditTerm(concept, Gate(), 1.0, self.key_locking)))
         clip = clip_with_concept(self.clip, concept, 1.0, self.key_locking)
         positive, negative = (

@@ -12,7 +12,7 @@ from ..perfusion_ops import Gate, TrainingDiverged, TrainingSettings, train
 from ..perfusion_ops.captions import captions as shipped_captions
 from ..perfusion_ops.covariance import DEFAULT_MIX, UncenteredCovariance, inverse
 from ..perfusion_ops.prompts import DEFAULT_TEMPLATES, SLOT
-from .host_copies import encoder_identity, fingerprint, loaded
+from .host_copies import encoder_identity, fingerprint, first_stage_identity, loaded
 from .host_encoder import HostTextEncoder, private_encoders
 from .host_model import base_family
 from .host_text import check_concept_word, superclass_tokens, text_encoder_names, vocabulary
@@ -139,7 +139,9 @@ class Training:
     def _key(self, base: str, statistics: UncenteredCovariance) -> str:
         parts = [part for shot in self.shots for part in (shot.pixels, shot.mask)]
         texts = (self.word, self.superclass, self.templates, self.captions, self.dtype)
-        return run_key(*parts, *texts, sorted(self.settings.as_dict().items(), key=str), base, statistics.fingerprint)
+        settings = sorted(self.settings.as_dict().items(), key=str)
+        model = (base, self.clip.layer_idx, statistics.fingerprint, first_stage_identity(self.vae))
+        return run_key(*parts, *texts, settings, *model)
 
     def _preview(self) -> Preview:
         height, width = (side // 8 for side in self.shots[0].pixels.shape[:2])

@@ -1,0 +1,116 @@
+"""What training makes of the host's objects: schedules it knows, runs it tells apart, room it leaves."""
+
+from __future__ import annotations
+
+import importlib
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from host.conftest import PACK
+
+
+def sampling(name: str, base: str = "ModelSamplingDiscrete"):
+    """A model whose sampling is of the host's own classes, put together as its nodes do."""
+    import comfy.model_sampling
+    import comfy_extras.nodes_model_advanced
+
+    kinds = (comfy.model_sampling, comfy_extras.nodes_model_advanced)
+    kind = next(getattr(module, name) for module in kinds if hasattr(module, name))
+    based_on = next(getattr(module, base) for module in kinds if hasattr(module, base))
+    made = type("ModelSampling", (based_on, kind), {})()
+    return SimpleNamespace(get_model_object={"model_sampling": made}.get)
+
+
+@pytest.mark.parametrize(("kind", "prediction"), [("EPS", "epsilon"), ("V_PREDICTION", "velocity")])
+def test_the_schedules_of_stable_diffusion_are_taken_over(pack, kind, prediction):
+    schedule = pack.host_training.noise_schedule(sampling(kind))
+    assert schedule.prediction == prediction and len(schedule.alphas_cumprod) == 1000
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64).square()
+    assert torch.allclose(schedule.alphas_cumprod.double(), (1 - betas).cumprod(0), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "base"),
+    [
+        ("X0", "ModelSamplingDiscrete"),
+        ("LCM", "ModelSamplingDiscreteDistilled"),
+        ("EPS", "ModelSamplingDiscreteDistilled"),
+        ("EDM", "ModelSamplingDiscrete"),
+        ("V_PREDICTION", "ModelSamplingContinuousV"),
+    ],
+)
+def test_kinds_that_predict_something_else_are_refused_by_name(pack, kind, base):
+    """LCM and x0 prediction descend from noise prediction; trained as such they would learn to draw noise."""
+    with pytest.raises(ValueError, match=f"samples by {base} and {kind}; training expects a discrete schedule"):
+        pack.host_training.noise_schedule(sampling(kind, base))
+
+
+def run_key(pack, **changes) -> str:
+    """The key of one and the same training, but for ``changes``."""
+    train = importlib.import_module(f"{PACK}.nodes.train")
+    torch.manual_seed(0)
+    fields = {
+        "model": None,
+        "clip": SimpleNamespace(layer_idx=None),
+        "vae": SimpleNamespace(first_stage_model=nn.Linear(128, 128)),
+        "word": "teddy",
+        "superclass": "bear",
+        "shots": [pack.pictures.Shot(torch.ones(8, 8, 3), None)],
+        "templates": ("a {}",),
+        "captions": (),
+        "settings": pack.ops.TrainingSettings(),
+        "statistics": None,
+        "dtype": "auto",
+        "gradient_checkpointing": False,
+        "preview_every": 0,
+        "preview_prompt": "a {}",
+    }
+    return train.Training(**(fields | changes))._key("base", SimpleNamespace(fingerprint="statistics"))
+
+
+def test_another_first_stage_or_layer_of_the_text_encoder_is_another_training(pack):
+    """Else whoever connects the right VAE after a wrong one would get the wrong one's concept again."""
+    key = run_key(pack)
+    assert run_key(pack) == key == run_key(pack, preview_every=5, gradient_checkpointing=True)
+    assert run_key(pack, vae=SimpleNamespace(first_stage_model=nn.Linear(128, 128))) != key
+    assert run_key(pack, clip=SimpleNamespace(layer_idx=-2)) != key
+
+
+def test_the_first_stage_is_known_by_its_larger_weights(pack):
+    identity = pack.host_copies.first_stage_identity
+    stage = nn.Sequential(nn.Linear(128, 128), nn.Linear(8, 8))
+    known = identity(SimpleNamespace(first_stage_model=stage))
+    nn.init.zeros_(stage[1].weight)
+    assert identity(SimpleNamespace(first_stage_model=stage)) == known
+    nn.init.zeros_(stage[0].weight)
+    assert identity(SimpleNamespace(first_stage_model=stage)) != known
+
+
+def test_the_hosts_model_leaves_the_accelerator_after_a_preview_even_a_failed_one(pack, monkeypatch):
+    asked = []
+    monkeypatch.setattr(pack.host_training, "make_room", asked.append)
+    model = SimpleNamespace(load_device=torch.device("cuda"))
+    preview = pack.host_training.Preview(model, None, None, "a {}", (8, 8), pack.ops.KeyLocking.LOCAL, 0)
+    for drawn in (lambda _self, _concept: torch.ones(8, 8, 3), lambda _self, _concept: 1 / 0):
+        monkeypatch.setattr(pack.host_training.Preview, "_drawn", drawn)
+        try:
+            preview.draw(None)
+        except ZeroDivisionError:
+            asked.append("failed")
+    assert asked == [torch.device("cuda"), torch.device("cuda"), "failed"]
+
+
+def test_a_checkpoint_among_the_concepts_is_not_read_into_memory(pack, monkeypatch, tmp_path):
+    """The host asks for every file's fingerprint before it is loaded; this one is longer than any memory."""
+    files = importlib.import_module(f"{PACK}.nodes.files")
+    path = tmp_path / "huge.safetensors"
+    with open(path, "wb") as file:
+        file.truncate(2**42)
+    monkeypatch.setattr(files.folders, "concept_path", lambda _name: path)
+    first = files.PerfusionLoadConcept.fingerprint_inputs("huge.safetensors")
+    with open(path, "r+b") as file:
+        file.write(b"x")
+    assert files.PerfusionLoadConcept.fingerprint_inputs("huge.safetensors") != first
