@@ -105,6 +105,18 @@ def random_clip(name: str, dtype: torch.dtype = torch.float32, device: torch.dev
     return clip
 
 
+@torch.inference_mode()
+def queued_model(name: str, dtype: torch.dtype):
+    """A MODEL as the host's queue holds it: made in inference mode."""
+    return random_model(name, dtype)
+
+
+@torch.inference_mode()
+def queued_clip(name: str):
+    """A CLIP as the host's queue holds it: made in inference mode, in the dtype the host gives text encoders."""
+    return random_clip(name, host.comfy("comfy.model_management").text_encoder_dtype(host.device()))
+
+
 @torch.no_grad()
 def fill(module: nn.Module) -> None:
     """Weights that keep activations near unit size: norms the identity, other matrices scaled by their fan-in."""

@@ -22,8 +22,6 @@ MEMORY_COLUMNS = (
     "concept, MiB",
     "core Train LoRA, MiB",
     "concept / LoRA",
-    "of each a copy of the U-Net, MiB",
-    "concept / LoRA without that copy",
     "concept, in all, MiB",
 )
 BENCHMARKS = Path(__file__).resolve().parents[1]
@@ -47,8 +45,7 @@ def case_columns(job: Job) -> dict[str, Any]:
 
 def time_rows(case: Case, scale: Scale) -> list[dict[str, Any]]:
     """Median seconds of a step, the first of each run left out, in interleaved rounds."""
-    dtype = getattr(torch, case.dtype)
-    model, clip = models.random_model(case.family, dtype), models.random_clip(case.family, dtype)
+    model, clip = models.queued_model(case.family, getattr(torch, case.dtype)), models.queued_clip(case.family)
     rows = []
     for recompute in scale.checkpointing:
         job = job_of(case, recompute, scale.training_steps)
@@ -82,17 +79,12 @@ def memory_rows(case: Case, scale: Scale) -> list[dict[str, Any]]:
 
 
 def _memory_figures(concept: dict[str, float], lora: dict[str, float]) -> list[float]:
-    ratios = concept["peak"] / lora["peak"], _apart(concept) / _apart(lora)
-    figures = (concept["peak"], lora["peak"], ratios[0], concept["unet"], ratios[1], concept["in_all"])
+    figures = (concept["peak"], lora["peak"], concept["peak"] / lora["peak"], concept["in_all"])
     return [rounded(figure) for figure in figures]
 
 
-def _apart(found: dict[str, float]) -> float:
-    return found["peak"] - found["unet"]
-
-
 def peak_in_subprocess(job: Job, who: str) -> dict[str, float]:
-    """What ``training_memory.py`` prints: the peak over the loaded model, in all, and the U-Net's weights, in MiB."""
+    """What ``training_memory.py`` prints: the peak over the loaded model, and in all, in MiB."""
     command = [sys.executable, "-m", "full_size.training_memory", who, json.dumps(asdict(job))]
     result = subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True)
     if result.returncode:

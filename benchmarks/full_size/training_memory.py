@@ -14,10 +14,8 @@ from .trainers import Job, concept_steps, lora_steps
 
 
 def main(who: str, job: Job) -> None:
-    dtype = getattr(torch, job.dtype)
-    model = models.random_model(job.family, dtype)
-    unet = sum(weight.nbytes for weight in model.model.diffusion_model.parameters())
-    clip = models.random_clip(job.family, dtype) if who == "concept" else None
+    model = models.queued_model(job.family, getattr(torch, job.dtype))
+    clip = models.queued_clip(job.family) if who == "concept" else None
     load(model)
     if clip is not None:
         clip.load_model()
@@ -26,7 +24,7 @@ def main(who: str, job: Job) -> None:
             concept_steps(job, model, clip)
         else:
             lora_steps(job, model)
-    print(json.dumps({"peak": peak.mebibytes, "in_all": peak.in_all, "unet": unet / 2**20}))
+    print(json.dumps({"peak": peak.mebibytes, "in_all": peak.in_all}))
 
 
 if __name__ == "__main__":
