@@ -25,6 +25,11 @@ LAYERS_SDXL = {
     "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10],
     "transformer_depth_middle": 10,
 }
+LAYERS_SDXL_SHORT = LAYERS_SDXL | {
+    "transformer_depth": [0, 0, 1, 1, 3, 3],
+    "transformer_depth_output": [0, 0, 0, 1, 1, 1, 3, 3, 3],
+    "transformer_depth_middle": 3,
+}
 LAYERS_SD_SHORT = {
     "num_res_blocks": [1, 1],
     "channel_mult": [1, 2],
@@ -70,6 +75,14 @@ FAMILIES = {
     "sd1": Family("sd1", "SD 1.5", "SD15", 768, LAYERS_SD, {"l": 768}),
     "sd2": Family("sd2", "SD 2.1", "SD20", 1024, LAYERS_SD, {"h": 1024}),
     "sdxl": Family("sdxl", "SDXL", "SDXL", 2048, LAYERS_SDXL, {"l": 768, "g": 1280}),
+    "sdxl_short": Family(
+        "sdxl",
+        "SDXL, 3 of 10 blocks deep, as bfloat16 is emulated here",
+        "SDXL",
+        2048,
+        LAYERS_SDXL_SHORT,
+        {"l": 768, "g": 1280},
+    ),
     "sd1_short": Family("sd1", "SD 1.5, 2 of 4 levels, 1 block each", "SD15", 768, LAYERS_SD_SHORT, {"l": 768}),
     "tiny": Family("sd1", "tiny SD 1.5", "SD15", 768, LAYERS_TINY, {"l": 768}),
 }
