@@ -18,6 +18,7 @@ from .host_model import AppliedConcept, base_family, cross_attentions, model_wit
 from .host_text import clip_with_concept
 from .pictures import Shot
 
+LATENT_CHANNELS = 4
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -41,6 +42,16 @@ def noise_schedule(model) -> NoiseSchedule:
         )
     alphas = 1 / (sampling.sigmas.double() ** 2 + 1)
     return NoiseSchedule(alphas.float().cpu(), prediction)
+
+
+def check_reads_latents_alone(model) -> None:
+    """Raise ValueError for a model that reads more than a noisy latent, which training cannot give it."""
+    channels = model.model.model_config.unet_config["in_channels"]
+    if channels != LATENT_CHANNELS:
+        raise ValueError(
+            f"The model reads {channels} channels, as inpainting and editing models do; training expects the "
+            f"{LATENT_CHANNELS} of a latent. Load the text-to-image checkpoint that it was made from."
+        )
 
 
 def training_dtype(name: str, device: torch.device) -> torch.dtype:

@@ -10,13 +10,22 @@ from comfy_api.latest import io, ui
 
 from ..perfusion_ops import Gate, TrainingDiverged, TrainingSettings, train
 from ..perfusion_ops.captions import captions as shipped_captions
+from ..perfusion_ops.concept_schema import Description, check_texts
 from ..perfusion_ops.covariance import DEFAULT_MIX, UncenteredCovariance, inverse
-from ..perfusion_ops.prompts import DEFAULT_TEMPLATES, SLOT
+from ..perfusion_ops.prompts import DEFAULT_TEMPLATES, SLOT, split_template
+from ..perfusion_ops.strict_json import FormatError
 from .host_copies import encoder_identity, fingerprint, first_stage_identity, loaded
 from .host_encoder import HostTextEncoder, private_encoders
 from .host_model import base_family
 from .host_text import check_concept_word, superclass_tokens, text_encoder_names, vocabulary
-from .host_training import Preview, PrivateModel, latent_pictures, noise_schedule, training_task
+from .host_training import (
+    Preview,
+    PrivateModel,
+    check_reads_latents_alone,
+    latent_pictures,
+    noise_schedule,
+    training_task,
+)
 from .pictures import Shot, shots
 from .schema import KEY_LOCKINGS
 from .text_statistics import CAPTION_SEED, DEFAULT_CAPTIONS, measured
@@ -69,20 +78,23 @@ class Training:
                 )
         one = {name: values[0] for name, values in inputs.items() if name not in LISTS}
         superclass = " ".join(one["superclass"].split())
-        base_family(one["model"])
+        word = check_concept_word(one["word"])
+        _check_can_be_saved(word, superclass, base_family(one["model"]))
+        check_reads_latents_alone(one["model"])
         noise_schedule(one["model"])
         for name in text_encoder_names(one["clip"]):
             superclass_tokens(vocabulary(one["clip"], name), superclass)
         taken = shots(inputs["images"], inputs.get("masks") or [], one["resolution"])
         captions = _lines(one["captions"])
-        _lines(one["preview_prompt"])
+        if one["preview_every"]:
+            split_template(one["preview_prompt"])
         if len(captions) not in (0, len(taken)):
             raise ValueError(f"There are {len(taken)} pictures and {len(captions)} captions; expected one for each.")
         return cls(
             model=one["model"],
             clip=one["clip"],
             vae=one["vae"],
-            word=check_concept_word(one["word"]),
+            word=word,
             superclass=superclass,
             shots=taken,
             templates=_lines(one["templates"]) or DEFAULT_TEMPLATES,
@@ -155,6 +167,14 @@ def _outside_inference(picture):
     tensors = {name: getattr(picture, name) for name in ("latent", "mask", "mirrored")}
     tensors = {name: None if tensor is None else tensor.clone() for name, tensor in tensors.items()}
     return type(picture)(**tensors, templates=picture.templates)
+
+
+def _check_can_be_saved(word: str, superclass: str, family: str) -> None:
+    """Raise ValueError now for names that the trained concept's file could not hold."""
+    try:
+        check_texts(Description(word, superclass, family, {}, {}))
+    except FormatError as error:
+        raise ValueError(f"The concept {error}") from None
 
 
 def _lines(text: str) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ def describe(concept: Concept) -> Description:
 
 def write_metadata(description: Description) -> dict[str, str]:
     """The file's metadata. Raises FormatError for names and texts outside the limits."""
-    _check_texts(description)
+    check_texts(description)
     names, widths = encode_layers(description.layers)
     family = description.base_family
     metadata = {
@@ -125,11 +125,12 @@ def read_metadata(metadata: Mapping[str, str]) -> Description:
     description = Description(
         own["word"], own["superclass"], own["base"], decode_layers(own["layers"], own["widths"]), texts
     )
-    _check_texts(description)
+    check_texts(description)
     return description
 
 
-def _check_texts(description: Description) -> None:
+def check_texts(description: Description) -> None:
+    """Raise FormatError for a text that no concept file can hold."""
     if not _FAMILY.fullmatch(description.base_family):
         raise FormatError(f"names the base family {shown(description.base_family)}; expected such as 'sd1'. {RETRAIN}")
     for key in description.metadata:

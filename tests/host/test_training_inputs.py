@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from types import SimpleNamespace
 
@@ -114,3 +115,77 @@ def test_a_checkpoint_among_the_concepts_is_not_read_into_memory(pack, monkeypat
     with open(path, "r+b") as file:
         file.write(b"x")
     assert files.PerfusionLoadConcept.fingerprint_inputs("huge.safetensors") != first
+
+
+@pytest.fixture
+def inputs(loaded):
+    """``inputs(...)``: what the host hands Train Perfusion Concept, one list for each input, but for changes."""
+
+    def make(**changes) -> dict[str, list]:
+        values = {
+            "model": loaded[0],
+            "clip": loaded[1],
+            "vae": None,
+            "images": torch.full((1, 64, 64, 3), 0.5),
+            "word": "teddy",
+            "superclass": "bear",
+            "steps": 400,
+            "batch_size": 16,
+            "micro_batch": 4,
+            "resolution": 512,
+            "value_learning_rate": 0.03,
+            "word_learning_rate": 0.006,
+            "bias": 0.75,
+            "temperature": 0.1,
+            "key_locking": "local",
+            "flip": True,
+            "templates": "",
+            "captions": "",
+            "seed": 2**63 - 1,
+            "dtype": "auto",
+            "gradient_checkpointing": False,
+            "preview_every": 100,
+            "preview_prompt": "a photo of a {}",
+        }
+        return {name: [value] for name, value in (values | changes).items()}
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"word": "é" * 33}, "The concept has 66 bytes of word; expected at most 64. Shorten it."),
+        ({"superclass": "b" * 65}, "The concept has 65 bytes of superclass; expected at most 64. Shorten it."),
+        ({"preview_prompt": ""}, "has 0 places for the concept; write exactly one {}"),
+        ({"preview_prompt": "a {}\nthe {}"}, "has 2 places for the concept; write exactly one {}"),
+    ],
+)
+def test_what_would_fail_after_hundreds_of_steps_is_refused_at_once(pack, inputs, changes, sentence):
+    train = importlib.import_module(f"{PACK}.nodes.train")
+    with pytest.raises(ValueError) as caught:
+        train.Training.of(inputs(**changes))
+    assert sentence in str(caught.value)
+
+
+def test_a_preview_prompt_that_is_never_drawn_is_not_asked_for(pack, inputs):
+    train = importlib.import_module(f"{PACK}.nodes.train")
+    assert train.Training.of(inputs(preview_every=0, preview_prompt="")).preview_every == 0
+
+
+def test_the_longest_names_that_are_taken_can_be_saved(pack, inputs, pack_concept, tmp_path):
+    train = importlib.import_module(f"{PACK}.nodes.train")
+    save = importlib.import_module(f"{PACK}.perfusion_ops.concept_file").save_concept
+    training = train.Training.of(inputs(word="é" * 32, superclass="b" * 64))
+    concept = pack_concept(training.word, training.superclass)
+    metadata = dict.fromkeys(("encoder", "base_model", "statistics"), "0123456789abcdef")
+    trained = dataclasses.replace(concept, metadata=metadata | {"training": training.settings.as_text(10_000)})
+    save(trained, tmp_path / "long.safetensors")
+    assert (tmp_path / "long.safetensors").stat().st_size <= 32_768
+
+
+def test_a_model_that_also_reads_a_masked_picture_is_refused(pack, inputs, loaded, monkeypatch):
+    train = importlib.import_module(f"{PACK}.nodes.train")
+    monkeypatch.setitem(loaded[0].model.model_config.unet_config, "in_channels", 9)
+    with pytest.raises(ValueError, match="reads 9 channels, as inpainting and editing models do; training expects"):
+        train.Training.of(inputs())
