@@ -1,6 +1,6 @@
 """The demo inside a real ComfyUI: trains two concepts and draws with them, through the shipped workflows and the API.
 
-    python dev.py demo --comfyui [--out demo_out/comfyui]
+    python dev.py demo --comfyui [--out demo_out/comfyui] [--quick]
     python dev.py comfyui [--port 8188]
 
 The first leaves sheets of pictures, concept files and ``report.json`` in the folder; the second leaves the server
@@ -21,7 +21,7 @@ from pathlib import Path
 from demonstration.studio import STARS
 from host.server import Server
 from hosting.story import HostStory
-from hosting.studio import HostStudio, write_pictures
+from hosting.studio import QUICK, HostStudio, Plan, write_pictures
 from pixelworld.expand import write_checkpoint
 from report import ROOT, origin
 
@@ -39,13 +39,14 @@ def prepared(folder: Path) -> None:
         write_pictures(star, folder / "input")
 
 
-def run_demo(comfyui: Path, out: Path) -> None:
+def run_demo(comfyui: Path, out: Path, plan: Plan) -> None:
     started = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
+    say("ComfyUI starts and trains two concepts; this takes some minutes.")
     with tempfile.TemporaryDirectory() as folder:
         prepared(Path(folder))
         with Server(comfyui, Path(folder), helpers=False) as server:
-            report = HostStory(HostStudio(server, CHECKPOINT), out, say).tell()
+            report = HostStory(HostStudio(server, CHECKPOINT, plan), out, say).tell()
             for star in STARS:
                 shutil.copy(server.folder / "output/perfusion" / f"{star.name}.safetensors", out)
     report |= {"seconds": round(time.monotonic() - started), "origin": origin()}
@@ -67,15 +68,17 @@ def say(text: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "demo_out" / "comfyui", help="the folder to write to")
+    parser.add_argument("--quick", action="store_true", help="few steps and pictures: whether everything runs")
     parser.add_argument("--serve", action="store_true", help="leave ComfyUI running for a browser")
     parser.add_argument("--port", type=int, default=8188, help="the port to serve at")
     options = parser.parse_args()
-    comfyui = Path(os.environ["COMFYUI_PATH"])
+    # The server runs in ComfyUI's own folder, where a relative path would mean another.
+    comfyui, out = Path(os.environ["COMFYUI_PATH"]), options.out.resolve()
     try:
         if options.serve:
-            serve(comfyui, options.out / "server", options.port)
+            serve(comfyui, out / "server", options.port)
         else:
-            run_demo(comfyui, options.out)
+            run_demo(comfyui, out, QUICK if options.quick else Plan())
     except KeyboardInterrupt:
         return 130
     return 0

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from demonstration.scores import identity, leakage, text_alignment
-from demonstration.studio import PAIR_PLACES, PROMPTS, STARS, Star
+from demonstration.studio import PAIR_PLACES, STARS, Star
 from host.ui_workflows import TRAIN, TWO, USE
 from pixelworld.captions import Caption
 from pixelworld.scene import training_pictures
@@ -19,8 +19,6 @@ from sheets import Row, draw_sheet, save_sheet
 
 from .studio import HostStudio, Wish
 
-BIASES = (0.3, 0.45, 0.6, 0.75, 0.9)
-QUEUED = 12
 TILE = 192
 
 
@@ -28,7 +26,7 @@ class HostStory:
     """One telling. Sheets and thumbnails go to ``folder``; ``say`` is told what was done."""
 
     def __init__(self, studio: HostStudio, folder: Path, say: Callable[[str], None]) -> None:
-        self.studio, self.folder, self.say = studio, folder, say
+        self.studio, self.plan, self.folder, self.say = studio, studio.plan, folder, say
         self.thumbnails: dict[str, Sequence[np.ndarray]] = {}
 
     def tell(self) -> dict[str, Any]:
@@ -51,7 +49,7 @@ class HostStory:
 
     def alone(self, star: Star, seconds: float) -> dict[str, Any]:
         """The concept and, from the same noise, its superclass (strength 0): numbers, and a sheet."""
-        captions = [replace(caption, class_word=star.individual.class_word) for caption in PROMPTS]
+        captions = [replace(caption, class_word=star.individual.class_word) for caption in self.plan.prompts]
         wishes = [Wish(caption.text(star.word), caption.text(), seed) for seed, caption in enumerate(captions)]
         (taught,) = self.studio.draw([star], wishes)
         (plain,) = self.studio.draw([star], [replace(wish, strength=0.0) for wish in wishes])
@@ -75,16 +73,20 @@ class HostStory:
 
     def sweep(self, star: Star) -> list[dict[str, Any]]:
         """Every prompt at every bias: one dial, nothing trained again."""
-        captions = [replace(caption, class_word=star.individual.class_word) for caption in PROMPTS[:3]]
+        captions = [replace(caption, class_word=star.individual.class_word) for caption in self.plan.prompts[:3]]
         wishes = [Wish(caption.text(star.word), caption.text(), seed) for seed, caption in enumerate(captions)]
         (plain,) = self.studio.draw([star], [replace(wish, strength=0.0) for wish in wishes])
-        by_bias = {bias: self.studio.draw([star], [replace(wish, bias=bias) for wish in wishes])[0] for bias in BIASES}
+        by_bias = {
+            bias: self.studio.draw([star], [replace(wish, bias=bias) for wish in wishes])[0]
+            for bias in self.plan.biases
+        }
         rows = [
             Row(f"\n{wish.text}", [pictures[index] for pictures in by_bias.values()])
             for index, wish in enumerate(wishes)
         ]
         explanation = "One trained concept; only the gate's bias differs. Low: more of the subject. High: of the text."
-        self.save("bias", draw_sheet("The bias in ComfyUI", explanation, [f"bias {bias:g}" for bias in BIASES], rows))
+        heads = [f"bias {bias:g}" for bias in by_bias]
+        self.save("bias", draw_sheet("The bias in ComfyUI", explanation, heads, rows))
         return [
             {
                 "bias": bias,
@@ -95,22 +97,22 @@ class HostStory:
         ]
 
     def queue(self) -> dict[str, Any]:
-        """Twelve prompts with both concepts in the queue at once, each beside the picture without them."""
+        """Prompts with both concepts in the queue at once, each beside the picture without them."""
         words, individuals = [star.word for star in STARS], tuple(star.individual for star in STARS)
         first, second = (individual.class_word for individual in individuals)
-        places = [PAIR_PLACES[number % len(PAIR_PLACES)] for number in range(QUEUED)]
+        places = [PAIR_PLACES[number % len(PAIR_PLACES)] for number in range(self.plan.queued)]
         captions = [Caption(first, place=place, partner=second) for place in places]
         wishes = [Wish(caption.text(*words), caption.text(), seed) for seed, caption in enumerate(captions)]
         both, without = self.studio.draw(STARS, wishes)
         rows = [
             Row(label, list(pictures[start : start + len(PAIR_PLACES)]))
-            for start in range(0, QUEUED, len(PAIR_PLACES))
+            for start in range(0, len(wishes), len(PAIR_PLACES))
             for label, pictures in (("with both concepts", both), ("without", without))
         ]
         heads = [wish.text for wish in wishes[: len(PAIR_PLACES)]]
-        explanation = "Twelve prompts queued at once. Without: the same noise, the superclasses in the words' place."
+        explanation = "All prompts queued at once. Without: the same noise, the superclasses in the words' place."
         self.save("both", draw_sheet("Two concepts in one picture, in ComfyUI", explanation, heads, rows))
-        self.thumbnails[TWO] = [both[0], both[2], without[0], without[2]]
+        self.thumbnails[TWO] = [*both[:3:2], *without[:3:2]]
         report = {
             "identity": [identity(both, without, captions, individual) for individual in individuals],
             "leakage": leakage(both, individuals),

@@ -11,27 +11,53 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from demonstration.studio import SEED, Star
+from demonstration.studio import PROMPTS, SEED, Star
 from host.server import Server
 from host.ui_workflows import TRAIN, TWO, USE, nodes_of, set_inputs, shipped, to_api
+from pixelworld.captions import Caption
 from pixelworld.concepts import TEMPLATES
 from pixelworld.scene import training_pictures
+from proof.recipes import learning_of
+from proof.specs import OURS, Subject
 from proof.world_access import corpus
 
 CELL = 8
 """Picture pixels per cell of the pixel world."""
-CAPTIONS = 200
-"""Captions of the pixel world's language for the text statistics: few, as its words are few."""
-TRAINING = {
-    "steps": 50,
-    "batch_size": 4,
-    "micro_batch": 4,
-    "flip": False,
-    "templates": "\n".join(TEMPLATES),
-    "preview_every": 0,
-}
 SAMPLING = {"steps": 9, "cfg": 3.0, "sampler_name": "dpmpp_2m", "scheduler": "sgm_uniform"}
 BIAS = 0.6
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much the demo does."""
+
+    steps: int = 50
+    batch_size: int = 4
+    captions: int = 200
+    """Captions of the pixel world's language for the text statistics: few, as its words are few."""
+    prompts: tuple[Caption, ...] = PROMPTS
+    biases: tuple[float, ...] = (0.3, 0.45, 0.6, 0.75, 0.9)
+    queued: int = 12
+
+    def training(self) -> dict[str, Any]:
+        """Inputs of Train Perfusion Concept, at the learning rates that the proof tuned."""
+        learning = learning_of(OURS, Subject(0), steps=self.steps, batch_size=self.batch_size)
+        return {
+            "steps": learning.steps,
+            "batch_size": learning.batch_size,
+            "micro_batch": learning.batch_size,
+            "value_learning_rate": learning.rate,
+            "word_learning_rate": learning.word_rate,
+            "bias": learning.bias,
+            "temperature": learning.temperature,
+            "flip": False,
+            "templates": "\n".join(TEMPLATES),
+            "preview_every": 0,
+        }
+
+
+QUICK = Plan(steps=2, batch_size=2, captions=60, prompts=PROMPTS[:1], biases=(0.3, 0.6), queued=2)
+"""Whether everything runs; nothing is learned."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +74,8 @@ class Wish:
 class HostStudio:
     """Shipped workflows on a running server, with the pixel world's checkpoint."""
 
-    def __init__(self, server: Server, checkpoint: str) -> None:
-        self.server, self.checkpoint = server, checkpoint
+    def __init__(self, server: Server, checkpoint: str, plan: Plan) -> None:
+        self.server, self.checkpoint, self.plan = server, checkpoint, plan
 
     def workflow(self, name: str) -> dict[str, dict]:
         """A shipped workflow in API form."""
@@ -69,12 +95,13 @@ class HostStudio:
             "class_type": "CreateList",
             "inputs": {f"inputs.input{number}": [loader, 1] for number, loader in enumerate(loaders)},
         }
-        captions = {"captions": 100, "own_captions": "\n".join(corpus(CAPTIONS))}
+        captions = {"captions": 100, "own_captions": "\n".join(corpus(self.plan.captions))}
         graph["statistics"] = {
             "class_type": "PerfusionTextStatistics",
             "inputs": {"clip": graph[train]["inputs"]["clip"], **captions},
         }
-        set_inputs(graph, "PerfusionTrainConcept", word=star.word, superclass=star.individual.class_word, **TRAINING)
+        names = {"word": star.word, "superclass": star.individual.class_word}
+        set_inputs(graph, "PerfusionTrainConcept", **names, **self.plan.training())
         graph[train]["inputs"] |= {"masks": ["masks", 0], "statistics": ["statistics", 0]}
         set_inputs(graph, "PerfusionSaveConcept", filename=star.name, overwrite=True)
         self.server.run(graph)
