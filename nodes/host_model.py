@@ -55,6 +55,10 @@ class AppliedConcepts:
         concepts = tuple(sorted(concepts, key=lambda applied: applied.term.concept.word))
         return cls(concepts, JointEdit.of([applied.term for applied in concepts]))
 
+    def __deepcopy__(self, _memo) -> AppliedConcepts:
+        """Itself, as nothing in it changes. ComfyUI 0.3.64 copies a model's options deeply for every clone."""
+        return self
+
 
 def base_family(model) -> str:
     """``sd1``, ``sd2`` or ``sdxl``. Raises ValueError for models without the text cross-attention this needs."""

@@ -89,6 +89,8 @@ def draw(server):
 def pack(comfyui_path):
     """The pack's modules in this process, loaded as the host loads them: by path, under a name of its own."""
     sys.path.insert(0, str(comfyui_path))
+    # As main.py does, before the host's nodes.py puts comfy/ first, where utils.py hides the folder of that name.
+    importlib.import_module("utils.extra_config")
     from comfy.cli_args import args
 
     args.cpu = True
