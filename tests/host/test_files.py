@@ -92,22 +92,30 @@ def test_a_full_disk_is_refused_with_a_sentence_and_the_old_file_stays(server):
 
 
 DAMAGED = {
-    "truncated": lambda data: data[: len(data) // 2],
-    "empty": lambda data: b"",
-    "pickle": lambda data: b"\x80\x04\x95\x0f\x00\x00\x00\x00\x00\x00\x00\x8c\x0bhello world\x94.",
-    "oversized": lambda data: data + b"\0" * (3 * 1024 * 1024),
-    "wrong schema": lambda data: data.replace(b'"perfusion.format":"1"', b'"perfusion.format":"9"'),
+    "truncated": (lambda data: data[: len(data) // 2], "bytes of tensors; its header announces"),
+    "empty": (lambda data: b"", "is 0 bytes long; expected a safetensors file"),
+    "pickle": (
+        lambda data: b"\x80\x04\x95\x0f\x00\x00\x00\x00\x00\x00\x00\x8c\x0bhello world\x94.",
+        "is a Python pickle under the name of a safetensors file",
+    ),
+    "oversized": (lambda data: data + b"\0" * (3 * 1024 * 1024), "bytes long; expected at most"),
+    # The last four bytes are one float32, or two float16, that are not numbers.
+    "not numbers": (lambda data: data[:-4] + b"\xff\xff\xff\x7f", "holds values that are not finite in tensor"),
+    "wrong schema": (
+        lambda data: data.replace(b'"perfusion.format":"1"', b'"perfusion.format":"9"'),
+        "has concept format '9'; this version reads format 1",
+    ),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
 def test_a_damaged_file_is_named_with_what_is_wrong(server, damage):
+    change, sentence = DAMAGED[damage]
     path = server.folder / f"models/perfusion/damaged_{damage.replace(' ', '_')}.safetensors"
     save_concept(random_concept("rex", "dog", 5), path)
     data = path.read_bytes()
-    changed = DAMAGED[damage](data)
+    changed = change(data)
     assert changed != data
     path.write_bytes(changed)
-    with pytest.raises(WorkflowError, match=re.escape(repr(path.name))):
+    with pytest.raises(WorkflowError, match=f"{re.escape(repr(path.name))} .*{re.escape(sentence)}"):
         server.run(load_workflow(path.name))
-
