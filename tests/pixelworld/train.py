@@ -25,6 +25,8 @@ from .world import as_batch, fast_bfloat16, latents_from_pictures, noise_schedul
 PLAIN_CAPTIONS, KNOWN_CAPTIONS = 12_000, 16_000
 KNOWN, PAIRS = 0.75, 0.4
 """In the second kind of captions: the share of figures called by name, and the share with two figures."""
+KNOWN_SHARE = 0.8
+"""Share of a batch that has captions of the second kind: looks take longest to learn."""
 SHORT = 24
 """No caption is longer: until the last part of the training, the padding beyond is left out."""
 FULL_LENGTH_FROM = 0.85
@@ -95,7 +97,9 @@ class Run:
     def draw_batch(self, captions: list[Caption], encodings: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Latents (batch, 4, 16, 16), timesteps (batch,) and encodings (batch, tokens, 768) for the current step."""
         rng = np.random.RandomState((self.step * 8 + self.rank) % 2**32)
-        chosen = rng.randint(len(captions), size=self.batch)
+        border = PLAIN_CAPTIONS * len(captions) // (PLAIN_CAPTIONS + KNOWN_CAPTIONS)
+        known = rng.rand(self.batch) < KNOWN_SHARE
+        chosen = np.where(known, rng.randint(border, len(captions), self.batch), rng.randint(border, size=self.batch))
         pictures = as_batch([render(sample_scene(captions[index], rng)) for index in chosen])
         rows = np.where(rng.rand(self.batch) < EMPTY_SHARE, 0, chosen + 1)
         # Stratified over the batch: the weight makes the loss depend strongly on the timestep.
