@@ -18,7 +18,7 @@ from .specs import (
 )
 
 METHODS = (BASE, OURS, WORD, TRAINED_KEYS, RESIDUAL, RANK_ONE, LORA, DREAMBOOTH)
-STEPS, BATCH_SIZE, PROMPTS = 50, 8, 10
+STEPS, BATCH_SIZE, PROMPTS = 50, 8, 20
 
 RATES = {
     BASE: (0.0, 0.0),
@@ -33,14 +33,15 @@ RATES = {
 """Method -> learning rates of the word and of everything else. RESULTS.md says which were tuned, and on whom."""
 
 RATE_GRID = {
-    OURS: ((0.006, 0.03), (0.006, 0.1), (0.02, 0.3), (0.02, 1.0)),
-    TRAINED_KEYS: ((0.02, 0.1), (0.02, 0.3)),
-    WORD: ((0.03, 0.0), (0.1, 0.0), (0.3, 0.0)),
-    RESIDUAL: ((0.02, 0.1), (0.02, 0.3)),
-    RANK_ONE: ((0.02, 0.003), (0.02, 0.01), (0.02, 0.03)),
-    LORA: ((0.02, 0.0003), (0.02, 0.001), (0.02, 0.003)),
-    DREAMBOOTH: ((0.02, 0.00003), (0.02, 0.0001), (0.02, 0.0003)),
+    OURS: ((0.02, 0.3), (0.02, 1.0)),
+    TRAINED_KEYS: ((0.02, 0.3), (0.02, 1.0)),
+    WORD: ((0.1, 0.0), (0.3, 0.0)),
+    RESIDUAL: ((0.02, 0.3), (0.02, 1.0)),
+    RANK_ONE: ((0.02, 0.01), (0.02, 0.03)),
+    LORA: ((0.02, 0.001), (0.02, 0.003)),
+    DREAMBOOTH: ((0.02, 0.0001), (0.02, 0.0003)),
 }
+TUNING_PROMPTS = 10
 
 OPERATING_POINT = Dial()
 BIASES = (0.3, 0.45, 0.6, 0.9)

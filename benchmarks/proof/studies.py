@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .recipes import OPERATING_POINT, RATE_GRID, RATES, dials_of, drawing_of
+from .recipes import OPERATING_POINT, RATE_GRID, RATES, TUNING_PROMPTS, dials_of, drawing_of
 from .specs import BASE, OURS, TRAINED_KEYS, Dial, Drawing, StatisticsChoice, Subject
 
 TEMPLATE = Subject(0)
@@ -74,8 +74,12 @@ def signs() -> list[Sign]:
 
 def rate_study(methods: Sequence[str]) -> list[Variant]:
     """Learning rates, on the tuning individuals."""
+
+    def tried(method: str, word: float, rest: float) -> Drawing:
+        return replace(drawing_of(method, TEMPLATE, word_rate=word, rate=rest), prompts=TUNING_PROMPTS)
+
     return [
-        Variant(f"{method}, word {word:g}, rest {rest:g}", drawing_of(method, TEMPLATE, word_rate=word, rate=rest))
+        Variant(f"{method}, word {word:g}, rest {rest:g}", tried(method, word, rest))
         for method in methods
         for word, rest in RATE_GRID.get(method, (RATES[method],))
     ]

@@ -70,6 +70,7 @@ def front_rows(measures: Measures, fronts: Mapping[str, Sequence[Drawing]]) -> l
                 "alignment / base": str(point.relative_alignment),
                 "training place drawn": f"{point.copied.value:.3f}",
                 "nearest training picture": f"{point.nearest.value:.3f}",
+                "diversity over seeds / base": f"{point.diversity.value:.2f}" if best.seeds > 1 else "-",
             }
         )
     return rows
