@@ -4,6 +4,9 @@ WEB_DIRECTORY = "./web"
 
 
 async def comfy_entrypoint():
+    from .host_version import require_supported_host
+
+    require_supported_host()
     from .nodes import PerfusionExtension
 
     return PerfusionExtension()

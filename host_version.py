@@ -1,0 +1,28 @@
+"""Which ComfyUI the pack needs. Imports nothing of it, so that an older one can be told in one sentence."""
+
+from __future__ import annotations
+
+import re
+
+OLDEST = (0, 3, 64)
+"""The oldest ComfyUI the host tests pass on (docs/design.md); ``requires-comfyui`` in pyproject.toml says the same."""
+
+
+def require_supported_host() -> None:
+    """Raise RuntimeError, in one sentence, in a ComfyUI that is too old."""
+    try:
+        from comfyui_version import __version__ as found
+    except ImportError:
+        return
+    sentence = refusal(found)
+    if sentence:
+        raise RuntimeError(sentence)
+
+
+def refusal(found: str) -> str | None:
+    """The sentence for a ComfyUI of version ``found``; none for one that serves, or whose version does not read."""
+    numbers = tuple(map(int, re.findall(r"\d+", found)[:3]))
+    if len(numbers) < 3 or numbers >= OLDEST:
+        return None
+    needed = ".".join(map(str, OLDEST))
+    return f"This is ComfyUI {found}, and Perfusion needs {needed} or newer: update ComfyUI and restart it."
