@@ -28,6 +28,10 @@ def lora(server):
             tensors[f"lora_unet_{name.removeprefix('diffusion_model_')}.lora_down.weight"] = torch.randn(
                 4, 768, generator=generator
             )
+    for layer in range(12):
+        name = f"lora_te_text_model_encoder_layers_{layer}_self_attn_v_proj"
+        tensors[f"{name}.lora_up.weight"] = 0.05 * torch.randn(768, 4, generator=generator)
+        tensors[f"{name}.lora_down.weight"] = torch.randn(4, 768, generator=generator)
     folder = server.folder / "models/loras"
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "kv.safetensors")
