@@ -120,6 +120,16 @@ def test_a_concept_for_other_text_encoders_is_refused(pack, loaded, pack_concept
         pack.host_text.clip_with_concept(loaded[1], concept, 1.0, pack.ops.KeyLocking.LOCAL)
 
 
+def test_a_superclass_the_vocabulary_does_not_know_is_read_by_its_parts(pack, loaded):
+    """There is no list of known words: every text but an empty one has tokens, and the last one is learned."""
+    known = pack.host_text.vocabulary(loaded[1], "l")
+    made_up = pack.host_text.superclass_tokens(known, "zwurbelix")
+    assert len(made_up) > 1 and len(pack.host_text.superclass_tokens(known, "bear")) == 1
+    for nothing in ("", "   "):
+        with pytest.raises(ValueError, match="expected one or several words, such as 'teddy bear'"):
+            pack.host_text.superclass_tokens(known, nothing)
+
+
 @pytest.mark.parametrize("word", ["", "  ", "(teddy)", "a:b", "embedding:x", "a,b"])
 def test_words_that_no_prompt_can_hold_are_refused(pack, word):
     with pytest.raises(ValueError, match="expected a word without brackets"):
