@@ -64,12 +64,16 @@ def base_family(model) -> str:
     """``sd1``, ``sd2`` or ``sdxl``. Raises ValueError for models without the text cross-attention this needs."""
     config = model.model.model_config
     for name, kind in FAMILIES.items():
-        if isinstance(config, kind) and projections(model):
+        if isinstance(config, kind) and _has_cross_attention(model.model.diffusion_model):
             return name
     raise ValueError(
         f"The model is of the kind {type(config).__name__}, which has no text cross-attention that concepts can edit; "
         "expected SD 1.x, SD 2.x or SDXL. Load such a checkpoint."
     )
+
+
+def _has_cross_attention(diffusion_model: nn.Module) -> bool:
+    return any(name.endswith(".attn2") for name, _ in diffusion_model.named_modules())
 
 
 def projections(model) -> Projections:
