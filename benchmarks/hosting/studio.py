@@ -51,7 +51,7 @@ class Plan:
             "bias": learning.bias,
             "temperature": learning.temperature,
             "flip": False,
-            # On a CPU CLIP-L takes about as long for four templates, both ways, as the U-Net for a batch of four.
+            # Every distinct template of a batch goes through all of CLIP-L and back, which counts on a CPU.
             "templates": "\n".join(TEMPLATES[:2]),
             "preview_every": 0,
         }
