@@ -171,12 +171,11 @@ def _layer_widths(concept: Concept) -> dict[str, int]:
 
 
 def _scaled_residuals(terms: tuple[EditTerm, ...]) -> dict[str, Tensor]:
-    return {
-        layer: torch.stack(
-            [t.concept.value_residuals[layer] * (t.strength * t.layer_strengths.get(layer, 1.0)) for t in terms]
-        )
-        for layer in terms[0].concept.value_residuals
-    }
+    scaled = {}
+    for layer in terms[0].concept.value_residuals:
+        factors = torch.tensor([t.strength * t.layer_strengths.get(layer, 1.0) for t in terms])
+        scaled[layer] = torch.stack([t.concept.value_residuals[layer] for t in terms]).mul_(factors.unsqueeze(-1))
+    return scaled
 
 
 def _key_residuals(terms: tuple[EditTerm, ...]) -> dict[str, Tensor]:
