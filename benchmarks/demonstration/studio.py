@@ -47,7 +47,7 @@ STARS = (Star("<momo>", sample_individual(1, "cat")), Star("<bolt>", sample_indi
 
 PROMPTS = (
     Caption("", place="beach", object="ball", object_colour="red"),
-    Caption("", place="space", position="left", accessory="crown"),
+    Caption("", place="space", position="right", accessory="crown"),
     Caption("", "a picture of a", place="snow", position="right", accessory="bow"),
     Caption("", "a painting of a", place="kitchen", accessory="hat", object="balloon", object_colour="blue"),
     Caption("", place="space", position="middle", object="box", object_colour="green"),
