@@ -9,6 +9,7 @@ patch of the host is taken, so clones that share modules, other patches and inte
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import comfy.conds
 import comfy.supported_models
@@ -16,7 +17,7 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor, nn
 
-from ..perfusion_ops import Concept, EditTerm, JointEdit
+from ..perfusion_ops import Concept, EditTerm, JointEdit, check_combinable
 from ..perfusion_ops.injection import Projections
 from .encoded_prompt import EncodedPrompt, plain
 from .model_call import CallEdit, editing
@@ -45,15 +46,20 @@ class AppliedConcept:
 
 @dataclass(frozen=True)
 class AppliedConcepts:
-    """All concepts of one model, in the order of ``edit.terms``."""
+    """All concepts of one model, in the order of ``edit.terms``. Raises ValueError when they cannot stand in one."""
 
     concepts: tuple[AppliedConcept, ...]
-    edit: JointEdit
 
     @classmethod
     def of(cls, concepts) -> AppliedConcepts:
         concepts = tuple(sorted(concepts, key=lambda applied: applied.term.concept.word))
-        return cls(concepts, JointEdit.of([applied.term for applied in concepts]))
+        check_combinable([applied.term for applied in concepts])
+        return cls(concepts)
+
+    @cached_property
+    def edit(self) -> JointEdit:
+        """Combined when it is drawn: in a chain of Apply only the last one's is."""
+        return JointEdit.of([applied.term for applied in self.concepts])
 
     def __deepcopy__(self, _memo) -> AppliedConcepts:
         """Itself, as nothing in it changes. ComfyUI 0.3.64 copies a model's options deeply for every clone."""

@@ -4,7 +4,7 @@ from .concept import Concept, KeyLocking
 from .context import EditedContext
 from .edit import Gate
 from .injection import inject
-from .joint import EditTerm, JointEdit, ParallelConceptsWarning
+from .joint import EditTerm, JointEdit, ParallelConceptsWarning, check_combinable
 from .noise import NoiseSchedule
 from .training import StepReport, TrainingDiverged, TrainingResult, train
 from .training_task import Encoded, Picture, TextEncoder, TrainingSettings, TrainingTask
@@ -26,6 +26,7 @@ __all__ = [
     "TrainingResult",
     "TrainingSettings",
     "TrainingTask",
+    "check_combinable",
     "inject",
     "train",
 ]

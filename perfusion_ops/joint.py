@@ -54,7 +54,7 @@ class JointEdit:
     def of(cls, terms: Sequence[EditTerm], device: torch.device | str = "cpu", dtype=torch.float32) -> JointEdit:
         """Combine ``terms``. Raises ValueError when they cannot stand in one model; warns when nearly parallel."""
         terms = tuple(sorted(terms, key=lambda term: term.concept.word))
-        _check_terms(terms)
+        check_combinable(terms)
         concepts = [term.concept for term in terms]
         edit = cls(
             terms=terms,
@@ -145,7 +145,8 @@ def _rows_by_presence(present: Tensor) -> list[tuple[list[int], list[int]]]:
     return [(list(members), rows) for members, rows in groups.items()]
 
 
-def _check_terms(terms: tuple[EditTerm, ...]) -> None:
+def check_combinable(terms: Sequence[EditTerm]) -> None:
+    """Raise ValueError, in one sentence, when ``terms`` cannot stand in one model."""
     if not terms:
         raise ValueError("A joint edit needs at least one concept; found none.")
     words = [term.concept.word for term in terms]
