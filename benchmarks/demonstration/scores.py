@@ -12,7 +12,8 @@ import torch
 from pixelworld.captions import Caption, sample_scene
 from pixelworld.reader import Reader, identity_score
 from pixelworld.scene import Individual, render
-from proof.scoring import attributes_right, leaked_traits, scaled_identity
+from pixelworld.traits import leaked_traits
+from proof.scoring import attributes_right, scaled_identity
 
 NAMES = {"object_colour": "colour"}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from perfusion_ops.files import write_atomically
@@ -13,10 +14,10 @@ from report import markdown_table, write_report
 from . import tables
 from .figures import draw_figures
 from .measures import Measures, base_drawing
-from .recipes import METHODS
-from .specs import BASE, OURS, TRAINED_KEYS, Subject, weights_path
+from .recipes import METHODS, learning_of
+from .specs import BASE, OURS, PERFUSION, TRAINED_KEYS, Learning, Subject, weights_path
 from .store import Store
-from .studies import Variant, front, of_all, open_questions, rate_study, signs
+from .studies import TEMPLATE, Variant, front, of_all, open_questions, rate_study, signs
 from .work import do_all
 
 PARTS = ("tune", "front", "signs", "open", "leakage", "harm", "figures")
@@ -68,6 +69,8 @@ class Proof:
         variants = rate_study(self.options.methods)
         self.work(variants, self.tuning, self.options.seeds)
         self.table("Learning rates (tuning individuals)", tables.variant_rows(self.tuning_measures, variants))
+        learnings = {v.label: v.drawing.learning for v in variants if v.drawing.learning.method in PERFUSION}
+        self.company("Learning rates (two tuning individuals in one picture)", learnings, self.tuning, 2)
 
     def front(self) -> None:
         self.work(front(self.methods, self.options.seeds, self.options.operating_seeds), self.subjects,
@@ -92,12 +95,20 @@ class Proof:
             self.table(f"Open: {question} (tuning individuals)", tables.variant_rows(self.tuning_measures, variants))
 
     def leakage(self) -> None:
-        methods = [method for method in (BASE, OURS, TRAINED_KEYS) if method in self.methods]
+        methods = [method for method in (BASE, *PERFUSION) if method in self.methods]
+        learnings = {method: learning_of(method, TEMPLATE) for method in methods}
         for size in (2, 3):
-            starts = range(0, len(self.subjects) - size + 1, size)
-            groups = [self.subjects[start : start + size] for start in starts]
-            rows = tables.leakage_rows(groups, methods, self.options.company_prompts, self.store)
-            self.table(f"{size} concepts in one picture", rows)
+            self.company(f"{size} concepts in one picture", learnings, self.subjects, size)
+
+    def company(self, title: str, how: Mapping[str, Learning], subjects: Sequence[Subject], size: int) -> None:
+        """``size`` neighbours among ``subjects`` at a time, each learned as ``how`` says under a label."""
+        starts = range(0, len(subjects) - size + 1, size)
+        groups = {
+            label: [[replace(learning, subject=s) for s in subjects[start : start + size]] for start in starts]
+            for label, learning in how.items()
+        }
+        if starts:
+            self.table(title, tables.leakage_rows(groups, self.options.company_prompts, self.store))
 
     def harm(self) -> None:
         methods = [method for method in self.methods if method != BASE]

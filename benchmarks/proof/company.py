@@ -12,12 +12,12 @@ from perfusion_ops import EditTerm, KeyLocking
 from pixelworld import art
 from pixelworld.captions import OPENINGS, Caption, sample_caption
 from pixelworld.reader import FigureReading, identity_score
+from pixelworld.traits import leaked_traits
 
 from .drawing import SAMPLING_SEED, draw_batch, the_reader
 from .methods import applied, concept_of, edited
 from .recipes import OPERATING_POINT, learning_of
-from .scoring import leaked_traits
-from .specs import BASE, OURS, TRAINED_KEYS, Dial, Subject, weights_fingerprint
+from .specs import BASE, PERFUSION, TRAINED_KEYS, Dial, Learning, Subject, weights_fingerprint
 from .store import Store, key_of
 from .work import learned
 
@@ -33,33 +33,31 @@ def group_texts(subjects: Sequence[Subject], words: Sequence[str], count: int) -
     return [f"{OPENINGS[index % 3]} {named} {places[index % len(places)]}" for index in range(count)]
 
 
-def company_record(subjects: Sequence[Subject], method: str, dial: Dial, count: int, store: Store) -> dict[str, Any]:
-    """Pictures of all ``subjects`` together: per picture and subject, whether it is there, its identity and its leaks.
+def company_record(group: Sequence[Learning], dial: Dial, count: int, store: Store) -> dict[str, Any]:
+    """Pictures of all subjects together: per picture and subject, whether it is there, its identity and its leaks.
 
-    ``method`` is ours, trained keys, or the base model with the class words: the leakage that chance gives.
+    ``group`` is ours or trained keys, learned one by one, or the base model with the class words: what chance gives.
     """
-    numbers = [(subject.index, subject.tuning) for subject in subjects]
-    how = (method, str(learning_of(method, subjects[0])), str(dial))
-    key = key_of([weights_fingerprint(), "company", numbers, how, count])
+    key = key_of([weights_fingerprint(), "company", [str(learning) for learning in group], str(dial), count])
     record = store.record("company", key)
     if record is None:
-        pictures = _draw_company(subjects, method, dial, count, store)
+        pictures = _draw_company(group, dial, count, store)
         store.keep_tensors("company", key, {"pictures": pictures})
-        record = _read_company(subjects, pictures)
+        record = _read_company([learning.subject for learning in group], pictures)
         store.keep_record("company", key, record)
     return record | {"pictures": store.tensors("company", key)["pictures"]}
 
 
-def _draw_company(subjects: Sequence[Subject], method: str, dial: Dial, count: int, store: Store) -> torch.Tensor:
+def _draw_company(group: Sequence[Learning], dial: Dial, count: int, store: Store) -> torch.Tensor:
     seeds = [SAMPLING_SEED + 500 + index for index in range(count)]
+    subjects, method = [learning.subject for learning in group], group[0].method
     class_words = [subject.individual().class_word for subject in subjects]
-    if method not in (OURS, TRAINED_KEYS):
-        texts = group_texts(subjects, class_words, count)
-        with applied(learning_of(method, subjects[0]), {}, dial, texts) as encodings:
+    if method not in PERFUSION:
+        with applied(group[0], {}, dial, group_texts(subjects, class_words, count)) as encodings:
             return draw_batch(encodings, seeds, 10, 3.0)
     locking = KeyLocking.TRAINED if method == TRAINED_KEYS else KeyLocking(dial.locking)
     words = WORDS[: len(subjects)]
-    states = [learned(learning_of(method, subject), store) for subject in subjects]
+    states = [learned(learning, store) for learning in group]
     concepts = [concept_of(*parts) for parts in zip(states, class_words, words, strict=True)]
     terms = [EditTerm(concept, dial.gate(), dial.strength, locking) for concept in concepts]
     with edited(terms, group_texts(subjects, words, count)) as encodings:

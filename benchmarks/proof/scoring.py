@@ -8,9 +8,6 @@ import numpy as np
 
 from pixelworld.captions import Caption
 from pixelworld.reader import Reading
-from pixelworld.scene import Traits
-
-TRAITS = ("first", "second", "pattern", "mark")
 
 
 def attributes_right(caption: Caption, reading: Reading) -> dict[str, bool]:
@@ -33,13 +30,6 @@ def attributes_right(caption: Caption, reading: Reading) -> dict[str, bool]:
 def scaled_identity(raw: float, class_word: float, ceiling: float) -> float:
     """0 for what the class word alone gives, 1 for the reader's ceiling on rendered pictures of the individual."""
     return (raw - class_word) / (ceiling - class_word)
-
-
-def leaked_traits(read: Traits, own: Traits, other: Traits) -> list[bool]:
-    """Of the traits in which two individuals differ: does ``own``'s figure show the ``other``'s?"""
-    return [
-        getattr(read, name) == getattr(other, name) for name in TRAITS if getattr(own, name) != getattr(other, name)
-    ]
 
 
 def diversity(pictures: Sequence[np.ndarray]) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from .company import company_record, harm, leakage
 from .measures import Measures, mean_points
 from .recipes import OPERATING_POINT, dials_of, drawing_of, learning_of
-from .specs import BASE, OURS, PERFUSION, TRAINED_KEYS, Drawing, Subject, result_key
+from .specs import BASE, OURS, PERFUSION, TRAINED_KEYS, Drawing, Learning, Subject, result_key
 from .statistics import Interval, area_under_front, bootstrap, mean_interval
 from .store import Store
 from .studies import TEMPLATE, Sign, Variant
@@ -136,14 +136,15 @@ def sign_rows(measures: Measures, signs: Sequence[Sign], fronts: Mapping[str, Se
     return rows
 
 
-def leakage_rows(groups: Sequence[Sequence[Subject]], methods: Sequence[str], count: int, store: Store) -> list[Row]:
+def leakage_rows(groups: Mapping[str, Sequence[Sequence[Learning]]], count: int, store: Store) -> list[Row]:
+    """One row a label; its groups of learnings are drawn together."""
     rows = []
-    for method in methods:
-        by_group = [group_numbers(group, method, count, store) for group in groups]
+    for label, members in groups.items():
+        by_group = [group_numbers(group, count, store) for group in members]
         rows.append(
             {
-                "method": method,
-                "concepts": len(groups[0]),
+                "method": label,
+                "concepts": len(members[0]),
                 "figures found": f"{np.mean([numbers[0] for numbers in by_group]):.3f}",
                 "raw identity": str(mean_interval([numbers[1] for numbers in by_group])),
                 "leakage": str(mean_interval([numbers[2] for numbers in by_group])),
@@ -152,12 +153,13 @@ def leakage_rows(groups: Sequence[Sequence[Subject]], methods: Sequence[str], co
     return rows
 
 
-def group_numbers(group: Sequence[Subject], method: str, count: int, store: Store) -> tuple[float, float, float]:
-    """Of one group of subjects: share of figures found, identity of those, leakage between them."""
-    rows = company_record(group, method, OPERATING_POINT, count, store)["rows"]
+def group_numbers(group: Sequence[Learning], count: int, store: Store) -> tuple[float, float, float]:
+    """Of one group: share of figures found, identity of those, leakage between them."""
+    subjects = [learning.subject for learning in group]
+    rows = company_record(group, OPERATING_POINT, count, store)["rows"]
     found = [entry for row in rows for entry in row]
     identity = [entry["identity"] for entry in found if entry]
-    leaks = [leakage(rows, own, other) for own in range(len(group)) for other in group if other != group[own]]
+    leaks = [leakage(rows, own, other) for own in range(len(group)) for other in subjects if other != subjects[own]]
     return float(np.mean([entry is not None for entry in found])), float(np.mean(identity)), float(np.nanmean(leaks))
 
 

@@ -16,6 +16,7 @@ from .reader import Reader, Reading, identity_score
 from .sampling import sample
 from .scene import Individual
 from .train import training_captions
+from .traits import leaked_traits
 from .world import WEIGHTS, World, load_world, pictures_from_latents
 
 TARGETS = {"class": 0.97, "place": 0.97, "position": 0.93, "accessory": 0.93, "colour": 0.95, "both": 0.9}
@@ -78,6 +79,29 @@ def known_identity(captions: list[Caption], pictures: Tensor) -> float:
     return torch.cat(scores).mean().item()
 
 
+def known_pairs(n: int, seed: int = 3) -> list[Caption]:
+    """Captions that each call two known individuals of different classes by name, in a place."""
+    rng, looks = np.random.RandomState(seed), known_individuals()
+    captions = []
+    while len(captions) < n:
+        first, second = (str(name) for name in rng.choice(list(looks), 2, replace=False))
+        words = looks[first][0], looks[second][0]
+        if words[0] != words[1]:
+            place = str(rng.choice(list(art.PLACES)))
+            captions.append(Caption(words[0], place=place, partner=words[1], name=first, partner_name=second))
+    return captions
+
+
+def known_leakage(captions: list[Caption], pictures: Tensor) -> float:
+    """Of the traits in which two known individuals differ, the share in which one's figure shows the other's."""
+    looks, leaks = known_individuals(), []
+    for caption, reading in zip(captions, Reader().read(pictures), strict=True):
+        for name, other in ((caption.name, caption.partner_name), (caption.partner_name, caption.name)):
+            for figure in (f for f in reading.figures if f.class_word == looks[name][0]):
+                leaks += leaked_traits(figure.traits, looks[name][1], looks[other][1])
+    return float(np.mean(leaks))
+
+
 def draw(world: World, texts: list[str], seeds: list[int], batch: int = 64, **options) -> Tensor:
     """Pictures (len(texts), 16, 16, 3) for prompts, a seed each; `options` go to the sampler."""
     parts = []
@@ -119,6 +143,9 @@ def main() -> None:
         known = known_captions(args.known)
         drawn = draw(world, [c.text() for c in known], seeds[: len(known)], steps=args.steps, guidance=args.guidance)
         print(f"| known individuals, identity | {known_identity(known, drawn):.3f} | {len(known)} | |")
+        pairs = known_pairs(args.known)
+        drawn = draw(world, [c.text() for c in pairs], seeds[: len(pairs)], steps=args.steps, guidance=args.guidance)
+        print(f"| two known individuals, leakage | {known_leakage(pairs, drawn):.3f} | {len(pairs)} | |")
     if args.sheet:
         sheet(pictures[:48]).save(args.sheet)
         print("\n".join(f"{index}: {caption.text()}" for index, caption in enumerate(captions[:48])))

@@ -37,7 +37,7 @@ PEAK_RATE, WARM_UP_STEPS = 1e-3, 200
 EMA_DECAY = 0.999
 LARGEST_WEIGHT = 60.0
 BODY_WEIGHT = 4.0
-"""Weight of the cells that carry traits. It moves no optimum, a pixel's mean stays its mean, only what is learnt first."""
+"""Weight of the cells that carry traits: looks take longest to learn. Each pixel's best estimate stays what it was."""
 CHECKPOINT_SECONDS = 150
 
 
@@ -97,7 +97,7 @@ class Run:
             self.average, self.step, self.seconds = saved["average"], saved["step"], saved["seconds"]
 
     def draw_batch(self, captions: list[Caption], encodings: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Latents (batch, 4, 16, 16), pixel weights (batch, 1, 16, 16), timesteps (batch,), encodings (batch, tokens, 768)."""
+        """Latents (batch, 4, 16, 16), pixel weights (batch, 1, 16, 16), timesteps (batch,), encodings (batch, T, 768)."""
         rng = np.random.RandomState((self.step * 8 + self.rank) % 2**32)
         border = PLAIN_CAPTIONS * len(captions) // (PLAIN_CAPTIONS + KNOWN_CAPTIONS)
         known = rng.rand(self.batch) < KNOWN_SHARE
