@@ -27,6 +27,8 @@ KNOWN, PAIRS = 0.75, 0.4
 """In the second kind of captions: the share of figures called by name, and the share with two figures."""
 KNOWN_SHARE = 0.8
 """Share of a batch that has captions of the second kind: looks take longest to learn."""
+TWO_SHARE = 0.5
+"""Share of those that name two individuals: whose look is whose takes longer still."""
 SHORT = 24
 """No caption is longer: until the last part of the training, the padding beyond is left out."""
 FULL_LENGTH_FROM = 0.85
@@ -69,6 +71,14 @@ def velocity_weight(alphas_cumprod: Tensor) -> Tensor:
     return (1 / alphas_cumprod).clamp(max=LARGEST_WEIGHT)
 
 
+def draw_captions(captions: list[Caption], count: int, rng: np.random.RandomState) -> np.ndarray:
+    """Indices (count,) of captions of all kinds, in the shares above."""
+    border = PLAIN_CAPTIONS * len(captions) // (PLAIN_CAPTIONS + KNOWN_CAPTIONS)
+    two = [index for index, caption in enumerate(captions) if caption.name and caption.partner_name]
+    known = np.where(rng.rand(count) < TWO_SHARE, rng.choice(two, count), rng.randint(border, len(captions), count))
+    return np.where(rng.rand(count) < KNOWN_SHARE, known, rng.randint(border, size=count))
+
+
 def learning_rate(peak: float, step: int, progress: float) -> float:
     """Warm-up to `peak` by steps, then a cosine over the share of the time used."""
     fall = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
@@ -97,11 +107,9 @@ class Run:
             self.average, self.step, self.seconds = saved["average"], saved["step"], saved["seconds"]
 
     def draw_batch(self, captions: list[Caption], encodings: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Latents (batch, 4, 16, 16), pixel weights (batch, 1, 16, 16), timesteps (batch,), encodings (batch, T, 768)."""
+        """Latents (batch, 4, 16, 16), pixel weights (batch, 1, 16, 16), timesteps (batch,), encodings (batch, T, d)."""
         rng = np.random.RandomState((self.step * 8 + self.rank) % 2**32)
-        border = PLAIN_CAPTIONS * len(captions) // (PLAIN_CAPTIONS + KNOWN_CAPTIONS)
-        known = rng.rand(self.batch) < KNOWN_SHARE
-        chosen = np.where(known, rng.randint(border, len(captions), self.batch), rng.randint(border, size=self.batch))
+        chosen = draw_captions(captions, self.batch, rng)
         canvases = [draw(sample_scene(captions[index], rng)) for index in chosen]
         latents = latents_from_pictures(as_batch([canvas.pixels for canvas in canvases]))
         bodies = torch.from_numpy(np.stack([np.any(canvas.body_masks, axis=0) for canvas in canvases]))
