@@ -17,9 +17,11 @@ from pixelworld.captions import Caption
 from pixelworld.scene import training_pictures
 from sheets import Row, draw_sheet, save_sheet
 
-from .studio import HostStudio, Wish
+from .studio import BIAS, HostStudio, Wish
 
 TILE = 192
+SWEPT = 3
+"""Prompts of the sweep."""
 
 
 class HostStory:
@@ -28,12 +30,13 @@ class HostStory:
     def __init__(self, studio: HostStudio, folder: Path, say: Callable[[str], None]) -> None:
         self.studio, self.plan, self.folder, self.say = studio, studio.plan, folder, say
         self.thumbnails: dict[str, Sequence[np.ndarray]] = {}
+        self.drawn: dict[Star, tuple[np.ndarray, np.ndarray]] = {}
 
     def tell(self) -> dict[str, Any]:
         """Everything, in order; returns the report."""
         seconds = [self.train(star) for star in STARS]
         report: dict[str, Any] = {"concepts": [self.alone(*pair) for pair in zip(STARS, seconds, strict=True)]}
-        report["bias"] = self.sweep(STARS[0])
+        report["bias"] = self.sweep(STARS[0], *self.drawn[STARS[0]])
         report["two_concepts"] = self.queue()
         (self.folder / "thumbnails").mkdir(exist_ok=True)
         for name, pictures in self.thumbnails.items():
@@ -53,6 +56,7 @@ class HostStory:
         wishes = [Wish(caption.text(star.word), caption.text(), seed) for seed, caption in enumerate(captions)]
         (taught,) = self.studio.draw([star], wishes)
         (plain,) = self.studio.draw([star], [replace(wish, strength=0.0) for wish in wishes])
+        self.drawn[star] = taught, plain
         shots = [shot.pixels for shot in training_pictures(star.individual)]
         rows = [Row("learned from", shots), Row("before", list(plain)), Row(star.word, list(taught))]
         explanation = "Drawn by ComfyUI's KSampler. Before: the same prompts and noise at visual strength 0."
@@ -71,13 +75,14 @@ class HostStory:
         self.say(f"{star.word}: identity {entry['identity']:.2f}, {entry['text_alignment']:.0%} of the text")
         return entry
 
-    def sweep(self, star: Star) -> list[dict[str, Any]]:
-        """Every prompt at every bias: one dial, nothing trained again."""
-        captions = [replace(caption, class_word=star.individual.class_word) for caption in self.plan.prompts[:3]]
+    def sweep(self, star: Star, taught: np.ndarray, plain: np.ndarray) -> list[dict[str, Any]]:
+        """Some prompts at every bias: one dial, nothing trained again. The pictures of one bias are there already."""
+        captions = [replace(caption, class_word=star.individual.class_word) for caption in self.plan.prompts[:SWEPT]]
         wishes = [Wish(caption.text(star.word), caption.text(), seed) for seed, caption in enumerate(captions)]
-        (plain,) = self.studio.draw([star], [replace(wish, strength=0.0) for wish in wishes])
         by_bias = {
-            bias: self.studio.draw([star], [replace(wish, bias=bias) for wish in wishes])[0]
+            bias: taught[:SWEPT]
+            if bias == BIAS
+            else self.studio.draw([star], [replace(wish, bias=bias) for wish in wishes])[0]
             for bias in self.plan.biases
         }
         rows = [
@@ -90,31 +95,29 @@ class HostStory:
         return [
             {
                 "bias": bias,
-                "identity": identity(pictures, plain, captions, star.individual),
+                "identity": identity(pictures, plain[:SWEPT], captions, star.individual),
                 "text_alignment": text_alignment(pictures, captions),
             }
             for bias, pictures in by_bias.items()
         ]
 
     def queue(self) -> dict[str, Any]:
-        """Prompts with both concepts in the queue at once, each beside the picture without them."""
+        """Prompts with both concepts in the queue at once, the first of each place beside the picture without them."""
         words, individuals = [star.word for star in STARS], tuple(star.individual for star in STARS)
         first, second = (individual.class_word for individual in individuals)
-        places = [PAIR_PLACES[number % len(PAIR_PLACES)] for number in range(self.plan.queued)]
-        captions = [Caption(first, place=place, partner=second) for place in places]
-        wishes = [Wish(caption.text(*words), caption.text(), seed) for seed, caption in enumerate(captions)]
+        width = len(PAIR_PLACES)
+        captions = [Caption(first, place=PAIR_PLACES[n % width], partner=second) for n in range(self.plan.queued)]
+        wishes = [Wish(c.text(*words), c.text(), n, compared=n < width) for n, c in enumerate(captions)]
         both, without = self.studio.draw(STARS, wishes)
-        rows = [
-            Row(label, list(pictures[start : start + len(PAIR_PLACES)]))
-            for start in range(0, len(wishes), len(PAIR_PLACES))
-            for label, pictures in (("with both concepts", both), ("without", without))
-        ]
-        heads = [wish.text for wish in wishes[: len(PAIR_PLACES)]]
-        explanation = "All prompts queued at once. Without: the same noise, the superclasses in the words' place."
+        rows = [Row("without", list(without))]
+        rows += [Row("with both", list(both[start : start + width])) for start in range(0, len(both), width)]
+        heads = [wish.text for wish in wishes[:width]]
+        explanation = "All prompts queued at once. Without: the noise of the row below, the superclasses for the words."
         self.save("both", draw_sheet("Two concepts in one picture, in ComfyUI", explanation, heads, rows))
         self.thumbnails[TWO] = [*both[:3:2], *without[:3:2]]
+        compared = both[: len(without)], without, captions[: len(without)]
         report = {
-            "identity": [identity(both, without, captions, individual) for individual in individuals],
+            "identity": [identity(*compared, individual) for individual in individuals],
             "leakage": leakage(both, individuals),
             "text_alignment": text_alignment(both, captions),
         }

@@ -35,7 +35,7 @@ class Plan:
     batch_size: int = 4
     captions: int = 200
     """Captions of the pixel world's language for the text statistics: few, as its words are few."""
-    prompts: tuple[Caption, ...] = PROMPTS
+    prompts: tuple[Caption, ...] = PROMPTS[:4]
     biases: tuple[float, ...] = (0.3, 0.45, 0.6, 0.75, 0.9)
     queued: int = 12
 
@@ -70,6 +70,8 @@ class Wish:
     seed: int
     bias: float = BIAS
     strength: float = 1.0
+    compared: bool = True
+    """Whether the workflow for two also draws the picture without them."""
 
 
 class HostStudio:
@@ -110,14 +112,16 @@ class HostStudio:
 
     def draw(self, stars: Sequence[Star], wishes: Sequence[Wish]) -> list[np.ndarray]:
         """Queue all wishes at once and wait. For one star the pictures (N, 16, 16, 3) in [0, 1] with its concept; for
-        two those with both concepts and then those without."""
+        two those with both concepts, and then those without, of the wishes to be compared."""
         events = self.server.events()
         queued = [self._queue(self._drawing(stars, wish)) for wish in wishes]
         results = [(self.server.wait(prompt, events), saves) for prompt, saves in queued]
         events.close()
-        count = len(results[0][1])
-        pictures = [[self.server.pictures(result, saves[index]) for result, saves in results] for index in range(count)]
-        return [shrunk(np.concatenate(group)) for group in pictures]
+        drawn = [[self.server.pictures(result, save) for save in saves] for result, saves in results]
+        return [
+            shrunk(np.concatenate([pictures[index] for pictures in drawn if index < len(pictures)]))
+            for index in range(max(map(len, drawn)))
+        ]
 
     def _queue(self, graph: dict[str, dict]) -> tuple[str, list[str]]:
         return self.server.queue(graph), nodes_of(graph, "SaveImage")
@@ -133,6 +137,9 @@ class HostStudio:
         set_inputs(graph, "KSampler", seed=SEED + wish.seed, **SAMPLING)
         set_inputs(graph, "EmptyLatentImage", width=16 * CELL, height=16 * CELL)
         set_inputs(graph, "PerfusionApplyKeyLockedAttention", bias=wish.bias, visual_strength=wish.strength)
+        if not wish.compared:
+            for save in nodes_of(graph, "SaveImage")[1:]:
+                del graph[save]
         return graph
 
     def file_bytes(self, star: Star) -> int:

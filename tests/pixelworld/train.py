@@ -160,6 +160,7 @@ def work(rank: int, processes: int, minutes: float, folder: Path, *how) -> None:
     """The loop of one process. Process 0 keeps the clock, which all follow, the log and the checkpoints."""
     # A session of its own: a kernel that shares the processor out by session then counts each process as one.
     os.setsid()
+    parent = os.getppid()
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder / 'rendezvous'}", rank=rank, world_size=processes)
     run = Run(rank, folder, *how)
@@ -188,7 +189,8 @@ def work(rank: int, processes: int, minutes: float, folder: Path, *how) -> None:
         if rank == 0 and (now - saved > CHECKPOINT_SECONDS or progress >= 1):
             run.save()
             saved = now
-        if progress >= 1:
+        # What killed the command did not reach a session of its own.
+        if progress >= 1 or os.getppid() != parent:
             return
 
 
@@ -205,7 +207,7 @@ def main() -> None:
     args.folder = args.folder.resolve()
     (args.folder / "rendezvous").unlink(missing_ok=True)
     how = (args.processes, args.minutes, args.folder, args.batch, args.rate, args.start)
-    mp.spawn(work, how, nprocs=args.processes)
+    mp.spawn(work, how, nprocs=args.processes, daemon=True)
 
 
 if __name__ == "__main__":
