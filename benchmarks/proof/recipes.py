@@ -22,13 +22,13 @@ STEPS, BATCH_SIZE, PROMPTS = 50, 8, 20
 
 RATES = {
     BASE: (0.0, 0.0),
-    OURS: (0.02, 1.0),
-    TRAINED_KEYS: (0.02, 0.3),
-    WORD: (0.1, 0.0),
-    RESIDUAL: (0.02, 1.0),
+    OURS: (0.02, 0.3),
+    TRAINED_KEYS: (0.02, 0.1),
+    WORD: (0.3, 0.0),
+    RESIDUAL: (0.02, 0.1),
     RANK_ONE: (0.02, 0.01),
-    LORA: (0.02, 0.003),
-    DREAMBOOTH: (0.02, 0.0001),
+    LORA: (0.02, 0.001),
+    DREAMBOOTH: (0.02, 0.0003),
 }
 """Method -> learning rates of the word and of everything else: of the grid below, those with the largest product of
 identity and text alignment on the tuning individuals."""

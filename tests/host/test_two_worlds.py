@@ -42,7 +42,7 @@ CASES = {
 }
 NAMING = ({"place": "snow"}, {"place": "beach", "accessory": "hat"}, {"object": "ball", "object_colour": "red"})
 """What the measured prompts name beside the concept."""
-RATES = {"value_learning_rate": 1.0, "word_learning_rate": 0.02}
+RATES = {"value_learning_rate": 0.3, "word_learning_rate": 0.02}
 """The pixel world's, from benchmarks/proof/recipes.py."""
 LONG = TrainingSettings(steps=50, batch_size=8, micro_batch=8, flip=False, **RATES)
 SHORT = TrainingSettings(steps=5, batch_size=2, micro_batch=2, flip=False)
