@@ -102,12 +102,12 @@ class HostStory:
         ]
 
     def queue(self) -> dict[str, Any]:
-        """Prompts with both concepts in the queue at once, the first of each place beside the picture without them."""
+        """Prompts with both concepts in the queue at once, some of them beside the picture without them."""
         words, individuals = [star.word for star in STARS], tuple(star.individual for star in STARS)
         first, second = (individual.class_word for individual in individuals)
         width = len(PAIR_PLACES)
         captions = [Caption(first, place=PAIR_PLACES[n % width], partner=second) for n in range(self.plan.queued)]
-        wishes = [Wish(c.text(*words), c.text(), n, compared=n < width) for n, c in enumerate(captions)]
+        wishes = [Wish(c.text(*words), c.text(), n, compared=n < self.plan.compared) for n, c in enumerate(captions)]
         both, without = self.studio.draw(STARS, wishes)
         rows = [Row("without", list(without))]
         rows += [Row("with both", list(both[start : start + width])) for start in range(0, len(both), width)]

@@ -38,6 +38,8 @@ class Plan:
     prompts: tuple[Caption, ...] = PROMPTS[:4]
     biases: tuple[float, ...] = (0.3, 0.45, 0.6, 0.75, 0.9)
     queued: int = 12
+    compared: int = 4
+    """Pictures of two that are also drawn without them."""
 
     def training(self) -> dict[str, Any]:
         """Inputs of Train Perfusion Concept, at the learning rates that the proof tuned."""
@@ -57,7 +59,7 @@ class Plan:
         }
 
 
-QUICK = Plan(steps=2, batch_size=2, captions=60, prompts=PROMPTS[:1], biases=(0.3, 0.6), queued=2)
+QUICK = Plan(steps=2, batch_size=2, captions=60, prompts=PROMPTS[:1], biases=(0.3, 0.6), queued=2, compared=1)
 """Whether everything runs; nothing is learned."""
 
 
