@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 OLDEST = (0, 3, 64)
-"""The oldest ComfyUI the host tests pass on (docs/design.md); ``requires-comfyui`` in pyproject.toml says the same."""
+"""The oldest ComfyUI that host tests passed on (docs/design.md); ``requires-comfyui`` in pyproject.toml agrees."""
 
 
 def require_supported_host() -> None:
