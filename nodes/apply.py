@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..perfusion_ops import Concept, EditTerm, Gate
+from ..perfusion_ops import Concept, EditTerm, Gate, nearly_parallel
 from . import messages
 from .host_copies import encoder_identity
-from .host_model import AppliedConcept, check_fits, model_with_concept
+from .host_model import AppliedConcept, applied_terms, check_fits, model_with_concept
 from .host_text import clip_with_concept, text_encoder, text_encoder_names
 from .schema import (
     KEY_LOCKING_TOOLTIP,
@@ -116,12 +116,12 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
         )
         edited = model_with_concept(model, applied)
         named = clip_with_concept(clip, concept, visual_strength, locking)
-        warn_of_another_encoder(clip, concept)
+        messages.warn_of(another_encoder(clip, concept), nearly_parallel(applied_terms(edited)))
         return io.NodeOutput(edited, named)
 
 
-def warn_of_another_encoder(clip, concept: Concept) -> None:
-    """Say so when ``clip`` is not what the concept was trained with. One that was fine-tuned may serve: no refusal.
+def another_encoder(clip, concept: Concept) -> str | None:
+    """A sentence when ``clip`` is not what the concept was trained with. One that was fine-tuned may serve: no refusal.
 
     What is compared are 64 numbers of each embedding and norm, 4 ms for SDXL's two encoders: LoRAs leave them alone,
     and they are the same in fp16 and fp32. Concepts without a fingerprint are taken as they come.
@@ -129,9 +129,8 @@ def warn_of_another_encoder(clip, concept: Concept) -> None:
     trained = concept.metadata.get("encoder")
     found = encoder_identity({name: text_encoder(clip, name) for name in text_encoder_names(clip)}) if trained else None
     if found == trained:
-        messages.take_back_warning()
-        return
-    messages.warn(
+        return None
+    return (
         f"The concept {concept.word!r} was trained with another text encoder than this CLIP's (fingerprint {trained}, "
         f"found {found}), so its likeness may suffer. Use the CLIP of the checkpoint it was trained on, or retrain it."
     )

@@ -56,13 +56,17 @@ class AppliedConcepts:
         check_combinable([applied.term for applied in concepts])
         return cls(concepts)
 
+    @property
+    def terms(self) -> tuple[EditTerm, ...]:
+        return tuple(applied.term for applied in self.concepts)
+
     @cached_property
     def edit(self) -> JointEdit:
         """Combined when it is drawn: in a chain of Apply only the last one's is."""
-        return JointEdit.of([applied.term for applied in self.concepts])
+        return JointEdit.of(self.terms)
 
     def __deepcopy__(self, _memo) -> AppliedConcepts:
-        """Itself, as nothing in it changes. ComfyUI 0.3.64 copies a model's options deeply for every clone."""
+        """Itself, as nothing in it changes. ComfyUI 0.13.0 copies a model's options deeply for every clone."""
         return self
 
 
@@ -104,6 +108,12 @@ def model_with_concept(model, applied: AppliedConcept):
     clone.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, KEY)
     clone.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, edit_prompts)
     return clone
+
+
+def applied_terms(model) -> tuple[EditTerm, ...]:
+    """The concepts that take effect in ``model``."""
+    applied = model.model_options["transformer_options"].get(KEY)
+    return applied.terms if applied else ()
 
 
 def check_fits(model, concept: Concept) -> None:

@@ -23,18 +23,11 @@ def show_on_node(text: str, node: str | None) -> None:
         PromptServer.instance.send_progress_text(text, node)
 
 
-def warn(text: str) -> None:
-    """A warning in the server's log and on the running node."""
-    logging.warning("Perfusion: %s", text)
-    node = running_node()
-    show_on_node(text, node)
-    if node is not None:
-        _warned.add(node)
-
-
-def take_back_warning() -> None:
-    """Clear what ``warn`` left on the running node in an earlier run."""
-    node = running_node()
-    if node in _warned:
-        _warned.discard(node)
-        show_on_node("", node)
+def warn_of(*sentences: str | None) -> None:
+    """Warnings in the server's log and on the running node. With none, what an earlier run left there is cleared."""
+    text, node = " ".join(filter(None, sentences)), running_node()
+    if text:
+        logging.warning("Perfusion: %s", text)
+    if text or node in _warned:
+        show_on_node(text, node)
+    (_warned.add if text else _warned.discard)(node)

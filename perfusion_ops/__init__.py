@@ -4,7 +4,7 @@ from .concept import Concept, KeyLocking
 from .context import EditedContext
 from .edit import Gate
 from .injection import inject
-from .joint import EditTerm, JointEdit, ParallelConceptsWarning, check_combinable
+from .joint import EditTerm, JointEdit, check_combinable, nearly_parallel
 from .noise import NoiseSchedule
 from .training import StepReport, TrainingDiverged, TrainingResult, train
 from .training_task import Encoded, Picture, TextEncoder, TrainingSettings, TrainingTask
@@ -18,7 +18,6 @@ __all__ = [
     "JointEdit",
     "KeyLocking",
     "NoiseSchedule",
-    "ParallelConceptsWarning",
     "Picture",
     "StepReport",
     "TextEncoder",
@@ -28,5 +27,6 @@ __all__ = [
     "TrainingTask",
     "check_combinable",
     "inject",
+    "nearly_parallel",
     "train",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,10 +14,6 @@ from .edit import Gate, correlation_matrix, value_delta
 
 PARALLEL_CONDITION = 1e4
 """Above this condition number of the correlation matrix, concepts count as nearly parallel."""
-
-
-class ParallelConceptsWarning(UserWarning):
-    """Two or more concepts have nearly the same target input, so no edit can tell them apart."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ class JointEdit:
 
     @classmethod
     def of(cls, terms: Sequence[EditTerm], device: torch.device | str = "cpu", dtype=torch.float32) -> JointEdit:
-        """Combine ``terms``. Raises ValueError when they cannot stand in one model; warns when nearly parallel."""
+        """Combine ``terms``. Raises ValueError when they cannot stand in one model; ``nearly_parallel`` ones mix."""
         terms = tuple(sorted(terms, key=lambda term: term.concept.word))
         check_combinable(terms)
         concepts = [term.concept for term in terms]
@@ -64,7 +59,6 @@ class JointEdit:
             value_residuals=_scaled_residuals(terms),
             key_residuals=_key_residuals(terms),
         )
-        _warn_if_parallel(edit)
         return edit.to(device, dtype)
 
     @property
@@ -189,15 +183,18 @@ def _key_residuals(terms: tuple[EditTerm, ...]) -> dict[str, Tensor]:
     }
 
 
-def _warn_if_parallel(edit: JointEdit) -> None:
-    correlation = correlation_matrix(edit.target_inputs, edit.duals)
-    condition = torch.linalg.cond(correlation).item()
-    if condition > PARALLEL_CONDITION:
-        off = correlation.abs().fill_diagonal_(0)
-        a, b = sorted(divmod(int(off.argmax()), len(edit.terms)))
-        warnings.warn(
-            f"The concepts {edit.words[a]!r} and {edit.words[b]!r} have nearly the same target input (correlation "
-            f"{correlation[a, b]:.4f}); their looks will mix. Give them different superclasses or retrain one.",
-            ParallelConceptsWarning,
-            stacklevel=3,
-        )
+def nearly_parallel(terms: Sequence[EditTerm]) -> str | None:
+    """A sentence when two of the concepts have nearly the same target input, so that no edit can tell them apart."""
+    if len(terms) < 2:
+        return None
+    concepts = [term.concept for term in terms]
+    target_inputs = torch.stack([c.target_input for c in concepts]).double()
+    correlation = correlation_matrix(target_inputs, torch.stack([c.target_dual for c in concepts]).double())
+    if torch.linalg.cond(correlation).item() <= PARALLEL_CONDITION:
+        return None
+    off = correlation.abs().fill_diagonal_(0)
+    a, b = sorted(divmod(int(off.argmax()), len(concepts)))
+    return (
+        f"The concepts {concepts[a].word!r} and {concepts[b].word!r} have nearly the same target input (correlation "
+        f"{correlation[a, b]:.4f}); their looks will mix. Give them different superclasses or retrain one."
+    )

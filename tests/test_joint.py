@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from perfusion_ops import EditTerm, Gate, JointEdit, KeyLocking, ParallelConceptsWarning
+from perfusion_ops import EditTerm, Gate, JointEdit, KeyLocking, nearly_parallel
 from worlds import RandomWorld, random_world
 
 
@@ -135,9 +135,8 @@ def test_half_precision_encodings_come_back_in_half_precision_with_a_float32_gat
 def test_nearly_parallel_concepts_stay_finite_and_say_so() -> None:
     world = random_world(2)
     world.target_inputs[1] = world.target_inputs[0] * 1.000001
-    with pytest.warns(ParallelConceptsWarning, match="'<concept0>' and '<concept1>' have nearly the same target input"):
-        edit = JointEdit.of(terms_of(world, 2))
-    context = edit.contexts(world.encodings.float())
+    assert "'<concept0>' and '<concept1>' have nearly the same target input" in nearly_parallel(terms_of(world, 2))
+    context = JointEdit.of(terms_of(world, 2)).contexts(world.encodings.float())
     assert torch.isfinite(context.keys).all() and torch.isfinite(context.gates).all()
 
 
@@ -156,21 +155,19 @@ def test_the_scale_of_each_dual_cancels(scale: float) -> None:
     assert (before.values - alone.values).abs().max() > 1e-2, "the second concept must matter"
 
 
-def test_the_warning_names_a_correlation_whatever_the_scale_of_a_dual() -> None:
+def test_the_sentence_names_a_correlation_whatever_the_scale_of_a_dual() -> None:
     world = random_world(2)
     world.target_inputs[1] = world.target_inputs[0] * 1.000001
     first, second = terms_of(world, 2)
     scaled = replace(first, concept=replace(first.concept, target_dual=first.concept.target_dual * 1e6))
-    with pytest.warns(ParallelConceptsWarning, match=r"correlation 1\.0000"):
-        JointEdit.of([scaled, second])
+    assert "correlation 1.0000" in nearly_parallel([scaled, second])
 
 
-def test_distinct_concepts_do_not_warn(recwarn) -> None:
+def test_distinct_concepts_and_one_alone_have_no_such_sentence() -> None:
     terms = terms_of(random_world(3), 3)
-    JointEdit.of(terms)
     concept = terms[0].concept
-    JointEdit.of([replace(terms[0], concept=replace(concept, target_dual=concept.target_dual * 1e6)), *terms[1:]])
-    assert not [w for w in recwarn if issubclass(w.category, ParallelConceptsWarning)]
+    scaled = replace(terms[0], concept=replace(concept, target_dual=concept.target_dual * 1e6))
+    assert [nearly_parallel(some) for some in (terms, [scaled, *terms[1:]], terms[:1])] == [None, None, None]
 
 
 def test_two_concepts_of_one_word_are_refused() -> None:

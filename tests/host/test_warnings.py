@@ -1,4 +1,4 @@
-"""Apply says so when its CLIP is not the one a concept was trained with, and goes on."""
+"""Apply says on its node what may spoil the likeness, and goes on."""
 
 from __future__ import annotations
 
@@ -58,3 +58,17 @@ def test_the_fingerprint_is_the_same_in_half_precision_and_another_for_other_wei
     assert pack.host_copies.encoder_identity({"l": encoder.half()}) == identity
     encoder.transformer.text_model.final_layer_norm.weight.data += 0.01
     assert pack.host_copies.encoder_identity({"l": encoder}) != identity
+
+
+def test_concepts_that_no_edit_can_tell_apart_are_named_on_the_second_ones_node(server):
+    graph = Workflow()
+    model, clip, _ = load(graph)
+    for word in ("rex", "max"):
+        path = server.folder / f"models/perfusion/alike_{word}.safetensors"
+        save_concept(replace(random_concept("rex", "dog", 5), word=word), path)
+        model, clip = apply(graph, model, clip, path.name)
+    graph.add("PreviewAny", source=encode(graph, clip, "a rex and a max"))
+    logged = len(server.log_text())
+    (line,) = server.run(graph).texts()
+    assert "'max' and 'rex' have nearly the same target input" in line
+    assert line in server.log_text()[logged:]
