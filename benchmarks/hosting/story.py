@@ -30,13 +30,13 @@ class HostStory:
     def __init__(self, studio: HostStudio, folder: Path, say: Callable[[str], None]) -> None:
         self.studio, self.plan, self.folder, self.say = studio, studio.plan, folder, say
         self.thumbnails: dict[str, Sequence[np.ndarray]] = {}
-        self.drawn: dict[Star, tuple[np.ndarray, np.ndarray]] = {}
 
     def tell(self) -> dict[str, Any]:
         """Everything, in order; returns the report."""
         seconds = [self.train(star) for star in STARS]
-        report: dict[str, Any] = {"concepts": [self.alone(*pair) for pair in zip(STARS, seconds, strict=True)]}
-        report["bias"] = self.sweep(STARS[0], *self.drawn[STARS[0]])
+        drawn = [self.draw_alone(star) for star in STARS]
+        told = [self.alone(*each) for each in zip(STARS, seconds, drawn, strict=True)]
+        report: dict[str, Any] = {"concepts": told, "bias": self.sweep(STARS[0], *drawn[0])}
         report["two_concepts"] = self.queue()
         (self.folder / "thumbnails").mkdir(exist_ok=True)
         for name, pictures in self.thumbnails.items():
@@ -50,17 +50,20 @@ class HostStory:
         self.say(f"{star.word}: trained in {seconds:.0f} s")
         return seconds
 
-    def alone(self, star: Star, seconds: float) -> dict[str, Any]:
-        """The concept and, from the same noise, its superclass (strength 0): numbers, and a sheet."""
-        captions = [replace(caption, class_word=star.individual.class_word) for caption in self.plan.prompts]
-        wishes = [Wish(caption.text(star.word), caption.text(), seed) for seed, caption in enumerate(captions)]
+    def draw_alone(self, star: Star) -> tuple[np.ndarray, np.ndarray]:
+        """Pictures of the concept and, from the same noise, of its superclass (strength 0)."""
+        wishes = wishes_of(star, captions_of(star, self.plan.prompts))
         (taught,) = self.studio.draw([star], wishes)
         (plain,) = self.studio.draw([star], [replace(wish, strength=0.0) for wish in wishes])
-        self.drawn[star] = taught, plain
+        return taught, plain
+
+    def alone(self, star: Star, seconds: float, drawn: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
+        """What ``drawn`` alone is worth: numbers, and a sheet."""
+        captions, (taught, plain) = captions_of(star, self.plan.prompts), drawn
         shots = [shot.pixels for shot in training_pictures(star.individual)]
         rows = [Row("learned from", shots), Row("before", list(plain)), Row(star.word, list(taught))]
         explanation = "Drawn by ComfyUI's KSampler. Before: the same prompts and noise at visual strength 0."
-        heads = [wish.text for wish in wishes]
+        heads = [caption.text(star.word) for caption in captions]
         self.save(star.name, draw_sheet(f"{star.word} in ComfyUI", explanation, heads, rows))
         if star is STARS[0]:
             self.thumbnails |= {TRAIN: [*shots, taught[0]], USE: list(taught[:4])}
@@ -77,8 +80,8 @@ class HostStory:
 
     def sweep(self, star: Star, taught: np.ndarray, plain: np.ndarray) -> list[dict[str, Any]]:
         """Some prompts at every bias: one dial, nothing trained again. The pictures of one bias are there already."""
-        captions = [replace(caption, class_word=star.individual.class_word) for caption in self.plan.prompts[:SWEPT]]
-        wishes = [Wish(caption.text(star.word), caption.text(), seed) for seed, caption in enumerate(captions)]
+        captions = captions_of(star, self.plan.prompts[:SWEPT])
+        wishes = wishes_of(star, captions)
         by_bias = {
             bias: taught[:SWEPT]
             if bias == BIAS
@@ -126,6 +129,15 @@ class HostStory:
 
     def save(self, name: str, sheet: Image.Image) -> None:
         save_sheet(sheet, self.folder / f"{name}.png")
+
+
+def captions_of(star: Star, prompts: Sequence[Caption]) -> list[Caption]:
+    """The prompts, of the star's class."""
+    return [replace(caption, class_word=star.individual.class_word) for caption in prompts]
+
+
+def wishes_of(star: Star, captions: Sequence[Caption]) -> list[Wish]:
+    return [Wish(caption.text(star.word), caption.text(), seed) for seed, caption in enumerate(captions)]
 
 
 def tiled(pictures: Sequence[np.ndarray], columns: int) -> Image.Image:
