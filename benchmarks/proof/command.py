@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 from perfusion_ops.files import write_atomically
@@ -14,13 +14,13 @@ from report import markdown_table, write_report
 from . import tables
 from .figures import draw_figures
 from .measures import Measures, base_drawing
-from .recipes import METHODS, learning_of
-from .specs import BASE, OURS, PERFUSION, TRAINED_KEYS, Learning, Subject, weights_path
+from .recipes import METHODS, drawing_of
+from .specs import BASE, OURS, PERFUSION, TRAINED_KEYS, Subject, weights_path
 from .store import Store
-from .studies import TEMPLATE, Variant, front, of_all, open_questions, rate_study, signs
+from .studies import TEMPLATE, Variant, company_dials, front, of_all, open_questions, rate_study, signs
 from .work import do_all
 
-PARTS = ("tune", "front", "signs", "open", "leakage", "harm", "figures")
+PARTS = ("tune", "front", "signs", "open", "pairs", "leakage", "harm", "figures")
 
 
 def parsed(arguments: Sequence[str] | None, description: str) -> argparse.Namespace:
@@ -69,8 +69,8 @@ class Proof:
         variants = rate_study(self.options.methods)
         self.work(variants, self.tuning, self.options.seeds)
         self.table("Learning rates (tuning individuals)", tables.variant_rows(self.tuning_measures, variants))
-        learnings = {v.label: v.drawing.learning for v in variants if v.drawing.learning.method in PERFUSION}
-        self.company("Learning rates (two tuning individuals in one picture)", learnings, self.tuning, 2)
+        ours = [variant for variant in variants if variant.drawing.learning.method in PERFUSION]
+        self.company("Learning rates (two tuning individuals in one picture)", ours, neighbours(self.tuning, 2))
 
     def front(self) -> None:
         self.work(front(self.methods, self.options.seeds, self.options.operating_seeds), self.subjects,
@@ -96,19 +96,19 @@ class Proof:
 
     def leakage(self) -> None:
         methods = [method for method in (BASE, *PERFUSION) if method in self.methods]
-        learnings = {method: learning_of(method, TEMPLATE) for method in methods}
+        variants = [Variant(method, drawing_of(method, TEMPLATE)) for method in methods]
         for size in (2, 3):
-            self.company(f"{size} concepts in one picture", learnings, self.subjects, size)
+            self.company(f"{size} concepts in one picture", variants, neighbours(self.subjects, size))
 
-    def company(self, title: str, how: Mapping[str, Learning], subjects: Sequence[Subject], size: int) -> None:
-        """``size`` neighbours among ``subjects`` at a time, each learned as ``how`` says under a label."""
-        starts = range(0, len(subjects) - size + 1, size)
-        groups = {
-            label: [[replace(learning, subject=s) for s in subjects[start : start + size]] for start in starts]
-            for label, learning in how.items()
-        }
-        if starts:
-            self.table(title, tables.leakage_rows(groups, self.options.company_prompts, self.store))
+    def pairs(self) -> None:
+        """What the dials do to two in one picture: every pair of tuning individuals."""
+        variants, pairs = company_dials(), list(combinations(self.tuning, 2))
+        self.work(variants[:1], self.tuning, self.options.seeds)
+        self.company("Dials with two in one picture (tuning individuals)", variants, pairs)
+
+    def company(self, title: str, variants: Sequence[Variant], groups: Sequence[Sequence[Subject]]) -> None:
+        if groups:
+            self.table(title, tables.leakage_rows(variants, groups, self.options.company_prompts, self.store))
 
     def harm(self) -> None:
         methods = [method for method in self.methods if method != BASE]
@@ -116,6 +116,11 @@ class Proof:
 
     def figures(self) -> None:
         draw_figures(self.measures, self.fronts, self.options.figures)
+
+
+def neighbours(subjects: Sequence[Subject], size: int) -> list[Sequence[Subject]]:
+    """Groups of ``size``, no subject in two of them."""
+    return [subjects[start : start + size] for start in range(0, len(subjects) - size + 1, size)]
 
 
 def progress(line: str) -> None:

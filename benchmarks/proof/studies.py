@@ -110,3 +110,23 @@ def open_questions() -> dict[str, list[Variant]]:
         "temperature": [of(f"{value:g}", replace(OPERATING_POINT, temperature=value)) for value in (0.1, 0.15, 0.25)],
         "visual strength": [of(f"{value:g}", replace(OPERATING_POINT, strength=value)) for value in (0.5, 1.0, 1.25)],
     }
+
+
+def company_dials() -> list[Variant]:
+    """Settings that might keep two concepts in one picture apart, one changed at a time."""
+    changes = {
+        "as recommended": {},
+        "strength 0.5": {"strength": 0.5},
+        "strength 0.75": {"strength": 0.75},
+        "β 0.3": {"bias": 0.3},
+        "β 0.75": {"bias": 0.75},
+        "β 0.9": {"bias": 0.9},
+        "temperature 0.1": {"temperature": 0.1},
+        "leak-free": {"leak_free": True},
+        "global locking": {"locking": "global_gated"},
+        "exact locking": {"locking": "exact"},
+    }
+    return [
+        Variant(label, drawing_of(OURS, TEMPLATE, replace(OPERATING_POINT, **change)))
+        for label, change in changes.items()
+    ]

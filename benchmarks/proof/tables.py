@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from .company import company_record, harm, leakage
 from .measures import Measures, mean_points
 from .recipes import OPERATING_POINT, dials_of, drawing_of, learning_of
-from .specs import BASE, OURS, PERFUSION, TRAINED_KEYS, Drawing, Learning, Subject, result_key
+from .specs import BASE, OURS, PERFUSION, TRAINED_KEYS, Drawing, Subject, result_key
 from .statistics import Interval, area_under_front, bootstrap, mean_interval
 from .store import Store
 from .studies import TEMPLATE, Sign, Variant
@@ -136,15 +137,17 @@ def sign_rows(measures: Measures, signs: Sequence[Sign], fronts: Mapping[str, Se
     return rows
 
 
-def leakage_rows(groups: Mapping[str, Sequence[Sequence[Learning]]], count: int, store: Store) -> list[Row]:
-    """One row a label; its groups of learnings are drawn together."""
+def leakage_rows(
+    variants: Sequence[Variant], groups: Sequence[Sequence[Subject]], count: int, store: Store
+) -> list[Row]:
+    """One row a variant; the subjects of a group are drawn together."""
     rows = []
-    for label, members in groups.items():
-        by_group = [group_numbers(group, count, store) for group in members]
+    for variant in variants:
+        by_group = [group_numbers(variant.drawing, group, count, store) for group in groups]
         rows.append(
             {
-                "method": label,
-                "concepts": len(members[0]),
+                "method": variant.label,
+                "concepts": len(groups[0]),
                 "figures found": f"{np.mean([numbers[0] for numbers in by_group]):.3f}",
                 "raw identity": str(mean_interval([numbers[1] for numbers in by_group])),
                 "leakage": str(mean_interval([numbers[2] for numbers in by_group])),
@@ -153,10 +156,12 @@ def leakage_rows(groups: Mapping[str, Sequence[Sequence[Learning]]], count: int,
     return rows
 
 
-def group_numbers(group: Sequence[Learning], count: int, store: Store) -> tuple[float, float, float]:
+def group_numbers(
+    drawing: Drawing, subjects: Sequence[Subject], count: int, store: Store
+) -> tuple[float, float, float]:
     """Of one group: share of figures found, identity of those, leakage between them."""
-    subjects = [learning.subject for learning in group]
-    rows = company_record(group, OPERATING_POINT, count, store)["rows"]
+    group = [replace(drawing.learning, subject=subject) for subject in subjects]
+    rows = company_record(group, drawing.dial, count, store)["rows"]
     found = [entry for row in rows for entry in row]
     identity = [entry["identity"] for entry in found if entry]
     leaks = [leakage(rows, own, other) for own in range(len(group)) for other in subjects if other != subjects[own]]
