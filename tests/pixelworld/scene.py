@@ -45,10 +45,11 @@ class Scene:
 
 @dataclass
 class Canvas:
-    """Pixels (16, 16, 3) and, per figure, the mask of its visible body cells (16, 16)."""
+    """Pixels (16, 16, 3), per figure the mask of its visible body cells (16, 16), and the masks of the accessories."""
 
     pixels: np.ndarray
     body_masks: list[np.ndarray] = field(default_factory=list)
+    accessory_masks: list[np.ndarray] = field(default_factory=list)
 
 
 def sample_individual(seed: int, class_word: str | None = None) -> Individual:
@@ -111,7 +112,8 @@ def draw_figure(canvas: Canvas, figure: Figure) -> None:
     mask[window] = body
     if figure.accessory:
         corner = accessory_corner(figure.class_word, figure.accessory, left, top)
-        mask &= ~stamp(canvas.pixels, art.ACCESSORIES[figure.accessory], *corner)
+        canvas.accessory_masks.append(stamp(canvas.pixels, art.ACCESSORIES[figure.accessory], *corner))
+        mask &= ~canvas.accessory_masks[-1]
     canvas.body_masks.append(mask)
 
 

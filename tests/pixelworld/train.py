@@ -27,7 +27,7 @@ KNOWN, PAIRS = 0.75, 0.4
 """In the second kind of captions: the share of figures called by name, and the share with two figures."""
 KNOWN_SHARE = 0.8
 """Share of a batch that has captions of the second kind: looks take longest to learn."""
-TWO_SHARE = 0.5
+TWO_SHARE = 0.65
 """Share of those that name two individuals: whose look is whose takes longer still."""
 SHORT = 24
 """No caption is longer: until the last part of the training, the padding beyond is left out."""
@@ -38,8 +38,9 @@ EMPTY_SHARE = 0.1
 PEAK_RATE, WARM_UP_STEPS = 1e-3, 200
 EMA_DECAY = 0.999
 LARGEST_WEIGHT = 60.0
-BODY_WEIGHT = 4.0
-"""Weight of the cells that carry traits: looks take longest to learn. Each pixel's best estimate stays what it was."""
+FIGURE_WEIGHT = 4.0
+"""Weight of the cells that carry traits or an accessory: they take longest to learn. Each pixel's best estimate stays
+what it was."""
 CHECKPOINT_SECONDS = 150
 
 
@@ -71,12 +72,19 @@ def velocity_weight(alphas_cumprod: Tensor) -> Tensor:
     return (1 / alphas_cumprod).clamp(max=LARGEST_WEIGHT)
 
 
-def draw_captions(captions: list[Caption], count: int, rng: np.random.RandomState) -> np.ndarray:
-    """Indices (count,) of captions of all kinds, in the shares above."""
-    border = PLAIN_CAPTIONS * len(captions) // (PLAIN_CAPTIONS + KNOWN_CAPTIONS)
-    two = [index for index, caption in enumerate(captions) if caption.name and caption.partner_name]
-    known = np.where(rng.rand(count) < TWO_SHARE, rng.choice(two, count), rng.randint(border, len(captions), count))
-    return np.where(rng.rand(count) < KNOWN_SHARE, known, rng.randint(border, size=count))
+class CaptionDraw:
+    """Draws captions of all kinds in the shares above, by their indices."""
+
+    def __init__(self, captions: list[Caption]) -> None:
+        self.border = PLAIN_CAPTIONS * len(captions) // (PLAIN_CAPTIONS + KNOWN_CAPTIONS)
+        self.end = len(captions)
+        self.two = [index for index, caption in enumerate(captions) if caption.name and caption.partner_name]
+
+    def __call__(self, count: int, rng: np.random.RandomState) -> np.ndarray:
+        """Indices (count,)."""
+        known = rng.randint(self.border, self.end, count)
+        known = np.where(rng.rand(count) < TWO_SHARE, rng.choice(self.two, count), known)
+        return np.where(rng.rand(count) < KNOWN_SHARE, known, rng.randint(self.border, size=count))
 
 
 def learning_rate(peak: float, step: int, progress: float) -> float:
@@ -96,7 +104,6 @@ class Run:
             self.unet.load_state_dict({name: tensor.float() for name, tensor in load_file(start).items()})
         self.average = {name: tensor.clone() for name, tensor in self.unet.state_dict().items()}
         self.optimizer = torch.optim.AdamW(self.unet.parameters(), lr=peak_rate, weight_decay=1e-3, betas=(0.9, 0.99))
-        self.captions = training_captions()
         self.alphas_cumprod = noise_schedule()
         self.step, self.seconds = 0, 0.0
         state = folder / "state.pt"
@@ -106,23 +113,26 @@ class Run:
             self.optimizer.load_state_dict(saved["optimizer"])
             self.average, self.step, self.seconds = saved["average"], saved["step"], saved["seconds"]
 
-    def draw_batch(self, captions: list[Caption], encodings: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def use_captions(self, captions: list[Caption]) -> None:
+        self.captions, self.draw_captions = captions, CaptionDraw(captions)
+
+    def draw_batch(self, encodings: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Latents (batch, 4, 16, 16), pixel weights (batch, 1, 16, 16), timesteps (batch,), encodings (batch, T, d)."""
         rng = np.random.RandomState((self.step * 8 + self.rank) % 2**32)
-        chosen = draw_captions(captions, self.batch, rng)
-        canvases = [draw(sample_scene(captions[index], rng)) for index in chosen]
+        chosen = self.draw_captions(self.batch, rng)
+        canvases = [draw(sample_scene(self.captions[index], rng)) for index in chosen]
         latents = latents_from_pictures(as_batch([canvas.pixels for canvas in canvases]))
-        bodies = torch.from_numpy(np.stack([np.any(canvas.body_masks, axis=0) for canvas in canvases]))
+        heavy = [np.any([*canvas.body_masks, *canvas.accessory_masks], axis=0) for canvas in canvases]
         rows = np.where(rng.rand(self.batch) < EMPTY_SHARE, 0, chosen + 1)
         # Stratified over the batch: the weight makes the loss depend strongly on the timestep.
         strata = (rng.permutation(self.batch) + rng.rand(self.batch)) / self.batch
         timesteps = torch.from_numpy((1000 * strata).astype(np.int64))
-        weights = 1 + (BODY_WEIGHT - 1) * bodies[:, None].float()
+        weights = 1 + (FIGURE_WEIGHT - 1) * torch.from_numpy(np.stack(heavy))[:, None].float()
         return latents, weights, timesteps, encodings[rows].float()
 
-    def train_step(self, captions: list[Caption], encodings: Tensor, progress: float) -> float:
+    def train_step(self, encodings: Tensor, progress: float) -> float:
         """One optimiser step on gradients averaged over the processes; returns this process's loss."""
-        latents, weights, timesteps, context = self.draw_batch(captions, encodings)
+        latents, weights, timesteps, context = self.draw_batch(encodings)
         noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(self.step * 8 + self.rank))
         alpha = self.alphas_cumprod[timesteps]
         noisy = alpha.sqrt()[:, None, None, None] * latents + (1 - alpha).sqrt()[:, None, None, None] * noise
@@ -157,17 +167,20 @@ class Run:
 
 
 def work(rank: int, processes: int, minutes: float, folder: Path, *how) -> None:
-    """The loop of one process. Process 0 keeps the clock, which all follow, the log and the checkpoints."""
+    """The loop of one process. Process 0 keeps the clock, which all follow, the log and the checkpoints.
+
+    The clock counts the processor's time, not the wall's, so that a training may run behind other work (``nice``).
+    """
     # A session of its own: a kernel that shares the processor out by session then counts each process as one.
     os.setsid()
     parent = os.getppid()
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder / 'rendezvous'}", rank=rank, world_size=processes)
     run = Run(rank, folder, *how)
-    length, captions, encodings = 0, [], None
-    last, saved, losses = time.monotonic(), time.monotonic(), []
+    every_caption, length, encodings = training_captions(), 0, None
+    last, saved, losses = time.process_time(), time.process_time(), []
     while True:
-        now = time.monotonic()
+        now = time.process_time()
         run.seconds, last = run.seconds + now - last, now
         clock = torch.tensor([run.seconds])
         dist.broadcast(clock, 0)
@@ -175,13 +188,13 @@ def work(rank: int, processes: int, minutes: float, folder: Path, *how) -> None:
         wanted = SHORT if progress < FULL_LENGTH_FROM else LENGTH
         if wanted != length:
             length = wanted
-            captions = run.captions[:: 1 if length == SHORT else FULL_LENGTH_STRIDE]
+            run.use_captions(every_caption[:: 1 if length == SHORT else FULL_LENGTH_STRIDE])
             if rank == 0:
-                encode_captions(folder, captions, length)
+                encode_captions(folder, run.captions, length)
             dist.barrier()
-            encodings = encode_captions(folder, captions, length)
-            last = time.monotonic()
-        losses.append(run.train_step(captions, encodings, progress))
+            encodings = encode_captions(folder, run.captions, length)
+            last = time.process_time()
+        losses.append(run.train_step(encodings, progress))
         if rank == 0 and run.step % 50 == 0:
             with open(folder / "log.txt", "a") as log:
                 log.write(f"step {run.step} loss {np.mean(losses):.4f} seconds {run.seconds:.0f}/{60 * minutes:.0f}\n")
@@ -197,7 +210,7 @@ def work(rank: int, processes: int, minutes: float, folder: Path, *how) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--minutes", type=float, default=140)
+    parser.add_argument("--minutes", type=float, default=140, help="of the processor's time")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--batch", type=int, default=16, help="pictures per process")
     parser.add_argument("--rate", type=float, default=PEAK_RATE, help="the learning rate's peak")
