@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-OLDEST = (0, 3, 64)
-"""The oldest ComfyUI that host tests passed on (docs/design.md); ``requires-comfyui`` in pyproject.toml agrees."""
+OLDEST = (0, 13, 0)
+"""The oldest ComfyUI that the tests passed on (docs/design.md); ``requires-comfyui`` in pyproject.toml agrees."""
 
 
 def require_supported_host() -> None:
