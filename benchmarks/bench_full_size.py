@@ -2,6 +2,7 @@
 
     python dev.py bench bench_full_size                    every part, at the size for two cores, in under 15 minutes
     python dev.py bench bench_full_size sampling training  these parts
+    python dev.py bench bench_full_size --scale patient    on two cores with more rounds, in half an hour
     python dev.py bench bench_full_size --scale full       the sizes users have; for a GPU
     python dev.py bench bench_full_size --cpu-time         CPU seconds of one thread, where others work too
 

@@ -17,7 +17,7 @@ def cases(scale) -> list:
     return [*scale.sampling, *scale.profile, *scale.training]
 
 
-@pytest.mark.parametrize("name", ["reduced", "full"])
+@pytest.mark.parametrize("name", ["reduced", "patient", "full"])
 def test_where_bfloat16_is_emulated_nothing_computes_in_it(monkeypatch, name):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)

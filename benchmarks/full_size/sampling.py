@@ -23,13 +23,13 @@ def run(scale: Scale) -> dict[str, list[dict[str, Any]]]:
     rows, switched = [], []
     for family in dict.fromkeys(case.family for case in scale.sampling):
         cases = [case for case in scale.sampling if case.family == family]
-        found, on = measure(family, cases, scale.sampling_counts)
+        found, on = measure(family, cases, scale.sampling_counts, scale.warm_up)
         rows += found
         switched += on
     return {"A sampling step": rows, "Switching on": switched}
 
 
-def measure(family: str, cases: list[Case], counts: tuple[int, ...]):
+def measure(family: str, cases: list[Case], counts: tuple[int, ...], warm_up: int):
     """Rows of every case of one family, and the time each way takes to be ready for its first step."""
     model = models.random_model(family, getattr(torch, cases[0].dtype))
     variants = {PLAIN: (model, ()), AGAIN: (model, ())}
@@ -46,7 +46,7 @@ def measure(family: str, cases: list[Case], counts: tuple[int, ...]):
     }
     title = models.FAMILIES[family].title
     switched = [{"model": title, "what": what, "seconds": rounded(seconds(way))} for what, way in ways.items()]
-    rows = [row for case in cases for row in case_rows(case, variants)]
+    rows = [row for case in cases for row in case_rows(case, variants, warm_up)]
     return rows, switched
 
 
@@ -54,7 +54,7 @@ def _label(count: int) -> str:
     return f"{count} concept{'s' if count > 1 else ''}"
 
 
-def case_rows(case: Case, variants: dict[str, tuple]) -> list[dict[str, Any]]:
+def case_rows(case: Case, variants: dict[str, tuple], warm_up: int) -> list[dict[str, Any]]:
     def call(name: str) -> Callable[[], float]:
         model, words = variants[name]
 
@@ -64,7 +64,7 @@ def case_rows(case: Case, variants: dict[str, tuple]) -> list[dict[str, Any]]:
 
         return step
 
-    times = interleaved({name: call(name) for name in variants}, case.rounds)
+    times = interleaved({name: call(name) for name in variants}, case.rounds, warm_up)
     return [
         {
             "model": models.FAMILIES[case.family].title,

@@ -1,4 +1,8 @@
-"""How large the measurements are: ``reduced`` for two cores, ``full`` for a GPU, ``tiny`` for tests of the tables."""
+"""How large the measurements are.
+
+``reduced`` for two cores in 15 minutes, ``patient`` for two cores with more rounds and larger pictures, ``full`` for a
+GPU, ``tiny`` for tests of the tables.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +29,8 @@ class Scale:
     name: str
     sampling: tuple[Case, ...]
     sampling_counts: tuple[int, ...]
+    warm_up: int
+    """Rounds of sampling that do not count: in them a GPU chooses its kernels. The model is loaded before."""
     profile: tuple[Case, ...]
     training: tuple[Case, ...]
     training_steps: int
@@ -38,32 +44,47 @@ class Scale:
     server_pictures: int
 
 
+REDUCED = Scale(
+    "reduced",
+    sampling=(
+        Case("sd1", 1, 128, "float32", 4),
+        Case("sd1", 8, 64, "float32", 2),
+        Case("sdxl", 1, 128, "bfloat16", 2),
+        Case("sdxl", 8, 64, "bfloat16", 2),
+    ),
+    sampling_counts=(1, 4, 16),
+    warm_up=0,
+    profile=(
+        Case("sd1", 1, 128, "float32", 1),
+        Case("sd1", 1, 256, "float32", 1),
+        Case("sdxl", 1, 128, "bfloat16", 1),
+    ),
+    training=(Case("sd1_short", 2, 128, "float32", 1),),
+    training_steps=2,
+    checkpointing=(False, True),
+    captions={"sd1": 200, "sd2": 60, "sdxl": 30},
+    floppy=True,
+    growth_counts=(1, 2, 4, 8, 16, 32, 64),
+    growth_families=("sd1", "sdxl"),
+    growth_repeats=20,
+    server_pictures=4,
+)
+
 SCALES = {
     scale.name: scale
     for scale in (
-        Scale(
-            "reduced",
+        REDUCED,
+        replace(
+            REDUCED,
+            name="patient",
             sampling=(
                 Case("sd1", 1, 128, "float32", 5),
                 Case("sd1", 8, 64, "float32", 3),
                 Case("sdxl", 1, 128, "bfloat16", 3),
                 Case("sdxl", 8, 64, "bfloat16", 3),
             ),
-            sampling_counts=(1, 4, 16),
-            profile=(
-                Case("sd1", 1, 128, "float32", 1),
-                Case("sd1", 1, 256, "float32", 1),
-                Case("sdxl", 1, 128, "bfloat16", 1),
-            ),
+            warm_up=1,
             training=(Case("sd1_short", 2, 256, "float32", 2),),
-            training_steps=2,
-            checkpointing=(False, True),
-            captions={"sd1": 200, "sd2": 60, "sdxl": 30},
-            floppy=True,
-            growth_counts=(1, 2, 4, 8, 16, 32, 64),
-            growth_families=("sd1", "sdxl"),
-            growth_repeats=20,
-            server_pictures=4,
         ),
         Scale(
             "full",
@@ -73,6 +94,7 @@ SCALES = {
                 for batch in (1, 8)
             ),
             sampling_counts=(1, 4, 16, 64),
+            warm_up=1,
             profile=(
                 Case("sd1", 1, 512, "float16", 1),
                 Case("sd1", 1, 1024, "float16", 1),
@@ -96,6 +118,7 @@ SCALES = {
             "tiny",
             sampling=(Case("tiny", 1, 64, "float32", 2),),
             sampling_counts=(1, 2),
+            warm_up=1,
             profile=(Case("tiny", 1, 64, "float32", 1),),
             training=(Case("tiny", 2, 64, "float32", 1),),
             training_steps=2,
