@@ -47,7 +47,7 @@ class Scale:
 REDUCED = Scale(
     "reduced",
     sampling=(
-        Case("sd1", 1, 128, "float32", 4),
+        Case("sd1", 1, 128, "float32", 3),
         Case("sd1", 8, 64, "float32", 2),
         Case("sdxl", 1, 128, "bfloat16", 2),
         Case("sdxl", 8, 64, "bfloat16", 2),
@@ -61,8 +61,8 @@ REDUCED = Scale(
     ),
     training=(Case("sd1_short", 2, 128, "float32", 1),),
     training_steps=2,
-    checkpointing=(False, True),
-    captions={"sd1": 200, "sd2": 60, "sdxl": 30},
+    checkpointing=(False,),
+    captions={"sd1": 100, "sd2": 40, "sdxl": 20},
     floppy=True,
     growth_counts=(1, 2, 4, 8, 16, 32, 64),
     growth_families=("sd1", "sdxl"),
@@ -85,6 +85,8 @@ SCALES = {
             ),
             warm_up=1,
             training=(Case("sd1_short", 2, 256, "float32", 2),),
+            checkpointing=(False, True),
+            captions={"sd1": 200, "sd2": 60, "sdxl": 30},
         ),
         Scale(
             "full",
