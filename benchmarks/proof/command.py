@@ -31,7 +31,7 @@ def parsed(arguments: Sequence[str] | None, description: str) -> argparse.Namesp
     parser.add_argument("--individuals", type=int, default=8, help="reported individuals")
     parser.add_argument("--tuning-individuals", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=1, help="sampling seeds along the dials")
-    parser.add_argument("--operating-seeds", type=int, default=2, help="sampling seeds of base and ours as recommended")
+    parser.add_argument("--operating-seeds", type=int, default=2, help="seeds of base, ours as recommended, signs")
     parser.add_argument("--company-prompts", type=int, default=12, help="pictures of each group of concepts")
     parser.add_argument("--processes", type=int, default=2, help="one core each")
     parser.add_argument("--out", type=Path, default=Path("bench_out/proof"))
@@ -83,10 +83,11 @@ class Proof:
             self.table("Area under the front", tables.area_gaps(self.measures, self.fronts))
 
     def signs(self) -> None:
-        sides = [Variant(sign.letter, drawing) for sign in signs() for drawing in (sign.better, sign.other)]
+        claims = signs(self.options.operating_seeds)
+        sides = [Variant(sign.letter, drawing) for sign in claims for drawing in (sign.better, sign.other)]
         self.work(sides, self.subjects, self.options.operating_seeds)
         if {OURS, TRAINED_KEYS} <= self.fronts.keys():
-            self.table("The seven signs", tables.sign_rows(self.measures, signs(), self.fronts))
+            self.table("The seven signs", tables.sign_rows(self.measures, claims, self.fronts))
 
     def open(self) -> None:
         for question in self.options.questions:

@@ -49,9 +49,9 @@ def of_all(variants: Sequence[Variant], subjects: Sequence[Subject]) -> list[Dra
     return [variant.drawing.of(subject) for variant in variants for subject in subjects]
 
 
-def signs() -> list[Sign]:
-    """The paper's findings (a) to (g). Each seed of noise is shared by the two sides."""
-    ours = drawing_of(OURS, TEMPLATE)
+def signs(seeds: int = 1) -> list[Sign]:
+    """The paper's findings (a) to (g), with ``seeds`` sampling seeds. Each seed of noise is shared by the two sides."""
+    ours = drawing_of(OURS, TEMPLATE, seeds=seeds)
 
     def dialled(**changes) -> Drawing:
         return replace(ours, dial=replace(ours.dial, **changes))
