@@ -17,10 +17,10 @@ from .measures import Measures, base_drawing
 from .recipes import METHODS, drawing_of
 from .specs import BASE, OURS, PERFUSION, TRAINED_KEYS, Subject, weights_path
 from .store import Store
-from .studies import TEMPLATE, Variant, company_dials, front, of_all, open_questions, rate_study, signs
+from .studies import TEMPLATE, Variant, company_dials, file_precisions, front, of_all, open_questions, rate_study, signs
 from .work import do_all
 
-PARTS = ("tune", "front", "signs", "open", "pairs", "leakage", "harm", "figures")
+PARTS = ("tune", "front", "signs", "open", "pairs", "files", "leakage", "harm", "figures")
 
 
 def parsed(arguments: Sequence[str] | None, description: str) -> argparse.Namespace:
@@ -94,6 +94,14 @@ class Proof:
             variants = open_questions()[question]
             self.work(variants, self.tuning, self.options.seeds)
             self.table(f"Open: {question} (tuning individuals)", tables.variant_rows(self.tuning_measures, variants))
+
+    def files(self) -> None:
+        """What a smaller file costs, in identity."""
+        variants = file_precisions(self.options.operating_seeds)
+        self.work(variants, self.subjects, self.options.operating_seeds)
+        rows = tables.variant_rows(self.measures, variants)
+        gaps = [self.measures.difference(v.drawing, variants[0].drawing, "identity") for v in variants]
+        self.table("Concept files", [row | {"identity minus fp32": str(g)} for row, g in zip(rows, gaps, strict=True)])
 
     def leakage(self) -> None:
         methods = [method for method in (BASE, *PERFUSION) if method in self.methods]

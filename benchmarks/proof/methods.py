@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from perfusion_ops import Concept, EditedContext, EditTerm, JointEdit, KeyLocking, NoiseSchedule, inject, train
+from perfusion_ops.concept_file import concept_bytes, parse_concept
 from perfusion_ops.training_task import TrainingTask
 from pixelworld.captions import Caption
 from pixelworld.concepts import PLACEHOLDER, concept_task, encode_prompts
@@ -71,6 +72,11 @@ def concept_of(state: State, class_word: str, word: str = PLACEHOLDER) -> Concep
     )
 
 
+def as_stored(concept: Concept, precision: str) -> Concept:
+    """The concept as a file of that precision gives it back."""
+    return parse_concept(concept_bytes(concept, "concept", precision), "concept")
+
+
 def prompt_text(caption: Caption, method: str) -> str:
     """The prompt in the method's own words."""
     if method == BASE:
@@ -84,7 +90,8 @@ def applied(learning: Learning, state: State, dial: Dial, texts: Sequence[str]) 
     class_word = learning.subject.individual().class_word
     if learning.method in PERFUSION:
         locking = KeyLocking.TRAINED if learning.method == TRAINED_KEYS else KeyLocking(dial.locking)
-        term = EditTerm(concept_of(state, class_word), dial.gate(), dial.strength, locking)
+        concept = as_stored(concept_of(state, class_word), dial.precision)
+        term = EditTerm(concept, dial.gate(), dial.strength, locking)
         with edited([term], texts) as encodings:
             yield encodings
         return

@@ -87,6 +87,8 @@ class Dial:
     temperature: float = 0.15
     leak_free: bool = False
     locking: str = "local"
+    precision: str = "fp32"
+    """Of the concept file between learning and drawing; fp32 files keep every bit."""
 
     def gate(self) -> Gate:
         return Gate(self.bias, self.temperature, self.leak_free)

@@ -112,6 +112,14 @@ def open_questions() -> dict[str, list[Variant]]:
     }
 
 
+def file_precisions(seeds: int) -> list[Variant]:
+    """Ours read back from files of every precision; the first loses nothing."""
+    return [
+        Variant(precision, drawing_of(OURS, TEMPLATE, replace(OPERATING_POINT, precision=precision), seeds))
+        for precision in ("fp32", "fp16", "int8")
+    ]
+
+
 def company_dials() -> list[Variant]:
     """Settings that might keep two concepts in one picture apart, one changed at a time."""
     changes = {
