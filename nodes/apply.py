@@ -7,7 +7,8 @@ from comfy_api.latest import io
 from ..perfusion_ops import Concept, EditTerm, Gate, nearly_parallel
 from . import messages
 from .host_copies import encoder_identity
-from .host_model import AppliedConcept, applied_terms, check_fits, model_with_concept
+from .host_layers import check_fits
+from .host_model import AppliedConcept, applied_terms, model_with_concept
 from .host_text import clip_with_concept, text_encoder, text_encoder_names
 from .schema import (
     KEY_LOCKING_TOOLTIP,

@@ -14,7 +14,8 @@ from ..perfusion_ops import Concept, EditTerm, Gate, KeyLocking, NoiseSchedule, 
 from ..perfusion_ops.prompts import fill_template
 from .host_copies import checkpoint_gradients, loaded, make_room, private_copy
 from .host_encoder import HostTextEncoder
-from .host_model import AppliedConcept, base_family, cross_attentions, model_with_concept
+from .host_layers import base_family, cross_attentions
+from .host_model import AppliedConcept, model_with_concept
 from .host_text import clip_with_concept
 from .pictures import Shot
 

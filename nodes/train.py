@@ -16,7 +16,7 @@ from ..perfusion_ops.prompts import DEFAULT_TEMPLATES, SLOT, split_template
 from ..perfusion_ops.strict_json import FormatError
 from .host_copies import encoder_identity, fingerprint, first_stage_identity, loaded
 from .host_encoder import HostTextEncoder, private_encoders
-from .host_model import base_family
+from .host_layers import base_family
 from .host_text import check_concept_word, superclass_tokens, text_encoder_names, vocabulary
 from .host_training import (
     Preview,

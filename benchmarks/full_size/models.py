@@ -147,7 +147,7 @@ def fill(module: nn.Module) -> None:
 
 def layer_widths(model) -> dict[str, int]:
     """Cross-attention layer -> width of its values."""
-    layers = host.pack("nodes.host_model").projections(model)
+    layers = host.pack("nodes.host_layers").projections(model)
     return {name: to_v.out_features for name, (_, to_v) in layers.items()}
 
 

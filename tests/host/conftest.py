@@ -100,7 +100,8 @@ def pack(comfyui_path):
     module = importlib.util.module_from_spec(spec)
     sys.modules[PACK] = module
     spec.loader.exec_module(module)
-    names = "encoded_prompt host_text host_model host_encoder host_copies host_training pictures folders".split()
+    hosts = [f"host_{part}" for part in ("text", "model", "layers", "encoder", "copies", "training")]
+    names = ["encoded_prompt", *hosts, "pictures", "folders"]
     modules = {name: importlib.import_module(f"{PACK}.nodes.{name}") for name in names}
     return SimpleNamespace(**modules, ops=importlib.import_module(f"{PACK}.perfusion_ops"))
 

@@ -50,7 +50,7 @@ def test_the_host_draws_what_the_edit_draws_without_it(pack, loaded, applied, sa
     context = edit.contexts(encodings, prompt.superclass, keep=keep)
     known = pack.host_text.ConceptTextEncoder
     assert isinstance(clip.cond_stage_model, known)
-    with torch.inference_mode(), inject(pack.host_model.projections(model)) as injected:
+    with torch.inference_mode(), inject(pack.host_layers.projections(model)) as injected:
         injected.use(context, edit.value_residuals)
         plain_prompt = [[encodings, {"pooled_output": None}]]
         by_hand = sampled(loaded[0], _Ready(plain_prompt), "")
@@ -135,7 +135,7 @@ def test_a_model_without_text_cross_attention_is_refused(pack):
             model_config = Flux()
 
     with pytest.raises(ValueError, match="of the kind Flux, which has no text cross-attention"):
-        pack.host_model.base_family(Model)
+        pack.host_layers.base_family(Model)
 
 
 def test_global_locking_without_the_superclass_prompt_is_refused(pack, loaded, applied, sampled):
