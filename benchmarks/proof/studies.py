@@ -33,6 +33,10 @@ class Sign:
     largest: float = 1.0
     """The most that the difference may be: a claim of "slightly" is wrong beyond it."""
 
+    @property
+    def methods(self) -> set[str]:
+        return {side.learning.method for side in (self.better, self.other)}
+
 
 def front(methods: Sequence[str], seeds: int, operating_seeds: int) -> list[Variant]:
     """Every method at every setting of its dial; the settings that the main table reports with more seeds."""
