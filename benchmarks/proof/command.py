@@ -28,6 +28,7 @@ def parsed(arguments: Sequence[str] | None, description: str) -> argparse.Namesp
     parser.add_argument("--part", nargs="+", choices=PARTS, default=["front", "signs", "leakage", "harm", "figures"])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--questions", nargs="+", choices=list(open_questions()), default=list(open_questions()))
+    parser.add_argument("--letters", nargs="+", choices=list("abcdefg"), default=list("abcdefg"), help="of the signs")
     parser.add_argument("--individuals", type=int, default=8, help="reported individuals")
     parser.add_argument("--tuning-individuals", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=1, help="sampling seeds along the dials")
@@ -83,7 +84,8 @@ class Proof:
             self.table("Area under the front", tables.area_gaps(self.measures, self.fronts))
 
     def signs(self) -> None:
-        claims = [sign for sign in signs(self.options.operating_seeds) if sign.methods <= set(self.methods)]
+        chosen = [sign for sign in signs(self.options.operating_seeds) if sign.letter in self.options.letters]
+        claims = [sign for sign in chosen if sign.methods <= set(self.methods)]
         sides = [Variant(sign.letter, drawing) for sign in claims for drawing in (sign.better, sign.other)]
         self.work(sides, self.subjects, self.options.operating_seeds)
         self.table("The seven signs", tables.sign_rows(self.measures, claims, self.fronts))
