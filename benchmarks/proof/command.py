@@ -86,9 +86,14 @@ class Proof:
     def signs(self) -> None:
         chosen = [sign for sign in signs(self.options.operating_seeds) if sign.letter in self.options.letters]
         claims = [sign for sign in chosen if sign.methods <= set(self.methods)]
-        sides = [Variant(sign.letter, drawing) for sign in claims for drawing in (sign.better, sign.other)]
+        sides = [
+            Variant(f"({sign.letter}) {side}", drawing)
+            for sign in claims
+            for side, drawing in (("said to be better", sign.better), ("other", sign.other))
+        ]
         self.work(sides, self.subjects, self.options.operating_seeds)
         self.table("The seven signs", tables.sign_rows(self.measures, claims, self.fronts))
+        self.table("Both sides of the signs", tables.variant_rows(self.measures, sides))
 
     def open(self) -> None:
         for question in self.options.questions:
