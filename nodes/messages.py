@@ -7,7 +7,7 @@ import logging
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
-_warned: set[str] = set()
+_warned: set[str | None] = set()
 """Nodes that show a warning. The browser keeps a node's line until another comes, so it must be taken back."""
 
 

@@ -105,7 +105,8 @@ class Proof:
         """What a smaller file costs, in identity."""
         variants = file_precisions(self.options.operating_seeds)
         self.work(variants, self.subjects, self.options.operating_seeds)
-        variants = [variant for variant in variants if self.measures.has(variant.drawing)]
+        if not all(self.measures.has(variant.drawing) for variant in variants):
+            return
         rows = tables.variant_rows(self.measures, variants)
         gaps = [self.measures.difference(v.drawing, variants[0].drawing, "identity") for v in variants]
         self.table("Concept files", [row | {"identity minus fp32": str(g)} for row, g in zip(rows, gaps, strict=True)])
