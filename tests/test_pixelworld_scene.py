@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from pixelworld import art
-from pixelworld.captions import all_words, sample_caption, sample_scene
+from pixelworld.captions import OPPOSITE, all_words, sample_caption, sample_scene, with_positions
 from pixelworld.evaluate import judge
 from pixelworld.first_stage import first_stage
 from pixelworld.known import NAMES, known_individuals, known_looks
 from pixelworld.reader import FigureReading, Reading
 from pixelworld.scene import Traits, draw, render, sample_individual, sprite_layers, training_pictures
 from pixelworld.text_encoder import VOCABULARY
+from pixelworld.train import SHARES, SHORT, CaptionDraw, kind, training_captions
 from pixelworld.traits import sample_traits
 from pixelworld.world import as_batch, latents_from_pictures, pictures_from_latents
 
@@ -56,6 +57,27 @@ def test_a_scene_has_what_its_caption_names():
         scene = sample_scene(caption, rng)
         found = [FigureReading(f.class_word, f.position, f.accessory, f.traits, (0, 0)) for f in scene.figures]
         assert all(judge(caption, Reading(tuple(found), scene.place, scene.object, scene.object_colour)).values())
+
+
+def test_a_caption_says_of_both_figures_where_they_are():
+    rng = np.random.RandomState(12)
+    pairs = with_positions(sample_caption(rng, known=0.5) for _ in range(400))
+    assert len(pairs) > 60 and {caption.position for caption in pairs} == {"left", "right"}
+    for caption in pairs:
+        scene, text = sample_scene(caption, rng), caption.text("<one>", "<two>")
+        assert [figure.position for figure in scene.figures] == [caption.position, OPPOSITE[caption.position]]
+        first, second = text.split(" and a ")
+        assert first.startswith(f"{caption.opening} <one>") and first.endswith(f" on the {caption.position}")
+        assert second.startswith(f"<two> on the {OPPOSITE[caption.position]}")
+
+
+def test_training_draws_every_kind_of_caption_in_its_share():
+    captions = training_captions()
+    chosen = CaptionDraw(captions)(4000, np.random.RandomState(0))
+    found = Counter(kind(captions[index]) for index in chosen)
+    assert all(abs(found[name] / 4000 - share) < 0.03 for name, share in SHARES.items())
+    lengths = [len(caption.text().split()) for caption in captions]
+    assert max(lengths) <= SHORT - 2
 
 
 def test_a_known_individual_has_its_own_look_in_every_scene_that_names_it():

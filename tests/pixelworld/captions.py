@@ -1,4 +1,5 @@
 """Captions as programs: a caption names some of a scene's attributes; every scene that has those is a picture of it."""
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,13 +11,16 @@ from .traits import Traits, sample_traits
 
 OPENINGS = ("a photo of a", "a picture of a", "a painting of a", "a")
 POSITION_PHRASES = {"left": "on the left", "middle": "in the middle", "right": "on the right"}
+OPPOSITE = {"left": "right", "right": "left"}
+"""Where the other of two figures stands."""
 
 
 @dataclass(frozen=True)
 class Caption:
     """The attributes a caption names; None where it leaves one open. `partner` is the second figure's class.
 
-    `name` and `partner_name` are those of known individuals, written in place of their classes.
+    `position` is the first figure's; a partner stands opposite, and the caption says both. `name` and `partner_name`
+    are those of known individuals, written in place of their classes.
     """
 
     class_word: str
@@ -37,10 +41,12 @@ class Caption:
         parts = [self.opening, word or self.name or self.class_word]
         if self.accessory:
             parts.append(f"wearing a {self.accessory}")
+        position = POSITION_PHRASES.get(self.position, "")
         if self.partner:
-            parts.append(f"and a {partner_word or self.partner_name or self.partner}")
+            other = POSITION_PHRASES.get(OPPOSITE.get(self.position), "")
+            parts += [position, f"and a {partner_word or self.partner_name or self.partner}", other]
         phrases = [
-            POSITION_PHRASES[self.position] if self.position else "",
+            "" if self.partner else position,
             art.PLACES[self.place][0] if self.place else "",
             " ".join(["with a", *filter(None, [self.object_colour, self.object])]) if self.object else "",
         ]
@@ -79,6 +85,14 @@ def sample_caption(
     return replace(caption, name=name, partner_name=partner_name)
 
 
+def with_positions(captions: Iterable[Caption]) -> list[Caption]:
+    """Of the captions that name two figures, each once more, saying which is on the left and which on the right."""
+    return [
+        replace(caption, position=("left", "right")[number % 2])
+        for number, caption in enumerate(caption for caption in captions if caption.partner)
+    ]
+
+
 def _known_name(rng: np.random.RandomState, class_word: str | None, known: float) -> str | None:
     return _pick(rng, NAMES[class_word]) if class_word and rng.rand() < known else None
 
@@ -98,8 +112,8 @@ def sample_scene(caption: Caption, rng: np.random.RandomState) -> Scene:
     accessory = caption.accessory or (_pick(rng, art.ACCESSORIES) if rng.rand() < 0.15 else None)
     figures = [Figure(caption.class_word, _traits(rng, caption.name), position, accessory, _jitter(rng))]
     if pair:
-        other = "left" if position == "right" else "right"
-        figures.append(Figure(caption.partner, _traits(rng, caption.partner_name), other, None, _jitter(rng)))
+        traits = _traits(rng, caption.partner_name)
+        figures.append(Figure(caption.partner, traits, OPPOSITE[position], None, _jitter(rng)))
     object_ = caption.object or (_pick(rng, art.OBJECTS) if not pair and rng.rand() < 0.15 else None)
     return Scene(
         tuple(figures),

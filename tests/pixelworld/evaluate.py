@@ -102,6 +102,17 @@ def known_leakage(captions: list[Caption], pictures: Tensor) -> float:
     return float(np.mean(leaks))
 
 
+def class_pairs(n: int, positioned: bool, seed: int = 4) -> list[Caption]:
+    """Captions that name two classes and a place, and, if `positioned`, which of them is on the left."""
+    rng, captions = np.random.RandomState(seed), []
+    for number in range(n):
+        words = [str(word) for word in rng.choice(list(art.SPRITES), 2, replace=False)]
+        captions.append(Caption(words[0], place=str(rng.choice(list(art.PLACES))), partner=words[1]))
+        if positioned:
+            captions[-1] = replace(captions[-1], position=("left", "right")[number % 2])
+    return captions
+
+
 def draw(world: World, texts: list[str], seeds: list[int], batch: int = 64, **options) -> Tensor:
     """Pictures (len(texts), 16, 16, 3) for prompts, a seed each; `options` go to the sampler."""
     parts = []
@@ -131,6 +142,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=14)
     parser.add_argument("--guidance", type=float, default=3.0)
     parser.add_argument("--known", type=int, default=128, help="pictures of known individuals, at most --captions")
+    parser.add_argument("--pairs", type=int, default=64, help="pictures of two classes, at most --captions")
     parser.add_argument("--sheet", type=Path, help="write the first 48 pictures here")
     args = parser.parse_args()
     world, captions = load_world(args.weights), held_out_captions(args.captions)
@@ -139,13 +151,18 @@ def main() -> None:
     print("| attribute | right | of | target |\n| --- | --- | --- | --- |")
     for name, (share, count) in rates(captions, Reader().read(pictures)).items():
         print(f"| {name} | {share:.3f} | {count} | {TARGETS.get(name, '')} |")
+    def drawn(asked: list[Caption]) -> Tensor:
+        texts = [caption.text() for caption in asked]
+        return draw(world, texts, seeds[: len(asked)], steps=args.steps, guidance=args.guidance)
+
     if args.known:
-        known = known_captions(args.known)
-        drawn = draw(world, [c.text() for c in known], seeds[: len(known)], steps=args.steps, guidance=args.guidance)
-        print(f"| known individuals, identity | {known_identity(known, drawn):.3f} | {len(known)} | |")
-        pairs = known_pairs(args.known)
-        drawn = draw(world, [c.text() for c in pairs], seeds[: len(pairs)], steps=args.steps, guidance=args.guidance)
-        print(f"| two known individuals, leakage | {known_leakage(pairs, drawn):.3f} | {len(pairs)} | |")
+        known, pairs = known_captions(args.known), known_pairs(args.known)
+        print(f"| known individuals, identity | {known_identity(known, drawn(known)):.3f} | {len(known)} | |")
+        print(f"| two known individuals, leakage | {known_leakage(pairs, drawn(pairs)):.3f} | {len(pairs)} | |")
+    for positioned in (False, True):
+        pairs = class_pairs(args.pairs, positioned)
+        share, _ = rates(pairs, Reader().read(drawn(pairs)))["both"]
+        print(f"| two classes{', positions named' if positioned else ''}, both drawn | {share:.3f} | {len(pairs)} | |")
     if args.sheet:
         sheet(pictures[:48]).save(args.sheet)
         print("\n".join(f"{index}: {caption.text()}" for index, caption in enumerate(captions[:48])))

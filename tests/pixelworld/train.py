@@ -16,7 +16,7 @@ import torch.multiprocessing as mp
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from .captions import Caption, sample_caption, sample_scene
+from .captions import Caption, sample_caption, sample_scene, with_positions
 from .scene import draw
 from .text_encoder import LENGTH, TextEncoder
 from .unet import UNet
@@ -25,10 +25,8 @@ from .world import as_batch, fast_bfloat16, latents_from_pictures, noise_schedul
 PLAIN_CAPTIONS, KNOWN_CAPTIONS = 12_000, 16_000
 KNOWN, PAIRS = 0.75, 0.4
 """In the second kind of captions: the share of figures called by name, and the share with two figures."""
-KNOWN_SHARE = 0.8
-"""Share of a batch that has captions of the second kind: looks take longest to learn."""
-TWO_SHARE = 0.65
-"""Share of those that name two individuals: whose look is whose takes longer still."""
+SHARES = {"two names": 0.45, "a name": 0.25, "two classes": 0.15, "a class": 0.15}
+"""Of a batch: looks take longest to learn, and whose look is whose takes longer still."""
 SHORT = 24
 """No caption is longer: until the last part of the training, the padding beyond is left out."""
 FULL_LENGTH_FROM = 0.85
@@ -45,11 +43,19 @@ CHECKPOINT_SECONDS = 150
 
 
 def training_captions() -> list[Caption]:
-    """The distinct captions seen in training, those with known individuals last; evaluation draws others."""
+    """The distinct captions seen in training; evaluation draws others."""
     rng = np.random.RandomState(0)
     plain = list(dict.fromkeys(sample_caption(rng) for _ in range(2 * PLAIN_CAPTIONS)))[:PLAIN_CAPTIONS]
     drawn = (sample_caption(rng, pairs=PAIRS, known=KNOWN) for _ in range(2 * KNOWN_CAPTIONS))
-    return plain + list(dict.fromkeys(drawn))[:KNOWN_CAPTIONS]
+    captions = plain + list(dict.fromkeys(drawn))[:KNOWN_CAPTIONS]
+    return captions + with_positions(captions)
+
+
+def kind(caption: Caption) -> str:
+    """Which of `SHARES` a caption belongs to."""
+    if caption.partner and bool(caption.name) == bool(caption.partner_name):
+        return "two names" if caption.name else "two classes"
+    return "a name" if caption.name or caption.partner_name else "a class"
 
 
 def encode_captions(folder: Path, captions: list[Caption], length: int) -> Tensor:
@@ -73,18 +79,15 @@ def velocity_weight(alphas_cumprod: Tensor) -> Tensor:
 
 
 class CaptionDraw:
-    """Draws captions of all kinds in the shares above, by their indices."""
+    """Draws captions of every kind in its share, by their indices."""
 
     def __init__(self, captions: list[Caption]) -> None:
-        self.border = PLAIN_CAPTIONS * len(captions) // (PLAIN_CAPTIONS + KNOWN_CAPTIONS)
-        self.end = len(captions)
-        self.two = [index for index, caption in enumerate(captions) if caption.name and caption.partner_name]
+        self.kinds = [np.flatnonzero([kind(caption) == name for caption in captions]) for name in SHARES]
 
     def __call__(self, count: int, rng: np.random.RandomState) -> np.ndarray:
         """Indices (count,)."""
-        known = rng.randint(self.border, self.end, count)
-        known = np.where(rng.rand(count) < TWO_SHARE, rng.choice(self.two, count), known)
-        return np.where(rng.rand(count) < KNOWN_SHARE, known, rng.randint(self.border, size=count))
+        chosen = rng.choice(len(self.kinds), count, p=list(SHARES.values()))
+        return np.array([rng.choice(self.kinds[number]) for number in chosen])
 
 
 def learning_rate(peak: float, step: int, progress: float) -> float:
