@@ -13,7 +13,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
 import demo  # noqa: E402
 from demonstration import studio  # noqa: E402
-from demonstration.studio import PROMPTS, STARS, Plan  # noqa: E402
+from demonstration.studio import PAIRS, PROMPTS, STARS, Plan  # noqa: E402
 from perfusion_ops.concept_file import load_concept  # noqa: E402
 from pixelworld.train import training_captions  # noqa: E402
 
@@ -22,7 +22,7 @@ SMALL = Plan(
     batch_size=2,
     sampling_steps=2,
     prompts=PROMPTS[:1],
-    pair_places=("beach",),
+    pairs=PAIRS[:1],
     seeds=1,
     biases=(0.6,),
     captions=300,
@@ -92,7 +92,7 @@ def test_stopping_leaves_the_folder_as_it_was(made, tmp_path, monkeypatch, momen
 def test_the_prompts_are_unseen_and_none_is_at_a_place_of_the_training_pictures():
     places = {star.individual.place for star in STARS}
     seen = {caption.text() for caption in training_captions()}
+    assert not {caption.place for caption in (*PROMPTS, *PAIRS)} & places
     for caption in PROMPTS:
-        assert caption.place not in places
         assert all(caption.text(star.individual.class_word) not in seen for star in STARS)
     assert {caption.place for caption in training_captions()} > places

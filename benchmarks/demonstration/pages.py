@@ -13,7 +13,7 @@ from pixelworld.captions import Caption
 from pixelworld.scene import training_pictures
 from sheets import Row, draw_sheet
 
-from .scores import attributes, missed
+from .scores import attributes, missed, missing_figures
 from .studio import Star
 
 LOOK = "Under a picture stands what a program that knows the pixel world did not find of what the prompt names."
@@ -32,7 +32,8 @@ class Strip:
 
 
 def notes_of(pictures: np.ndarray, captions: Sequence[Caption]) -> list[str]:
-    return [missed(found) for found in attributes(pictures, captions)]
+    absent = missing_figures(pictures, captions)
+    return [missed(found, also) for found, also in zip(attributes(pictures, captions), absent, strict=True)]
 
 
 def rows_of(strip: Strip, captions: Sequence[Caption], rounds: int = 1) -> list[Row]:
@@ -128,12 +129,12 @@ def bias_page(columns: Sequence[Strip], captions: Sequence[Caption], word: str) 
 
 
 def pair_page(before: Strip, after: Strip, captions: Sequence[Caption], words: tuple[str, str]) -> Image.Image:
-    rows = [Row(before.label, list(before.round(0, captions)))]
-    for number in range(min(3, len(after.pictures) // len(captions))):
-        rows.append(Row(AGAIN if number else after.label, list(after.round(number, captions))))
+    rows = rows_of(before, captions)
+    rows += rows_of(after, captions, rounds=3)
     return draw_sheet(
         "6. Both in one picture",
-        "The two concepts were trained apart and meet here for the first time. Neither should wear the other's looks.",
+        "The two concepts were trained apart and meet here for the first time. Neither should wear the other's looks. "
+        + LOOK,
         [caption.text(*words) for caption in captions],
         rows,
     )
@@ -152,8 +153,7 @@ def front_page(
     for star, plain, taught in zip(stars, before, after, strict=True):
         rows.append(led_by(None, Row(plain.label, list(plain.round(0, captions)))))
         rows.append(led_by(shots_of(star)[0], Row(taught.label, list(taught.round(0, captions)))))
-    words = [star.word for star in stars]
-    asked = [f"{' and '.join(words)}, {caption.place}" for caption in pair_captions]
+    asked = [caption.text(*(star.word for star in stars)) for caption in pair_captions]
     rows.append(led_by(None, Row(pair.label, list(pair.round(0, pair_captions)), asked)))
     return draw_sheet(
         "Two subjects, five pictures each, one small file each",

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from pixelworld.captions import Caption, sample_scene
-from pixelworld.reader import Reader, identity_score
+from pixelworld.reader import Reader, Reading, identity_score
 from pixelworld.scene import Individual, render
 from pixelworld.traits import leaked_traits
 from proof.scoring import attributes_right, scaled_identity
@@ -21,6 +21,11 @@ NAMES = {"object_colour": "colour"}
 @cache
 def the_reader() -> Reader:
     return Reader()
+
+
+def read(pictures: np.ndarray) -> list[Reading]:
+    """What the reader sees in pictures (N, 16, 16, 3)."""
+    return the_reader().read(torch.from_numpy(pictures))
 
 
 def raw_identity(pictures: np.ndarray, individual: Individual) -> float:
@@ -49,18 +54,24 @@ def identity(pictures: np.ndarray, floor: np.ndarray, captions: Sequence[Caption
 
 def attributes(pictures: np.ndarray, captions: Sequence[Caption]) -> list[dict[str, bool]]:
     """For each picture, the attributes its caption names and whether they came out. Captions repeat over seeds."""
-    readings = the_reader().read(torch.from_numpy(pictures))
-    return [attributes_right(captions[n % len(captions)], reading) for n, reading in enumerate(readings)]
+    return [attributes_right(captions[n % len(captions)], reading) for n, reading in enumerate(read(pictures))]
 
 
 def text_alignment(pictures: np.ndarray, captions: Sequence[Caption]) -> float:
-    """Share of named attributes that came out right."""
+    """Share of named attributes that came out right, classes apart."""
     return float(np.mean([right for found in attributes(pictures, captions) for right in found.values()]))
 
 
-def missed(found: dict[str, bool]) -> str:
+def missing_figures(pictures: np.ndarray, captions: Sequence[Caption]) -> list[list[str]]:
+    """For each picture of a pair, the classes that it lacks; none where a caption names one figure."""
+    drawn = [{figure.class_word for figure in reading.figures} for reading in read(pictures)]
+    pairs = [(caption.class_word, caption.partner) if caption.partner else () for caption in captions]
+    return [[word for word in pairs[n % len(pairs)] if word not in words] for n, words in enumerate(drawn)]
+
+
+def missed(found: dict[str, bool], figures: Sequence[str] = ()) -> str:
     """A note on what a picture lacks of what its caption names; empty when it has all."""
-    names = [NAMES.get(name, name) for name, right in found.items() if not right]
+    names = [*figures, *(NAMES.get(name, name) for name, right in found.items() if not right)]
     return f"missed: {', '.join(names)}" if names else ""
 
 
@@ -68,7 +79,7 @@ def leakage(pictures: np.ndarray, pair: tuple[Individual, Individual]) -> float:
     """Of the traits in which two individuals differ, the share in which one's figure shows the other's."""
     leaked = [
         flag
-        for reading in the_reader().read(torch.from_numpy(pictures))
+        for reading in read(pictures)
         for own, other in (pair, pair[::-1])
         for figure in reading.figures
         if figure.class_word == own.class_word

@@ -14,7 +14,6 @@ from PIL import Image
 from torch import Tensor
 
 from perfusion_ops import KeyLocking
-from pixelworld.captions import Caption
 from proof.specs import TRAINED_KEYS
 from report import device_name
 from sheets import save_sheet
@@ -42,9 +41,7 @@ class Story:
 
     def __init__(self, studio: Studio, folder: Path, say: Callable[[str], None]) -> None:
         self.studio, self.plan, self.folder, self.say = studio, studio.plan, folder, say
-        self.captions = self.plan.prompts
-        classes = [star.individual.class_word for star in STARS]
-        self.pairs = [Caption(classes[0], place=place, partner=classes[1]) for place in self.plan.pair_places]
+        self.captions, self.pairs = self.plan.prompts, self.plan.pairs
 
     def tell(self) -> dict[str, Any]:
         """Everything, in order; returns the report."""

@@ -54,7 +54,10 @@ PROMPTS = (
     Caption("", "a picture of a", place="snow", position="left", object="flower", object_colour="purple"),
 )
 """None names a place of the training pictures. The class word is put in where a prompt is used."""
-PAIR_PLACES = ("beach", "space", "snow", "kitchen")
+PAIRS = tuple(
+    Caption(STARS[0].individual.class_word, place=place, position=position, partner=STARS[1].individual.class_word)
+    for place, position in (("beach", "left"), ("space", "right"), ("snow", "left"), ("kitchen", "right"))
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Plan:
     sampling_steps: int = 10
     guidance: float = 3.0
     prompts: tuple[Caption, ...] = PROMPTS
-    pair_places: tuple[str, ...] = PAIR_PLACES
+    pairs: tuple[Caption, ...] = PAIRS
     seeds: int = 4
     biases: tuple[float, ...] = (0.3, 0.45, 0.6, 0.75, 0.9)
     dial: Dial = OPERATING_POINT
@@ -154,6 +157,6 @@ def pictures_of(latents: Tensor) -> np.ndarray:
 def work_ahead(plan: Plan) -> float:
     """All the work of the demo, in pictures of a sampling step."""
     training = 4 * plan.steps * plan.batch_size * TRAINING_COST
-    prompts, pairs = len(plan.prompts), len(plan.pair_places)
+    prompts, pairs = len(plan.prompts), len(plan.pairs)
     drawn = plan.seeds * (7 * prompts + 2 * pairs) + len(plan.biases) * prompts
     return training + 2 * drawn * plan.sampling_steps

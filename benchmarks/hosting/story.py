@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from demonstration.scores import identity, leakage, text_alignment
-from demonstration.studio import PAIR_PLACES, STARS, Star
+from demonstration.studio import PAIRS, STARS, Star
 from host.ui_workflows import TRAIN, TWO, USE
 from pixelworld.captions import Caption
 from pixelworld.scene import training_pictures
@@ -107,9 +107,8 @@ class HostStory:
     def queue(self) -> dict[str, Any]:
         """Prompts with both concepts in the queue at once, some of them beside the picture without them."""
         words, individuals = [star.word for star in STARS], tuple(star.individual for star in STARS)
-        first, second = (individual.class_word for individual in individuals)
-        width = len(PAIR_PLACES)
-        captions = [Caption(first, place=PAIR_PLACES[n % width], partner=second) for n in range(self.plan.queued)]
+        width = len(PAIRS)
+        captions = [PAIRS[n % width] for n in range(self.plan.queued)]
         wishes = [Wish(c.text(*words), c.text(), n, compared=n < self.plan.compared) for n, c in enumerate(captions)]
         both, without = self.studio.draw(STARS, wishes)
         rows = [Row("without", list(without))]

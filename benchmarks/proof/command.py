@@ -116,6 +116,8 @@ class Proof:
         variants = [Variant(method, drawing_of(method, TEMPLATE)) for method in methods]
         for size in (2, 3):
             self.company(f"{size} concepts in one picture", variants, neighbours(self.subjects, size))
+        pairs = neighbours(self.subjects, 2)
+        self.company("2 concepts in one picture, positions named", variants, pairs, positions=True)
 
     def pairs(self) -> None:
         """What the dials do to two in one picture: every pair of tuning individuals."""
@@ -123,9 +125,12 @@ class Proof:
         self.work(variants[:1], self.tuning, self.options.seeds)
         self.company("Dials with two in one picture (tuning individuals)", variants, pairs)
 
-    def company(self, title: str, variants: Sequence[Variant], groups: Sequence[Sequence[Subject]]) -> None:
+    def company(
+        self, title: str, variants: Sequence[Variant], groups: Sequence[Sequence[Subject]], positions: bool = False
+    ) -> None:
         if groups:
-            self.table(title, tables.leakage_rows(variants, groups, self.options.company_prompts, self.store))
+            count = self.options.company_prompts
+            self.table(title, tables.leakage_rows(variants, groups, count, self.store, positions))
 
     def harm(self) -> None:
         methods = [method for method in self.methods if method != BASE]

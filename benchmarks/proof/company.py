@@ -10,7 +10,7 @@ import torch
 
 from perfusion_ops import EditTerm, KeyLocking
 from pixelworld import art
-from pixelworld.captions import OPENINGS, Caption, sample_caption
+from pixelworld.captions import OPENINGS, POSITION_PHRASES, Caption, sample_caption
 from pixelworld.reader import FigureReading, identity_score
 from pixelworld.traits import leaked_traits
 
@@ -24,43 +24,56 @@ from .work import learned
 WORDS = ("<one>", "<two>", "<three>")
 
 
-def group_texts(subjects: Sequence[Subject], words: Sequence[str], count: int) -> list[str]:
-    """Prompts that name all subjects by ``words``, each in a place none of them was trained in."""
+def group_texts(subjects: Sequence[Subject], words: Sequence[str], count: int, positions: bool = False) -> list[str]:
+    """Prompts that name all subjects by ``words``, each in a place none of them was trained in.
+
+    With ``positions``, those of two subjects also say which is on the left and which on the right, in turn.
+    """
     individuals = [subject.individual() for subject in subjects]
     taken = {individual.place for individual in individuals}
     places = [art.PLACES[place][0] for place in art.PLACES if place not in taken]
-    named = " and a ".join(words)
-    return [f"{OPENINGS[index % 3]} {named} {places[index % len(places)]}" for index in range(count)]
+    phrases = [POSITION_PHRASES["left"], POSITION_PHRASES["right"]]
+
+    def named(index: int) -> str:
+        if not positions:
+            return " and a ".join(words)
+        where = phrases[:: 1 if index % 2 == 0 else -1]
+        return " and a ".join(f"{word} {phrase}" for word, phrase in zip(words, where, strict=True))
+
+    return [f"{OPENINGS[index % 3]} {named(index)} {places[index % len(places)]}" for index in range(count)]
 
 
-def company_record(group: Sequence[Learning], dial: Dial, count: int, store: Store) -> dict[str, Any]:
+def company_record(
+    group: Sequence[Learning], dial: Dial, count: int, store: Store, positions: bool = False
+) -> dict[str, Any]:
     """Pictures of all subjects together: per picture and subject, whether it is there, its identity and its leaks.
 
     ``group`` is ours or trained keys, learned one by one, or the base model with the class words: what chance gives.
     """
-    key = key_of([weights_fingerprint(), "company", [str(learning) for learning in group], str(dial), count])
+    key = key_of([weights_fingerprint(), "company", [str(learning) for learning in group], str(dial), count, positions])
     record = store.record("company", key)
     if record is None:
-        pictures = _draw_company(group, dial, count, store)
+        subjects = [learning.subject for learning in group]
+        class_words = [subject.individual().class_word for subject in subjects]
+        words = WORDS[: len(group)] if group[0].method in PERFUSION else class_words
+        pictures = _draw_company(group, dial, group_texts(subjects, words, count, positions), store)
         store.keep_tensors("company", key, {"pictures": pictures})
-        record = _read_company([learning.subject for learning in group], pictures)
+        record = _read_company(subjects, pictures)
         store.keep_record("company", key, record)
     return record | {"pictures": store.tensors("company", key)["pictures"]}
 
 
-def _draw_company(group: Sequence[Learning], dial: Dial, count: int, store: Store) -> torch.Tensor:
-    seeds = [SAMPLING_SEED + 500 + index for index in range(count)]
-    subjects, method = [learning.subject for learning in group], group[0].method
-    class_words = [subject.individual().class_word for subject in subjects]
-    if method not in PERFUSION:
-        with applied(group[0], {}, dial, group_texts(subjects, class_words, count)) as encodings:
+def _draw_company(group: Sequence[Learning], dial: Dial, texts: Sequence[str], store: Store) -> torch.Tensor:
+    seeds = [SAMPLING_SEED + 500 + index for index in range(len(texts))]
+    if group[0].method not in PERFUSION:
+        with applied(group[0], {}, dial, texts) as encodings:
             return draw_batch(encodings, seeds, 10, 3.0)
-    locking = KeyLocking.TRAINED if method == TRAINED_KEYS else KeyLocking(dial.locking)
-    words = WORDS[: len(subjects)]
+    locking = KeyLocking.TRAINED if group[0].method == TRAINED_KEYS else KeyLocking(dial.locking)
+    class_words = [learning.subject.individual().class_word for learning in group]
     states = [learned(learning, store) for learning in group]
-    concepts = [concept_of(*parts) for parts in zip(states, class_words, words, strict=True)]
+    concepts = [concept_of(*parts) for parts in zip(states, class_words, WORDS[: len(group)], strict=True)]
     terms = [EditTerm(concept, dial.gate(), dial.strength, locking) for concept in concepts]
-    with edited(terms, group_texts(subjects, words, count)) as encodings:
+    with edited(terms, texts) as encodings:
         return draw_batch(encodings, seeds, 10, 3.0)
 
 

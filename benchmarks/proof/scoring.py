@@ -11,8 +11,9 @@ from pixelworld.reader import Reading
 
 
 def attributes_right(caption: Caption, reading: Reading) -> dict[str, bool]:
-    """Attribute the caption names -> whether the picture shows it. The figure's class is left out."""
-    figure = reading.figures[0] if reading.figures else None
+    """Attribute the caption names -> whether the picture shows it. The figures' classes are left out."""
+    figures = [f for f in reading.figures if not caption.partner or f.class_word == caption.class_word]
+    figure = figures[0] if figures else None
     right = {}
     if caption.place:
         right["place"] = reading.place == caption.place

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -58,14 +57,3 @@ def unseen_prompts(individual: Individual, count: int, seed: int) -> list[Captio
         if caption not in _seen() and caption not in prompts:
             prompts.append(caption)
     return prompts
-
-
-def pair_prompts(first: Individual, second: Individual, count: int, seed: int) -> list[Caption]:
-    """Captions with two figures, ``first`` named first, in places neither was trained in."""
-    rng = np.random.RandomState(seed)
-    places = [place for place in art.PLACES if place not in (first.place, second.place)]
-    captions = [
-        Caption(first.class_word, OPENINGS[rng.randint(len(OPENINGS))], place, partner=second.class_word)
-        for place in places
-    ]
-    return [replace(captions[index % len(captions)]) for index in range(count)]

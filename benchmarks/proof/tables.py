@@ -138,12 +138,12 @@ def sign_rows(measures: Measures, signs: Sequence[Sign], fronts: Mapping[str, Se
 
 
 def leakage_rows(
-    variants: Sequence[Variant], groups: Sequence[Sequence[Subject]], count: int, store: Store
+    variants: Sequence[Variant], groups: Sequence[Sequence[Subject]], count: int, store: Store, positions: bool
 ) -> list[Row]:
-    """One row a variant; the subjects of a group are drawn together."""
+    """One row a variant; the subjects of a group are drawn together, ``positions`` named or not."""
     rows = []
     for variant in variants:
-        by_group = [group_numbers(variant.drawing, group, count, store) for group in groups]
+        by_group = [group_numbers(variant.drawing, group, count, store, positions) for group in groups]
         rows.append(
             {
                 "method": variant.label,
@@ -157,11 +157,11 @@ def leakage_rows(
 
 
 def group_numbers(
-    drawing: Drawing, subjects: Sequence[Subject], count: int, store: Store
+    drawing: Drawing, subjects: Sequence[Subject], count: int, store: Store, positions: bool
 ) -> tuple[float, float, float]:
     """Of one group: share of figures found, identity of those, leakage between them."""
     group = [replace(drawing.learning, subject=subject) for subject in subjects]
-    rows = company_record(group, drawing.dial, count, store)["rows"]
+    rows = company_record(group, drawing.dial, count, store, positions)["rows"]
     found = [entry for row in rows for entry in row]
     identity = [entry["identity"] for entry in found if entry]
     leaks = [leakage(rows, own, other) for own in range(len(group)) for other in subjects if other != subjects[own]]
