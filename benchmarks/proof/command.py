@@ -12,6 +12,8 @@ from perfusion_ops.files import write_atomically
 from report import markdown_table, write_report
 
 from . import tables
+from .company import company_work
+from .company_figures import draw_company_figures
 from .figures import draw_figures
 from .measures import Measures, base_drawing
 from .recipes import METHODS, drawing_of
@@ -114,10 +116,11 @@ class Proof:
     def leakage(self) -> None:
         methods = [method for method in (BASE, *PERFUSION) if method in self.methods]
         variants = [Variant(method, drawing_of(method, TEMPLATE)) for method in methods]
-        for size in (2, 3):
-            self.company(f"{size} concepts in one picture", variants, neighbours(self.subjects, size))
-        pairs = neighbours(self.subjects, 2)
+        pairs = list(combinations(self.subjects, 2))
+        self.company("2 concepts in one picture", variants, pairs)
         self.company("2 concepts in one picture, positions named", variants, pairs, positions=True)
+        self.company("3 concepts in one picture", variants, circles(self.subjects))
+        draw_company_figures(variants, self.subjects, self.options.company_prompts, self.store, self.options.figures)
 
     def pairs(self) -> None:
         """What the dials do to two in one picture: every pair of tuning individuals."""
@@ -130,6 +133,8 @@ class Proof:
     ) -> None:
         if groups:
             count = self.options.company_prompts
+            drawings = [variant.drawing for variant in variants]
+            company_work(drawings, groups, count, self.store, positions, self.options.processes)
             self.table(title, tables.leakage_rows(variants, groups, count, self.store, positions))
 
     def harm(self) -> None:
@@ -138,6 +143,12 @@ class Proof:
 
     def figures(self) -> None:
         draw_figures(self.measures, self.fronts, self.options.figures)
+
+
+def circles(subjects: Sequence[Subject]) -> list[Sequence[Subject]]:
+    """Threes, every subject in three of them."""
+    count = len(subjects)
+    return [[subjects[(start + step) % count] for step in (0, 1, 3)] for start in range(count if count > 3 else 0)]
 
 
 def neighbours(subjects: Sequence[Subject], size: int) -> list[Sequence[Subject]]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import cycle, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,37 +13,96 @@ import torch
 
 from perfusion_ops import EditTerm, KeyLocking
 from pixelworld import art
-from pixelworld.captions import OPENINGS, POSITION_PHRASES, Caption, sample_caption
+from pixelworld.captions import OPENINGS, Caption, sample_caption
 from pixelworld.reader import FigureReading, identity_score
 from pixelworld.traits import leaked_traits
 
 from .drawing import SAMPLING_SEED, draw_batch, the_reader
 from .methods import applied, concept_of, edited
 from .recipes import OPERATING_POINT, learning_of
-from .specs import BASE, PERFUSION, TRAINED_KEYS, Dial, Learning, Subject, weights_fingerprint
+from .specs import BASE, PERFUSION, TRAINED_KEYS, Dial, Drawing, Learning, Subject, result_key, weights_fingerprint
 from .store import Store, key_of
-from .work import learned
+from .work import learned, results
 
 WORDS = ("<one>", "<two>", "<three>")
 
 
-def group_texts(subjects: Sequence[Subject], words: Sequence[str], count: int, positions: bool = False) -> list[str]:
-    """Prompts that name all subjects by ``words``, each in a place none of them was trained in.
+def group_captions(subjects: Sequence[Subject], count: int, positions: bool) -> list[Caption]:
+    """Captions of two subjects, each in a place neither was trained in.
 
-    With ``positions``, those of two subjects also say which is on the left and which on the right, in turn.
+    With ``positions``, they also say which is on the left and which on the right, in turn.
     """
-    individuals = [subject.individual() for subject in subjects]
-    taken = {individual.place for individual in individuals}
-    places = [art.PLACES[place][0] for place in art.PLACES if place not in taken]
-    phrases = [POSITION_PHRASES["left"], POSITION_PHRASES["right"]]
+    first, second = (subject.individual().class_word for subject in subjects)
+    return [
+        Caption(
+            first,
+            OPENINGS[index % 3],
+            place,
+            position=("left", "right")[index % 2] if positions else None,
+            partner=second,
+        )
+        for index, place in enumerate(islice(cycle(places_for(subjects)), count))
+    ]
 
-    def named(index: int) -> str:
-        if not positions:
-            return " and a ".join(words)
-        where = phrases[:: 1 if index % 2 == 0 else -1]
-        return " and a ".join(f"{word} {phrase}" for word, phrase in zip(words, where, strict=True))
 
-    return [f"{OPENINGS[index % 3]} {named(index)} {places[index % len(places)]}" for index in range(count)]
+def places_for(subjects: Sequence[Subject]) -> list[str]:
+    """The places that none of the subjects was trained in."""
+    return [place for place in art.PLACES if place not in {subject.individual().place for subject in subjects}]
+
+
+def group_texts(subjects: Sequence[Subject], words: Sequence[str], count: int, positions: bool = False) -> list[str]:
+    """Prompts that name two or three subjects by ``words``; ``positions`` only with two."""
+    if len(subjects) == 2:
+        return [caption.text(*words) for caption in group_captions(subjects, count, positions)]
+    places = [art.PLACES[place][0] for place in places_for(subjects)]
+    named = " and a ".join(words)
+    return [f"{OPENINGS[index % 3]} {named} {places[index % len(places)]}" for index in range(count)]
+
+
+def company_key(group: Sequence[Learning], dial: Dial, count: int, positions: bool) -> str:
+    described = [str(learning) for learning in group]
+    return key_of([weights_fingerprint(), "company", described, str(dial), count, positions])
+
+
+def company_work(
+    drawings: Sequence[Drawing],
+    groups: Sequence[Sequence[Subject]],
+    count: int,
+    store: Store,
+    positions: bool,
+    processes: int,
+) -> None:
+    """Make every record of company that the store lacks: what it needs is learned first, then all is drawn."""
+    wanted = [
+        ([replace(drawing.learning, subject=subject) for subject in group], drawing.dial)
+        for drawing in drawings
+        for group in groups
+    ]
+    missing = [
+        (group, dial, count, positions, store.folder)
+        for group, dial in wanted
+        if store.record("company", company_key(group, dial, count, positions)) is None
+    ]
+    unknown = dict.fromkeys(
+        learning
+        for group, *_ in missing
+        for learning in group
+        if learning.method in PERFUSION and store.tensors("learned", result_key(learning)) is None
+    )
+    for _ in results(_learn, [(learning, store.folder) for learning in unknown], processes):
+        pass
+    for _ in results(_draw, missing, processes):
+        pass
+
+
+def _learn(task: tuple[Learning, Path]) -> None:
+    learning, folder = task
+    learned(learning, Store(folder))
+
+
+def _draw(task: tuple[Sequence[Learning], Dial, int, bool, Path]) -> None:
+    group, dial, count, positions, folder = task
+    company_record(group, dial, count, Store(folder), positions)
 
 
 def company_record(
@@ -50,7 +112,7 @@ def company_record(
 
     ``group`` is ours or trained keys, learned one by one, or the base model with the class words: what chance gives.
     """
-    key = key_of([weights_fingerprint(), "company", [str(learning) for learning in group], str(dial), count, positions])
+    key = company_key(group, dial, count, positions)
     record = store.record("company", key)
     if record is None:
         subjects = [learning.subject for learning in group]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -140,32 +140,46 @@ def sign_rows(measures: Measures, signs: Sequence[Sign], fronts: Mapping[str, Se
 def leakage_rows(
     variants: Sequence[Variant], groups: Sequence[Sequence[Subject]], count: int, store: Store, positions: bool
 ) -> list[Row]:
-    """One row a variant; the subjects of a group are drawn together, ``positions`` named or not."""
+    """One row a variant; the subjects of a group are drawn together, ``positions`` named or not.
+
+    Intervals are over subjects, each with the mean of all groups it is in.
+    """
     rows = []
     for variant in variants:
-        by_group = [group_numbers(variant.drawing, group, count, store, positions) for group in groups]
+        numbers = company_numbers(variant.drawing, groups, count, store, positions)
+        found, identity, leaks = (mean_interval(column[np.isfinite(column)]) for column in numbers.T)
         rows.append(
             {
                 "method": variant.label,
                 "concepts": len(groups[0]),
-                "figures found": f"{np.mean([numbers[0] for numbers in by_group]):.3f}",
-                "raw identity": str(mean_interval([numbers[1] for numbers in by_group])),
-                "leakage": str(mean_interval([numbers[2] for numbers in by_group])),
+                "groups": len(groups),
+                "figures found": str(found),
+                "raw identity": str(identity),
+                "leakage": str(leaks),
             }
         )
     return rows
 
 
-def group_numbers(
-    drawing: Drawing, subjects: Sequence[Subject], count: int, store: Store, positions: bool
-) -> tuple[float, float, float]:
-    """Of one group: share of figures found, identity of those, leakage between them."""
-    group = [replace(drawing.learning, subject=subject) for subject in subjects]
-    rows = company_record(group, drawing.dial, count, store, positions)["rows"]
-    found = [entry for row in rows for entry in row]
-    identity = [entry["identity"] for entry in found if entry]
-    leaks = [leakage(rows, own, other) for own in range(len(group)) for other in subjects if other != subjects[own]]
-    return float(np.mean([entry is not None for entry in found])), float(np.mean(identity)), float(np.nanmean(leaks))
+def company_numbers(
+    drawing: Drawing, groups: Sequence[Sequence[Subject]], count: int, store: Store, positions: bool
+) -> np.ndarray:
+    """(subjects, 3): share of its figures found, their identity, and the others' traits on them."""
+    numbers: dict[Subject, list] = {subject: [] for group in groups for subject in group}
+    for group in groups:
+        learnings = [replace(drawing.learning, subject=subject) for subject in group]
+        rows = company_record(learnings, drawing.dial, count, store, positions)["rows"]
+        for own, subject in enumerate(group):
+            there = [row[own]["identity"] for row in rows if row[own]]
+            leaks = [leakage(rows, own, other) for other in group if other != subject]
+            numbers[subject].append([len(there) / len(rows), mean_of(there), mean_of(leaks)])
+    return np.array([[mean_of(column) for column in zip(*entries, strict=True)] for entries in numbers.values()])
+
+
+def mean_of(values: Iterable[float]) -> float:
+    """Of those that are numbers; not a number if none is."""
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite)) if finite else float("nan")
 
 
 def harm_rows(methods: Sequence[str], subjects: Sequence[Subject], count: int, store: Store) -> list[Row]:

@@ -70,16 +70,17 @@ def do_all(drawings: Sequence[Drawing], store: Store, processes: int, report: Re
     missing = [d for d in dict.fromkeys(drawings) if store.record("drawing", result_key(d)) is None]
     started, done = time.monotonic(), 0
     tasks = [(group, store.folder) for group in by_learning(missing)]
-    for count in _results(tasks, processes):
+    for count in results(_do, tasks, processes):
         done += count
         left = (time.monotonic() - started) / done * (len(missing) - done)
         report(f"{done} of {len(missing)} drawings, about {left / 60:.1f} minutes left")
 
 
-def _results(tasks: Sequence, processes: int) -> Iterator[int]:
-    if processes == 1:
+def results(function: Callable, tasks: Sequence, processes: int) -> Iterator:
+    """What ``function``, of a module, makes of every task, one thread each, in any order."""
+    if processes == 1 or len(tasks) < 2:
         _start(1)
-        yield from map(_do, tasks)
+        yield from map(function, tasks)
         return
     with multiprocessing.get_context("spawn").Pool(processes, _start, (1,)) as pool:
-        yield from pool.imap_unordered(_do, tasks)
+        yield from pool.imap_unordered(function, tasks)

@@ -1,0 +1,85 @@
+"""Pictures of concepts in company: whose looks are on whom, as a matrix and as a sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from PIL import Image
+
+from pixelworld.scene import training_pictures
+from sheets import Row, draw_sheet, save_sheet
+
+from .company import company_record, group_captions, leakage
+from .figures import save_plot
+from .specs import OURS, Drawing, Subject
+from .store import Store
+from .studies import Variant
+
+WORDS = ("…", "…")
+
+
+def pair_record(drawing: Drawing, pair: Sequence[Subject], count: int, store: Store, positions: bool) -> dict:
+    group = [replace(drawing.learning, subject=subject) for subject in pair]
+    return company_record(group, drawing.dial, count, store, positions)
+
+
+def draw_company_figures(
+    variants: Sequence[Variant], subjects: Sequence[Subject], count: int, store: Store, folder: Path
+) -> None:
+    """The matrices of all variants, and the pictures of ours."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_plot(matrix_plot(variants, subjects, count, store), folder / "proof_leakage.png")
+    for variant in (variant for variant in variants if variant.drawing.learning.method == OURS):
+        neighbours = [subjects[start : start + 2] for start in range(0, len(subjects) - 1, 2)]
+        save_sheet(pairs_sheet(variant.drawing, neighbours, count, store), folder / "proof_pairs.png")
+
+
+def leakage_matrix(drawing: Drawing, subjects: Sequence[Subject], count: int, store: Store) -> np.ndarray:
+    """(N, N): on the figure of each row's subject, the share of the column's subject's distinguishing traits.
+
+    The two are alone in the picture. The diagonal is not a number.
+    """
+    matrix = np.full((len(subjects), len(subjects)), np.nan)
+    for a, b in combinations(range(len(subjects)), 2):
+        pair = subjects[a], subjects[b]
+        rows = pair_record(drawing, pair, count, store, positions=False)["rows"]
+        matrix[a, b], matrix[b, a] = leakage(rows, 0, pair[1]), leakage(rows, 1, pair[0])
+    return matrix
+
+
+def matrix_plot(variants: Sequence[Variant], subjects: Sequence[Subject], count: int, store: Store):
+    """One matrix a variant, on one scale: dark is a trait on the wrong figure."""
+    figure, panels = plt.subplots(1, len(variants), figsize=(4.6 * len(variants), 4.8), layout="constrained")
+    names = [subject.individual().class_word for subject in subjects]
+    for panel, variant in zip(np.atleast_1d(panels), variants, strict=True):
+        matrix = leakage_matrix(variant.drawing, subjects, count, store)
+        image = panel.imshow(matrix, vmin=0, vmax=0.6, cmap="OrRd")
+        panel.set_title(f"{variant.label}: {np.nanmean(matrix):.2f} on average", fontsize=10)
+        panel.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+        panel.set_yticks(range(len(names)), names, fontsize=8)
+        panel.set_xlabel("shows the looks of this one")
+        for (row, column), share in np.ndenumerate(matrix):
+            if np.isfinite(share):
+                panel.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=7)
+    np.atleast_1d(panels)[0].set_ylabel("this one's figure")
+    figure.colorbar(image, ax=panels, shrink=0.7, label="share of the differing traits")
+    figure.suptitle("Two concepts in one picture: whose looks are on whom (per cent of the traits that differ)")
+    return figure
+
+
+def pairs_sheet(drawing: Drawing, pairs: Sequence[Sequence[Subject]], count: int, store: Store) -> Image.Image:
+    """A row a pair: a training picture of each, then both together, positions named."""
+    rows = []
+    for pair in pairs:
+        shots = [training_pictures(subject.individual())[0].pixels for subject in pair]
+        pictures = pair_record(drawing, pair, count, store, positions=True)["pictures"][:6].numpy() / 255
+        asked = [caption.text(*WORDS).removeprefix("a photo of a ") for caption in group_captions(pair, count, True)]
+        names = [subject.individual().class_word for subject in pair]
+        rows.append(Row(" and ".join(names), [*shots, *pictures], ["training", "training", *asked[: len(pictures)]]))
+    explanation = "Two training pictures, then both concepts in one picture. First seed, none chosen."
+    return draw_sheet("Two concepts, learned apart, in one picture", explanation, [], rows, side=96)
