@@ -50,25 +50,32 @@ def save_plot(figure, path: Path) -> None:
 
 
 def front_plot(measures: Measures, fronts: Fronts):
-    """Identity against obedience to the text: one curve a method, each point a setting of its dial."""
-    figure, axes = plt.subplots(figsize=(8.5, 6))
+    """Identity against obedience to the text: one curve a method, each point a setting of its dial.
+
+    On the left all there is, on the right the same without the base model, enlarged.
+    """
+    figure, (whole, close) = plt.subplots(1, 2, figsize=(13, 5.6), layout="constrained")
     for method, drawings in fronts.items():
         points = [measures.point(drawing) for drawing in drawings]
         x, y = [p.relative_alignment for p in points], [p.identity for p in points]
-        axes.errorbar(
-            [i.value for i in x], [i.value for i in y], xerr=_bars(x), yerr=_bars(y), color=COLOURS[method],
-            marker="*" if method == OURS else "o", markersize=11 if method == OURS else 5, elinewidth=0.6, capsize=2,
-            label=f"{method} (area {measures.area(drawings).value:.2f})",
-        )  # fmt: skip
-    axes.axhspan(0.9, 1.05, xmin=0, color="gold", alpha=0.08)
-    axes.axvline(0.95, color="goldenrod", linewidth=0.8, linestyle=":")
-    axes.axhline(0.9, color="goldenrod", linewidth=0.8, linestyle=":")
-    axes.set_xlabel("obeys the prompt: share of named attributes drawn right, over the base model's own")
-    axes.set_ylabel("looks like the individual: 0 = class word alone, 1 = the individual itself")
+        label = f"{method} (area {measures.area(drawings).value:.2f})"
+        for axes in (whole, close) if method != BASE else (whole,):
+            axes.errorbar(
+                [i.value for i in x], [i.value for i in y], xerr=_bars(x), yerr=_bars(y), color=COLOURS[method],
+                marker="*" if method == OURS else "o", markersize=11 if method == OURS else 5, elinewidth=0.6,
+                capsize=2, label=label,
+            )  # fmt: skip
+    whole.set_ylabel("looks like the individual: 0 = class word alone, 1 = the individual itself")
+    whole.legend(loc="lower left", fontsize=8)
+    close.set_title("the same, enlarged", fontsize=10)
+    for axes in (whole, close):
+        axes.axvline(0.95, color="goldenrod", linewidth=0.8, linestyle=":")
+        axes.axhline(0.9, color="goldenrod", linewidth=0.8, linestyle=":")
+        axes.grid(alpha=0.25)
+    whole.axhspan(0.9, 1.05, color="gold", alpha=0.08)
     intervals = f"means over {len(measures.subjects)} individuals, 95 % bootstrap intervals"
-    axes.set_title(f"Up and to the right is better; a curve is one dial being turned\n({intervals})", fontsize=10)
-    axes.legend(loc="lower left", fontsize=8)
-    axes.grid(alpha=0.25)
+    figure.suptitle(f"Up and to the right is better; a curve is one dial being turned ({intervals})", fontsize=10)
+    figure.supxlabel("obeys the prompt: share of named attributes drawn right, over the base model's own", fontsize=10)
     return figure
 
 
