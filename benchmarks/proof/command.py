@@ -120,6 +120,17 @@ class Proof:
         self.company("2 concepts in one picture", variants, pairs)
         self.company("2 concepts in one picture, positions named", variants, pairs, positions=True)
         self.company("3 concepts in one picture", variants, circles(self.subjects))
+        if set(PERFUSION) <= set(methods):
+            ours, trained = (drawing_of(method, TEMPLATE) for method in PERFUSION)
+            asked = ((pairs, False), (pairs, True), (circles(self.subjects), False))
+            self.table("Locked minus trained keys in company", [
+                row
+                for groups, positions in asked
+                if groups
+                for row in tables.company_gap_rows(
+                    ours, trained, groups, self.options.company_prompts, self.store, positions
+                )
+            ])  # fmt: skip
         draw_company_figures(variants, self.subjects, self.options.company_prompts, self.store, self.options.figures)
 
     def pairs(self) -> None:

@@ -19,6 +19,9 @@ class Interval:
     low: float
     high: float
 
+    def __neg__(self) -> Interval:
+        return Interval(-self.value, -self.high, -self.low)
+
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 

@@ -161,6 +161,23 @@ def leakage_rows(
     return rows
 
 
+def company_gap_rows(
+    ours: Drawing, other: Drawing, groups: Sequence[Sequence[Subject]], count: int, store: Store, positions: bool
+) -> list[Row]:
+    """``ours`` minus ``other`` in company, paired by subject; of leakage, less is better."""
+    both = [company_numbers(drawing, groups, count, store, positions) for drawing in (ours, other)]
+    columns = zip(("figures found", "raw identity", "leakage"), (both[0] - both[1]).T, strict=True)
+    return [
+        {
+            "concepts": f"{len(groups[0])}{', positions named' if positions else ''}",
+            "measure": measure,
+            "ours minus trained keys": str(interval),
+            "verdict": verdict(-interval if measure == "leakage" else interval),
+        }
+        for measure, interval in ((name, mean_interval(gaps[np.isfinite(gaps)])) for name, gaps in columns)
+    ]
+
+
 def company_numbers(
     drawing: Drawing, groups: Sequence[Sequence[Subject]], count: int, store: Store, positions: bool
 ) -> np.ndarray:
