@@ -115,23 +115,26 @@ def verdict(interval: Interval, largest: float = 1.0) -> str:
 
 
 def sign_rows(measures: Measures, signs: Sequence[Sign], fronts: Mapping[str, Sequence[Drawing]]) -> list[Row]:
+    """The verdict on each claim, and what the two sides differ by in identity and in alignment."""
     rows = []
     for sign in signs:
+        if not (measures.has(sign.better) and measures.has(sign.other)):
+            continue
         if sign.measure == "alignment at equal identity":
             sides = fronts[OURS], fronts[TRAINED_KEYS]
             if not all(measures.has(drawing) for side in sides for drawing in side):
                 continue
             interval = measures.difference_at_equal_identity(*sides)
-        elif measures.has(sign.better) and measures.has(sign.other):
-            interval = measures.difference(sign.better, sign.other, sign.measure)
         else:
-            continue
+            interval = measures.difference(sign.better, sign.other, sign.measure)
         rows.append(
             {
                 "sign": f"({sign.letter}) {sign.claim}",
                 "measure": sign.measure,
                 "difference": str(interval),
                 "verdict": verdict(interval, sign.largest),
+                "in identity": str(measures.difference(sign.better, sign.other, "identity")),
+                "in alignment": str(measures.difference(sign.better, sign.other, "alignment")),
             }
         )
     return rows
