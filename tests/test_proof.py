@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,8 @@ from pixelworld.scene import Traits  # noqa: E402
 from pixelworld.train import training_captions  # noqa: E402
 from pixelworld.traits import leaked_traits  # noqa: E402
 from proof.adapters import adapted, moved_weights, new_pairs  # noqa: E402
+from proof.command import circles  # noqa: E402
+from proof.company import group_texts  # noqa: E402
 from proof.scoring import attributes_right, diversity, nearest_distance, scaled_identity  # noqa: E402
 from proof.specs import Drawing, Learning, Subject, key_of  # noqa: E402
 from proof.statistics import area_under_front, bootstrap, mean_interval, pareto_front, value_at  # noqa: E402
@@ -135,6 +139,26 @@ def test_prompts_are_unseen_distinct_and_elsewhere():
     assert not set(prompts) & set(training_captions())
     assert individual.place not in {caption.place for caption in prompts} <= set(art.PLACES)
     assert unseen_prompts(individual, 8, 3) == prompts[:8]
+
+
+def test_prompts_of_two_say_who_stands_where_in_turn_and_are_elsewhere():
+    pair = Subject(0), Subject(1)
+    plain, positioned = (group_texts(pair, ["<one>", "<two>"], 12, positions) for positions in (False, True))
+    sides = [tuple(re.findall("on the (left|right)", text)) for text in positioned]
+    assert sides == [("left", "right"), ("right", "left")] * 6
+    assert [re.sub(" on the (left|right)", "", text) for text in positioned] == plain
+    for text in plain:
+        assert re.search("<one> and a <two>", text)
+        assert not any(art.PLACES[subject.individual().place][0] in text for subject in pair)
+    assert len(set(plain)) == 12
+
+
+def test_every_subject_is_in_three_different_threes():
+    subjects = [Subject(index) for index in range(8)]
+    threes = circles(subjects)
+    assert len({frozenset(three) for three in threes}) == 8
+    assert set(Counter(subject for three in threes for subject in three).values()) == {3}
+    assert circles(subjects[:3]) == []
 
 
 def test_reported_and_tuning_individuals_are_different_and_cover_all_classes():
