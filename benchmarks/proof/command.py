@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from .company_figures import draw_company_figures
 from .figures import draw_figures
 from .measures import Measures, base_drawing
 from .recipes import METHODS, drawing_of
-from .specs import BASE, OURS, PERFUSION, Subject, weights_path
+from .specs import BASE, OURS, PERFUSION, Dial, Subject, weights_path
 from .store import Store
 from .studies import TEMPLATE, Variant, company_dials, file_precisions, front, of_all, open_questions, rate_study, signs
 from .work import do_all
@@ -115,7 +116,13 @@ class Proof:
 
     def leakage(self) -> None:
         methods = [method for method in (BASE, *PERFUSION) if method in self.methods]
-        variants = [Variant(method, drawing_of(method, TEMPLATE)) for method in methods]
+        shown = [Variant(method, drawing_of(method, TEMPLATE)) for method in methods]
+        globally = [
+            Variant(f"{variant.label}, global locking", replace(variant.drawing, dial=Dial(locking="global_gated")))
+            for variant in shown
+            if variant.label == OURS
+        ]
+        variants = shown + globally
         pairs = list(combinations(self.subjects, 2))
         self.company("2 concepts in one picture", variants, pairs)
         self.company("2 concepts in one picture, positions named", variants, pairs, positions=True)
@@ -131,7 +138,7 @@ class Proof:
                     ours, trained, groups, self.options.company_prompts, self.store, positions
                 )
             ])  # fmt: skip
-        draw_company_figures(variants, self.subjects, self.options.company_prompts, self.store, self.options.figures)
+        draw_company_figures(shown, self.subjects, self.options.company_prompts, self.store, self.options.figures)
 
     def pairs(self) -> None:
         """What the dials do to two in one picture: every pair of tuning individuals."""
