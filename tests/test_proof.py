@@ -22,8 +22,7 @@ from pixelworld.scene import Traits  # noqa: E402
 from pixelworld.train import training_captions  # noqa: E402
 from pixelworld.traits import leaked_traits  # noqa: E402
 from proof.adapters import adapted, moved_weights, new_pairs  # noqa: E402
-from proof.command import circles  # noqa: E402
-from proof.company import group_texts  # noqa: E402
+from proof.company import circles, group_texts  # noqa: E402
 from proof.scoring import attributes_right, diversity, nearest_distance, scaled_identity  # noqa: E402
 from proof.specs import Drawing, Learning, Subject, key_of  # noqa: E402
 from proof.statistics import area_under_front, bootstrap, mean_interval, pareto_front, value_at  # noqa: E402

@@ -13,7 +13,7 @@ from pixelworld.captions import Caption
 from pixelworld.scene import training_pictures
 from sheets import Row, draw_sheet
 
-from .scores import attributes, missed, missing_figures
+from .scores import missed, with_readings
 from .studio import Star
 
 LOOK = "Under a picture stands what a program that knows the pixel world did not find of what the prompt names."
@@ -32,8 +32,7 @@ class Strip:
 
 
 def notes_of(pictures: np.ndarray, captions: Sequence[Caption]) -> list[str]:
-    absent = missing_figures(pictures, captions)
-    return [missed(found, also) for found, also in zip(attributes(pictures, captions), absent, strict=True)]
+    return [missed(*each) for each in with_readings(pictures, captions)]
 
 
 def rows_of(strip: Strip, captions: Sequence[Caption], rounds: int = 1) -> list[Row]:

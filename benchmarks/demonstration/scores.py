@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import cycle
 
 import numpy as np
 import torch
@@ -54,7 +55,12 @@ def identity(pictures: np.ndarray, floor: np.ndarray, captions: Sequence[Caption
 
 def attributes(pictures: np.ndarray, captions: Sequence[Caption]) -> list[dict[str, bool]]:
     """For each picture, the attributes its caption names and whether they came out. Captions repeat over seeds."""
-    return [attributes_right(captions[n % len(captions)], reading) for n, reading in enumerate(read(pictures))]
+    return [attributes_right(*each) for each in with_readings(pictures, captions)]
+
+
+def with_readings(pictures: np.ndarray, captions: Sequence[Caption]) -> list[tuple[Caption, Reading]]:
+    """Each picture's caption and what the reader sees in it."""
+    return list(zip(cycle(captions), read(pictures)))
 
 
 def text_alignment(pictures: np.ndarray, captions: Sequence[Caption]) -> float:
@@ -62,16 +68,13 @@ def text_alignment(pictures: np.ndarray, captions: Sequence[Caption]) -> float:
     return float(np.mean([right for found in attributes(pictures, captions) for right in found.values()]))
 
 
-def missing_figures(pictures: np.ndarray, captions: Sequence[Caption]) -> list[list[str]]:
-    """For each picture of a pair, the classes that it lacks; none where a caption names one figure."""
-    drawn = [{figure.class_word for figure in reading.figures} for reading in read(pictures)]
-    pairs = [(caption.class_word, caption.partner) if caption.partner else () for caption in captions]
-    return [[word for word in pairs[n % len(pairs)] if word not in words] for n, words in enumerate(drawn)]
-
-
-def missed(found: dict[str, bool], figures: Sequence[str] = ()) -> str:
-    """A note on what a picture lacks of what its caption names; empty when it has all."""
-    names = [*figures, *(NAMES.get(name, name) for name, right in found.items() if not right)]
+def missed(caption: Caption, reading: Reading) -> str:
+    """A note on what a picture lacks of what its caption names, of two figures their classes; empty when it has all."""
+    drawn = {figure.class_word for figure in reading.figures}
+    wanted = (caption.class_word, caption.partner) if caption.partner else ()
+    found = attributes_right(caption, reading)
+    names = [word for word in wanted if word not in drawn]
+    names += [NAMES.get(name, name) for name, right in found.items() if not right]
     return f"missed: {', '.join(names)}" if names else ""
 
 

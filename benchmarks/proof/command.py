@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from perfusion_ops.files import write_atomically
 from report import markdown_table, write_report
 
 from . import tables
-from .company import company_work
+from .company import circles, company_work, neighbours
 from .company_figures import draw_company_figures
 from .figures import draw_figures
 from .measures import Measures, base_drawing
@@ -117,28 +116,26 @@ class Proof:
     def leakage(self) -> None:
         methods = [method for method in (BASE, *PERFUSION) if method in self.methods]
         shown = [Variant(method, drawing_of(method, TEMPLATE)) for method in methods]
-        globally = [
-            Variant(f"{variant.label}, global locking", replace(variant.drawing, dial=Dial(locking="global_gated")))
-            for variant in shown
-            if variant.label == OURS
-        ]
-        variants = shown + globally
-        pairs = list(combinations(self.subjects, 2))
-        self.company("2 concepts in one picture", variants, pairs)
-        self.company("2 concepts in one picture, positions named", variants, pairs, positions=True)
-        self.company("3 concepts in one picture", variants, circles(self.subjects))
+        variants = list(shown)
+        if OURS in methods:
+            globally = drawing_of(OURS, TEMPLATE, Dial(locking="global_gated"))
+            variants.append(Variant(f"{OURS}, global locking", globally))
+        pairs, threes = list(combinations(self.subjects, 2)), circles(self.subjects)
+        asked = [(pairs, False), (pairs, True), (threes, False)]
+        for (groups, positions), title in zip(asked, ("2 {}", "2 {}, positions named", "3 {}"), strict=True):
+            self.company(title.format("concepts in one picture"), variants, groups, positions)
         if set(PERFUSION) <= set(methods):
-            ours, trained = (drawing_of(method, TEMPLATE) for method in PERFUSION)
-            asked = ((pairs, False), (pairs, True), (circles(self.subjects), False))
-            self.table("Locked minus trained keys in company", [
-                row
-                for groups, positions in asked
-                if groups
-                for row in tables.company_gap_rows(
-                    ours, trained, groups, self.options.company_prompts, self.store, positions
-                )
-            ])  # fmt: skip
+            self.table("Locked minus trained keys in company", self.company_gaps(asked))
         draw_company_figures(shown, self.subjects, self.options.company_prompts, self.store, self.options.figures)
+
+    def company_gaps(self, asked: Sequence[tuple[Sequence[Sequence[Subject]], bool]]) -> list[tables.Row]:
+        sides, count = [drawing_of(method, TEMPLATE) for method in PERFUSION], self.options.company_prompts
+        return [
+            row
+            for groups, positions in asked
+            if groups
+            for row in tables.company_gap_rows(*sides, groups, count, self.store, positions)
+        ]
 
     def pairs(self) -> None:
         """What the dials do to two in one picture: every pair of tuning individuals."""
@@ -161,17 +158,6 @@ class Proof:
 
     def figures(self) -> None:
         draw_figures(self.measures, self.fronts, self.options.figures)
-
-
-def circles(subjects: Sequence[Subject]) -> list[Sequence[Subject]]:
-    """Threes, every subject in three of them."""
-    count = len(subjects)
-    return [[subjects[(start + step) % count] for step in (0, 1, 3)] for start in range(count if count > 3 else 0)]
-
-
-def neighbours(subjects: Sequence[Subject], size: int) -> list[Sequence[Subject]]:
-    """Groups of ``size``, no subject in two of them."""
-    return [subjects[start : start + size] for start in range(0, len(subjects) - size + 1, size)]
 
 
 def progress(line: str) -> None:

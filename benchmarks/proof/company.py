@@ -13,7 +13,7 @@ import torch
 
 from perfusion_ops import EditTerm, KeyLocking
 from pixelworld import art
-from pixelworld.captions import OPENINGS, Caption, sample_caption
+from pixelworld.captions import OPENINGS, Caption, sample_caption, with_positions
 from pixelworld.reader import FigureReading, identity_score
 from pixelworld.traits import leaked_traits
 
@@ -33,16 +33,9 @@ def group_captions(subjects: Sequence[Subject], count: int, positions: bool) -> 
     With ``positions``, they also say which is on the left and which on the right, in turn.
     """
     first, second = (subject.individual().class_word for subject in subjects)
-    return [
-        Caption(
-            first,
-            OPENINGS[index % 3],
-            place,
-            position=("left", "right")[index % 2] if positions else None,
-            partner=second,
-        )
-        for index, place in enumerate(islice(cycle(places_for(subjects)), count))
-    ]
+    places = islice(cycle(places_for(subjects)), count)
+    captions = [Caption(first, OPENINGS[index % 3], place, partner=second) for index, place in enumerate(places)]
+    return with_positions(captions) if positions else captions
 
 
 def places_for(subjects: Sequence[Subject]) -> list[str]:
@@ -59,6 +52,24 @@ def group_texts(subjects: Sequence[Subject], words: Sequence[str], count: int, p
     return [f"{OPENINGS[index % 3]} {named} {places[index % len(places)]}" for index in range(count)]
 
 
+def circles(subjects: Sequence[Subject]) -> list[Sequence[Subject]]:
+    """Threes, every subject in three of them."""
+    count = len(subjects)
+    if count < 4:
+        return []
+    return [[subjects[(start + step) % count] for step in (0, 1, 3)] for start in range(count)]
+
+
+def neighbours(subjects: Sequence[Subject], size: int) -> list[Sequence[Subject]]:
+    """Groups of ``size``, no subject in two of them."""
+    return [subjects[start : start + size] for start in range(0, len(subjects) - size + 1, size)]
+
+
+def learnings_of(drawing: Drawing, group: Sequence[Subject]) -> list[Learning]:
+    """The drawing's learning, of every subject of the group."""
+    return [replace(drawing.learning, subject=subject) for subject in group]
+
+
 def company_key(group: Sequence[Learning], dial: Dial, count: int, positions: bool) -> str:
     described = [str(learning) for learning in group]
     return key_of([weights_fingerprint(), "company", described, str(dial), count, positions])
@@ -73,11 +84,7 @@ def company_work(
     processes: int,
 ) -> None:
     """Make every record of company that the store lacks: what it needs is learned first, then all is drawn."""
-    wanted = [
-        ([replace(drawing.learning, subject=subject) for subject in group], drawing.dial)
-        for drawing in drawings
-        for group in groups
-    ]
+    wanted = [(learnings_of(drawing, group), drawing.dial) for drawing in drawings for group in groups]
     missing = [
         (group, dial, count, positions, store.folder)
         for group, dial in wanted

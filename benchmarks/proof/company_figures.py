@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -14,18 +13,15 @@ from PIL import Image
 from pixelworld.scene import training_pictures
 from sheets import Row, draw_sheet, save_sheet
 
-from .company import company_record, group_captions, leakage
+from .company import company_record, group_captions, leakage, learnings_of, neighbours
 from .figures import save_plot
 from .specs import OURS, Drawing, Subject
 from .store import Store
 from .studies import Variant
 
-WORDS = ("…", "…")
-
 
 def pair_record(drawing: Drawing, pair: Sequence[Subject], count: int, store: Store, positions: bool) -> dict:
-    group = [replace(drawing.learning, subject=subject) for subject in pair]
-    return company_record(group, drawing.dial, count, store, positions)
+    return company_record(learnings_of(drawing, pair), drawing.dial, count, store, positions)
 
 
 def draw_company_figures(
@@ -35,8 +31,8 @@ def draw_company_figures(
     folder.mkdir(parents=True, exist_ok=True)
     save_plot(matrix_plot(variants, subjects, count, store), folder / "proof_leakage.png")
     for variant in (variant for variant in variants if variant.drawing.learning.method == OURS):
-        neighbours = [subjects[start : start + 2] for start in range(0, len(subjects) - 1, 2)]
-        save_sheet(pairs_sheet(variant.drawing, neighbours, count, store), folder / "proof_pairs.png")
+        sheet = pairs_sheet(variant.drawing, neighbours(subjects, 2), count, store)
+        save_sheet(sheet, folder / "proof_pairs.png")
 
 
 def leakage_matrix(drawing: Drawing, subjects: Sequence[Subject], count: int, store: Store) -> np.ndarray:
@@ -78,7 +74,7 @@ def pairs_sheet(drawing: Drawing, pairs: Sequence[Sequence[Subject]], count: int
     for pair in pairs:
         shots = [training_pictures(subject.individual())[0].pixels for subject in pair]
         pictures = pair_record(drawing, pair, count, store, positions=True)["pictures"][:6].numpy() / 255
-        asked = [caption.text(*WORDS).removeprefix("a photo of a ") for caption in group_captions(pair, count, True)]
+        asked = [caption.text("…", "…").removeprefix("a photo of a ") for caption in group_captions(pair, count, True)]
         names = [subject.individual().class_word for subject in pair]
         rows.append(Row(" and ".join(names), [*shots, *pictures], ["training", "training", *asked[: len(pictures)]]))
     explanation = "Two training pictures, then both concepts in one picture. First seed, none chosen."

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from .company import company_record, harm, leakage
+from .company import company_record, harm, leakage, learnings_of
 from .measures import Measures, mean_points
 from .recipes import OPERATING_POINT, dials_of, drawing_of, learning_of
 from .specs import BASE, OURS, PERFUSION, TRAINED_KEYS, Drawing, Subject, result_key
@@ -187,8 +186,7 @@ def company_numbers(
     """(subjects, 3): share of its figures found, their identity, and the others' traits on them."""
     numbers: dict[Subject, list] = {subject: [] for group in groups for subject in group}
     for group in groups:
-        learnings = [replace(drawing.learning, subject=subject) for subject in group]
-        rows = company_record(learnings, drawing.dial, count, store, positions)["rows"]
+        rows = company_record(learnings_of(drawing, group), drawing.dial, count, store, positions)["rows"]
         for own, subject in enumerate(group):
             there = [row[own]["identity"] for row in rows if row[own]]
             leaks = [leakage(rows, own, other) for other in group if other != subject]

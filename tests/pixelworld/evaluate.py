@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from . import art
-from .captions import Caption, sample_caption
+from .captions import Caption, sample_caption, with_positions
 from .known import known_individuals
 from .reader import Reader, Reading, identity_score
 from .sampling import sample
@@ -102,14 +102,12 @@ def known_leakage(captions: list[Caption], pictures: Tensor) -> float:
     return float(np.mean(leaks))
 
 
-def class_pairs(n: int, positioned: bool, seed: int = 4) -> list[Caption]:
-    """Captions that name two classes and a place, and, if `positioned`, which of them is on the left."""
+def class_pairs(n: int, seed: int = 4) -> list[Caption]:
+    """Captions that name two classes and a place."""
     rng, captions = np.random.RandomState(seed), []
-    for number in range(n):
+    for _ in range(n):
         words = [str(word) for word in rng.choice(list(art.SPRITES), 2, replace=False)]
         captions.append(Caption(words[0], place=str(rng.choice(list(art.PLACES))), partner=words[1]))
-        if positioned:
-            captions[-1] = replace(captions[-1], position=("left", "right")[number % 2])
     return captions
 
 
@@ -151,6 +149,7 @@ def main() -> None:
     print("| attribute | right | of | target |\n| --- | --- | --- | --- |")
     for name, (share, count) in rates(captions, Reader().read(pictures)).items():
         print(f"| {name} | {share:.3f} | {count} | {TARGETS.get(name, '')} |")
+
     def drawn(asked: list[Caption]) -> Tensor:
         texts = [caption.text() for caption in asked]
         return draw(world, texts, seeds[: len(asked)], steps=args.steps, guidance=args.guidance)
@@ -159,10 +158,10 @@ def main() -> None:
         known, pairs = known_captions(args.known), known_pairs(args.known)
         print(f"| known individuals, identity | {known_identity(known, drawn(known)):.3f} | {len(known)} | |")
         print(f"| two known individuals, leakage | {known_leakage(pairs, drawn(pairs)):.3f} | {len(pairs)} | |")
-    for positioned in (False, True):
-        pairs = class_pairs(args.pairs, positioned)
-        share, _ = rates(pairs, Reader().read(drawn(pairs)))["both"]
-        print(f"| two classes{', positions named' if positioned else ''}, both drawn | {share:.3f} | {len(pairs)} | |")
+    pairs = class_pairs(args.pairs)
+    for which, asked in (("", pairs), (", positions named", with_positions(pairs))):
+        share, count = rates(asked, Reader().read(drawn(asked)))["both"]
+        print(f"| two classes{which}, both drawn | {share:.3f} | {count} | |")
     if args.sheet:
         sheet(pictures[:48]).save(args.sheet)
         print("\n".join(f"{index}: {caption.text()}" for index, caption in enumerate(captions[:48])))
