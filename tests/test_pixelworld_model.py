@@ -1,4 +1,5 @@
 """The committed weights draw what a caption names, and sampling is reproducible."""
+
 from pathlib import Path
 
 import pytest

@@ -1,4 +1,5 @@
 """The text encoder of the pixel world."""
+
 import hashlib
 from dataclasses import astuple
 from itertools import combinations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,13 @@ from pixelworld.scene import Traits  # noqa: E402
 from pixelworld.train import training_captions  # noqa: E402
 from pixelworld.traits import leaked_traits  # noqa: E402
 from proof.adapters import adapted, moved_weights, new_pairs  # noqa: E402
+from proof.companions import companion_captions, companion_row, companion_texts  # noqa: E402
 from proof.company import circles, group_texts  # noqa: E402
 from proof.scoring import attributes_right, diversity, nearest_distance, scaled_identity  # noqa: E402
 from proof.specs import Drawing, Learning, Subject, key_of  # noqa: E402
-from proof.statistics import area_under_front, bootstrap, mean_interval, pareto_front, value_at  # noqa: E402
+from proof.statistics import area_under_front, bootstrap, mean_interval, pareto_front, value_at, verdict  # noqa: E402
 from proof.store import Store  # noqa: E402
 from proof.subjects import reported_individual, tuning_individual, unseen_prompts  # noqa: E402
-from proof.tables import verdict  # noqa: E402
 
 TRAITS = Traits("red", "blue", "stripes", "none")
 
@@ -150,6 +151,37 @@ def test_prompts_of_two_say_who_stands_where_in_turn_and_are_elsewhere():
         assert re.search("<one> and a <two>", text)
         assert not any(art.PLACES[subject.individual().place][0] in text for subject in pair)
     assert len(set(plain)) == 12
+
+
+def test_companions_are_of_every_other_class_named_before_and_after_the_concept():
+    subject, own = Subject(0), Subject(0).individual().class_word
+    captions, texts = companion_captions(subject), companion_texts(subject, "<concept>")
+    assert len(captions) == len(texts) == 2 * (len(art.SPRITES) - 1)
+    assert Counter(tuple(sorted((c.class_word, c.partner))) for c, _ in captions) == {
+        tuple(sorted((own, other))): 2 for other in art.SPRITES if other != own
+    }
+    for (caption, side), text in zip(captions, texts, strict=True):
+        assert caption.place != subject.individual().place
+        assert re.search(rf"<concept>( wearing a \w+)? on the {side}", text) and own not in text.split()
+    assert Counter(text.index("<concept>") < text.index(" and a ") for text in texts) == {True: 7, False: 7}
+    assert Counter(side for _, side in captions) == {"left": 7, "right": 7}
+    assert companion_texts(subject, None) == [text.replace("<concept>", own) for text in texts]
+
+
+def test_a_companion_is_right_where_it_was_named_and_wears_the_concept_s_traits_or_not():
+    own, other = list(art.SPRITES)[:2]
+    caption = Caption(other, place="beach", position="left", partner=own)
+    mine = ("red", "blue", "stripes", "none")
+
+    def read(*figures: FigureReading) -> tuple[float, float, float]:
+        return companion_row(caption, own, "right", mine, Reading(figures, "beach", None, None))
+
+    concept = FigureReading(own, "right", None, Traits(*mine), (8, 6))
+    companion = FigureReading(other, "left", None, Traits("red", "green", "stripes", "spot"), (0, 6))
+    assert read(concept, companion) == (1, 1, 0.5)
+    assert read(replace(companion, position="middle"))[0] == 0
+    placed, place, worn = read(concept)
+    assert (placed, place) == (0, 1) and np.isnan(worn)
 
 
 def test_every_subject_is_in_three_different_threes():

@@ -12,22 +12,25 @@ from perfusion_ops.files import write_atomically
 from report import markdown_table, write_report
 
 from . import tables
+from .companions import companion_rows, companions_work
 from .company import circles, company_work, neighbours
 from .company_figures import draw_company_figures
 from .figures import draw_figures
 from .measures import Measures, base_drawing
-from .recipes import METHODS, drawing_of
+from .recipes import METHODS, drawing_of, learning_of
 from .specs import BASE, OURS, PERFUSION, Dial, Subject, weights_path
 from .store import Store
 from .studies import TEMPLATE, Variant, company_dials, file_precisions, front, of_all, open_questions, rate_study, signs
 from .work import do_all
 
-PARTS = ("tune", "front", "signs", "open", "pairs", "files", "leakage", "harm", "figures")
+PARTS = ("tune", "front", "signs", "open", "pairs", "files", "leakage", "companions", "harm", "figures")
 
 
 def parsed(arguments: Sequence[str] | None, description: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", nargs="+", choices=PARTS, default=["front", "signs", "leakage", "harm", "figures"])
+    parser.add_argument(
+        "--part", nargs="+", choices=PARTS, default=["front", "signs", "leakage", "companions", "harm", "figures"]
+    )
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--questions", nargs="+", choices=list(open_questions()), default=list(open_questions()))
     parser.add_argument("--letters", nargs="+", choices=list("abcdefg"), default=list("abcdefg"), help="of the signs")
@@ -151,6 +154,16 @@ class Proof:
             drawings = [variant.drawing for variant in variants]
             company_work(drawings, groups, count, self.store, positions, self.options.processes)
             self.table(title, tables.leakage_rows(variants, groups, count, self.store, positions))
+
+    def companions(self) -> None:
+        """One concept and a figure of another class, which no method was taught anything about."""
+        seeds = self.options.seeds
+        if not self.options.tables_only:
+            learnings = [learning_of(method, subject) for method in self.methods for subject in self.subjects]
+            companions_work(learnings, seeds, self.store, self.options.processes)
+        rows, gaps = companion_rows(self.methods, self.subjects, seeds, self.store)
+        self.table("A concept beside a figure of another class", rows)
+        self.table("Beside a figure of another class: ours minus the others", gaps)
 
     def harm(self) -> None:
         methods = [method for method in self.methods if method != BASE]

@@ -147,5 +147,3 @@ def individuals_sheet(measures: Measures, drawings: Sequence[Drawing]):
         rows.append(Row(individual.class_word, [shot, *drawn], notes))
     explanation = "First column: one of five training pictures. Then prompts in other places, first seed, none chosen."
     return draw_sheet("Eight individuals, as learned", explanation, [], rows, side=96)
-
-

@@ -149,5 +149,3 @@ def edited(terms: Sequence[EditTerm], texts: Sequence[str]) -> Iterator[Tensor]:
     with inject(adapted_modules(RESIDUAL)) as injected:
         injected.use(context.rows(guided), edit.value_residuals, edit.key_residuals)
         yield prompts.encodings[rows]
-
-

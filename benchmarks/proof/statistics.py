@@ -42,6 +42,13 @@ def mean_interval(values: Sequence[float], seed: int = 0) -> Interval:
     return bootstrap(np.asarray(values, float), lambda sample: float(sample.mean()), seed)
 
 
+def verdict(interval: Interval, largest: float = 1.0) -> str:
+    """``right`` where the whole interval is above 0 (and the value below ``largest``), ``wrong`` where it is below."""
+    if interval.high < 0 or interval.value > largest:
+        return "wrong"
+    return "right" if interval.low > 0 else "not shown"
+
+
 def pareto_front(points: np.ndarray) -> np.ndarray:
     """The points (N, 2) that no other point matches or beats in both coordinates, by the first one rising."""
     order = np.lexsort((-points[:, 1], -points[:, 0]))

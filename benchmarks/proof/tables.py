@@ -11,7 +11,7 @@ from .company import company_record, harm, leakage, learnings_of
 from .measures import Measures, mean_points
 from .recipes import OPERATING_POINT, dials_of, drawing_of, learning_of
 from .specs import BASE, OURS, PERFUSION, TRAINED_KEYS, Drawing, Subject, result_key
-from .statistics import Interval, area_under_front, bootstrap, mean_interval
+from .statistics import area_under_front, bootstrap, mean_interval, verdict
 from .store import Store
 from .studies import TEMPLATE, Sign, Variant
 
@@ -104,13 +104,6 @@ def area_gaps(measures: Measures, fronts: Mapping[str, Sequence[Drawing]]) -> li
         interval = bootstrap(both, gap)
         rows.append({"ours minus": method, "area": str(interval), "verdict": verdict(interval)})
     return rows
-
-
-def verdict(interval: Interval, largest: float = 1.0) -> str:
-    """``right`` where the whole interval is above 0 (and the value below ``largest``), ``wrong`` where it is below."""
-    if interval.high < 0 or interval.value > largest:
-        return "wrong"
-    return "right" if interval.low > 0 else "not shown"
 
 
 def sign_rows(measures: Measures, signs: Sequence[Sign], fronts: Mapping[str, Sequence[Drawing]]) -> list[Row]:

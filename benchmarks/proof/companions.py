@@ -1,0 +1,139 @@
+"""One concept beside a companion that the prompt names by its class alone: what it does to others in its picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pixelworld.captions import OPENINGS, OPPOSITE, Caption
+from pixelworld.concepts import PLACEHOLDER
+from pixelworld.reader import Reading, identity_score
+
+from .company import places_for
+from .drawing import SAMPLING_SEED, draw_batch, the_reader
+from .methods import applied
+from .recipes import OPERATING_POINT, learning_of
+from .specs import BASE, OURS, Learning, Subject, weights_fingerprint
+from .statistics import mean_interval, verdict
+from .store import Store, key_of
+from .subjects import CLASSES
+from .work import learned, results
+
+COLUMNS = ("raw identity", "companion as named", "place right", "concept's traits on the companion")
+LESS_IS_BETTER = COLUMNS[3]
+
+
+def companion_captions(subject: Subject) -> list[tuple[Caption, str]]:
+    """Every other class as companion, named after the concept and before it; with where the concept stands.
+
+    Sides are in turn, places ones the subject was not trained in, and all of it is named.
+    """
+    own, places = subject.individual().class_word, places_for([subject])
+    captions = []
+    others = [word for word in CLASSES if word != own]
+    for number, (other, concept_first) in enumerate(product(others, (True, False))):
+        opening, place, first = OPENINGS[number % 3], places[number % len(places)], ("left", "right")[number // 2 % 2]
+        classes = (own, other) if concept_first else (other, own)
+        caption = Caption(classes[0], opening, place, position=first, partner=classes[1])
+        captions.append((caption, first if concept_first else OPPOSITE[first]))
+    return captions
+
+
+def companion_texts(subject: Subject, word: str | None) -> list[str]:
+    """The prompts, with ``word`` for the concept, or its class word where there is none."""
+    own = subject.individual().class_word
+    return [
+        caption.text(word) if caption.class_word == own else caption.text(None, word)
+        for caption, _ in companion_captions(subject)
+    ]
+
+
+def companions_work(learnings: Sequence[Learning], seeds: int, store: Store, processes: int) -> None:
+    """Make the records that the store lacks, learning what they need."""
+    missing = [(learning, seeds, store.folder) for learning in learnings if _record(learning, seeds, store) is None]
+    for _ in results(_draw, missing, processes):
+        pass
+
+
+def _key(learning: Learning, seeds: int) -> str:
+    return key_of([weights_fingerprint(), "companions", str(learning), str(OPERATING_POINT), seeds])
+
+
+def _record(learning: Learning, seeds: int, store: Store) -> dict[str, Any] | None:
+    return store.record("companions", _key(learning, seeds))
+
+
+def _draw(task: tuple[Learning, int, Path]) -> None:
+    learning, seeds, folder = task
+    store, subject = Store(folder), learning.subject
+    texts = companion_texts(subject, None if learning.method == BASE else PLACEHOLDER)
+    state, parts = learned(learning, store), []
+    for seed in range(seeds):
+        with applied(learning, state, OPERATING_POINT, texts) as encodings:
+            noises = [SAMPLING_SEED + 900 + 1000 * seed + number for number in range(len(texts))]
+            parts.append(draw_batch(encodings, noises, 10, 3.0))
+    pictures = torch.cat(parts)
+    store.keep_tensors("companions", _key(learning, seeds), {"pictures": pictures})
+    store.keep_record("companions", _key(learning, seeds), {"rows": rows_of(subject, pictures)})
+
+
+def rows_of(subject: Subject, pictures: torch.Tensor) -> list[list[float]]:
+    """COLUMNS of each picture (N, 16, 16, 3), uint8; not a number where there is no companion to look at."""
+    individual, unit, captions = subject.individual(), pictures.float() / 255, companion_captions(subject)
+    rows = []
+    for number, reading in enumerate(the_reader().read(unit)):
+        caption, side = captions[number % len(captions)]
+        identity = float(identity_score(unit[number : number + 1], individual, side))
+        rows.append(
+            [identity, *companion_row(caption, individual.class_word, side, astuple(individual.traits), reading)]
+        )
+    return rows
+
+
+def companion_row(
+    caption: Caption, own: str, side: str, traits: Sequence[str], reading: Reading
+) -> tuple[float, float, float]:
+    """Whether the companion is where it was named, whether the place is, and the concept's traits on the companion."""
+    other = caption.partner if caption.class_word == own else caption.class_word
+    companions = [figure for figure in reading.figures if figure.class_word == other]
+    placed = any(figure.position == OPPOSITE[side] for figure in companions)
+    worn = float("nan")
+    if companions:
+        worn = float(np.mean([a == b for a, b in zip(astuple(companions[0].traits), traits, strict=True)]))
+    return float(placed), float(reading.place == caption.place), worn
+
+
+def companion_samples(method: str, subjects: Sequence[Subject], seeds: int, store: Store) -> np.ndarray | None:
+    """Means over each subject's pictures (subjects, COLUMNS); none if any is not in the store."""
+    records = [_record(learning_of(method, subject), seeds, store) for subject in subjects]
+    if not all(records):
+        return None
+    return np.array([np.nanmean(np.array(record["rows"], float), axis=0) for record in records])
+
+
+def companion_rows(
+    methods: Sequence[str], subjects: Sequence[Subject], seeds: int, store: Store
+) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """A row for each method, and one for ours minus each baseline, paired by subject."""
+    samples = {method: companion_samples(method, subjects, seeds, store) for method in methods}
+    samples = {method: values for method, values in samples.items() if values is not None}
+    rows = [
+        {"method": method} | {name: str(mean_interval(column)) for name, column in zip(COLUMNS, values.T, strict=True)}
+        for method, values in samples.items()
+    ]
+    gaps = []
+    for method, values in samples.items():
+        if method in (BASE, OURS) or OURS not in samples:
+            continue
+        row = {"ours minus": method}
+        for name, column in zip(COLUMNS, (samples[OURS] - values).T, strict=True):
+            interval = mean_interval(column)
+            row[name] = f"{interval}, {verdict(-interval if name == LESS_IS_BETTER else interval)}"
+        gaps.append(row)
+    return rows, gaps
