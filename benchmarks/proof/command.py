@@ -5,19 +5,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 
 from perfusion_ops.files import write_atomically
 from report import markdown_table, write_report
 
 from . import tables
-from .companions import companion_rows, companions_work
+from .companion_figures import draw_companion_figures
+from .companions import companion_gaps, companion_rows, companions_work
 from .company import circles, company_work, neighbours
 from .company_figures import draw_company_figures
 from .figures import draw_figures
 from .measures import Measures, base_drawing
-from .recipes import METHODS, drawing_of, learning_of
+from .recipes import METHODS, drawing_of
 from .specs import BASE, OURS, PERFUSION, Dial, Subject, weights_path
 from .store import Store
 from .studies import TEMPLATE, Variant, company_dials, file_precisions, front, of_all, open_questions, rate_study, signs
@@ -158,12 +159,19 @@ class Proof:
     def companions(self) -> None:
         """One concept and a figure of another class, which no method was taught anything about."""
         seeds = self.options.seeds
+        shown = {method: drawing_of(method, TEMPLATE, seeds=seeds) for method in self.methods}
+        sides = {f"({s.letter}) {s.claim}": (s.better, s.other) for s in signs(seeds) if s.methods <= set(self.methods)}
         if not self.options.tables_only:
-            learnings = [learning_of(method, subject) for method in self.methods for subject in self.subjects]
-            companions_work(learnings, seeds, self.store, self.options.processes)
-        rows, gaps = companion_rows(self.methods, self.subjects, seeds, self.store)
-        self.table("A concept beside a figure of another class", rows)
-        self.table("Beside a figure of another class: ours minus the others", gaps)
+            drawings = [*shown.values(), *chain(*sides.values())]
+            companions_work(drawings, self.subjects, self.store, self.options.processes)
+        self.table("A concept beside a figure of another class", companion_rows(shown, self.subjects, self.store))
+        against = {method: (shown[OURS], drawing) for method, drawing in shown.items() if method not in (BASE, OURS)}
+        for title, pairs, heading in (
+            ("Beside a figure of another class: ours minus the others", against, "ours minus"),
+            ("The signs beside a figure of another class", sides, "sign"),
+        ):
+            self.table(title, companion_gaps(pairs, self.subjects, self.store, heading))
+        draw_companion_figures(shown, self.subjects, self.store, self.options.figures)
 
     def harm(self) -> None:
         methods = [method for method in self.methods if method != BASE]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from itertools import product
 from pathlib import Path
@@ -18,15 +18,15 @@ from pixelworld.reader import Reading, identity_score
 from .company import places_for
 from .drawing import SAMPLING_SEED, draw_batch, the_reader
 from .methods import applied
-from .recipes import OPERATING_POINT, learning_of
-from .specs import BASE, OURS, Learning, Subject, weights_fingerprint
+from .specs import BASE, Drawing, Subject, weights_fingerprint
 from .statistics import mean_interval, verdict
 from .store import Store, key_of
 from .subjects import CLASSES
-from .work import learned, results
+from .work import by_learning, learned, results
 
 COLUMNS = ("raw identity", "companion as named", "place right", "concept's traits on the companion")
 LESS_IS_BETTER = COLUMNS[3]
+Row = dict[str, str]
 
 
 def companion_captions(subject: Subject) -> list[tuple[Caption, str]]:
@@ -54,33 +54,41 @@ def companion_texts(subject: Subject, word: str | None) -> list[str]:
     ]
 
 
-def companions_work(learnings: Sequence[Learning], seeds: int, store: Store, processes: int) -> None:
-    """Make the records that the store lacks, learning what they need."""
-    missing = [(learning, seeds, store.folder) for learning in learnings if _record(learning, seeds, store) is None]
-    for _ in results(_draw, missing, processes):
+def companions_work(drawings: Sequence[Drawing], subjects: Sequence[Subject], store: Store, processes: int) -> None:
+    """Make the records that the store lacks, learning what they need. Of a drawing, prompts and steps are not used."""
+    wanted = [drawing.of(subject) for drawing in drawings for subject in subjects]
+    missing = [drawing for drawing in dict.fromkeys(wanted) if _record(drawing, store) is None]
+    for _ in results(_draw, [(group, store.folder) for group in by_learning(missing)], processes):
         pass
 
 
-def _key(learning: Learning, seeds: int) -> str:
-    return key_of([weights_fingerprint(), "companions", str(learning), str(OPERATING_POINT), seeds])
+def _key(drawing: Drawing) -> str:
+    dial = None if drawing.learning.method == BASE else str(drawing.dial)
+    return key_of([weights_fingerprint(), "companions", str(drawing.learning), dial, drawing.seeds])
 
 
-def _record(learning: Learning, seeds: int, store: Store) -> dict[str, Any] | None:
-    return store.record("companions", _key(learning, seeds))
+def _record(drawing: Drawing, store: Store) -> dict[str, Any] | None:
+    return store.record("companions", _key(drawing))
 
 
-def _draw(task: tuple[Learning, int, Path]) -> None:
-    learning, seeds, folder = task
-    store, subject = Store(folder), learning.subject
-    texts = companion_texts(subject, None if learning.method == BASE else PLACEHOLDER)
-    state, parts = learned(learning, store), []
-    for seed in range(seeds):
-        with applied(learning, state, OPERATING_POINT, texts) as encodings:
-            noises = [SAMPLING_SEED + 900 + 1000 * seed + number for number in range(len(texts))]
-            parts.append(draw_batch(encodings, noises, 10, 3.0))
-    pictures = torch.cat(parts)
-    store.keep_tensors("companions", _key(learning, seeds), {"pictures": pictures})
-    store.keep_record("companions", _key(learning, seeds), {"rows": rows_of(subject, pictures)})
+def companion_pictures(drawing: Drawing, store: Store) -> np.ndarray:
+    """(prompts * seeds, 16, 16, 3) in [0, 1], of a record in the store."""
+    return store.tensors("companions", _key(drawing))["pictures"].numpy() / 255
+
+
+def _draw(task: tuple[Sequence[Drawing], Path]) -> None:
+    drawings, folder = task
+    for drawing in drawings:
+        store, learning = Store(folder), drawing.learning
+        texts = companion_texts(learning.subject, None if learning.method == BASE else PLACEHOLDER)
+        state, parts = learned(learning, store), []
+        for seed in range(drawing.seeds):
+            with applied(learning, state, drawing.dial, texts) as encodings:
+                noises = [SAMPLING_SEED + 900 + 1000 * seed + number for number in range(len(texts))]
+                parts.append(draw_batch(encodings, noises, drawing.steps, drawing.guidance))
+        pictures = torch.cat(parts)
+        store.keep_tensors("companions", _key(drawing), {"pictures": pictures})
+        store.keep_record("companions", _key(drawing), {"rows": rows_of(learning.subject, pictures)})
 
 
 def rows_of(subject: Subject, pictures: torch.Tensor) -> list[list[float]]:
@@ -109,31 +117,36 @@ def companion_row(
     return float(placed), float(reading.place == caption.place), worn
 
 
-def companion_samples(method: str, subjects: Sequence[Subject], seeds: int, store: Store) -> np.ndarray | None:
+def companion_samples(drawing: Drawing, subjects: Sequence[Subject], store: Store) -> np.ndarray | None:
     """Means over each subject's pictures (subjects, COLUMNS); none if any is not in the store."""
-    records = [_record(learning_of(method, subject), seeds, store) for subject in subjects]
+    records = [_record(drawing.of(subject), store) for subject in subjects]
     if not all(records):
         return None
     return np.array([np.nanmean(np.array(record["rows"], float), axis=0) for record in records])
 
 
-def companion_rows(
-    methods: Sequence[str], subjects: Sequence[Subject], seeds: int, store: Store
-) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """A row for each method, and one for ours minus each baseline, paired by subject."""
-    samples = {method: companion_samples(method, subjects, seeds, store) for method in methods}
-    samples = {method: values for method, values in samples.items() if values is not None}
-    rows = [
+def companion_rows(drawings: Mapping[str, Drawing], subjects: Sequence[Subject], store: Store) -> list[Row]:
+    """A row for each method."""
+    samples = {method: companion_samples(drawing, subjects, store) for method, drawing in drawings.items()}
+    return [
         {"method": method} | {name: str(mean_interval(column)) for name, column in zip(COLUMNS, values.T, strict=True)}
         for method, values in samples.items()
+        if values is not None
     ]
-    gaps = []
-    for method, values in samples.items():
-        if method in (BASE, OURS) or OURS not in samples:
+
+
+def companion_gaps(
+    pairs: Mapping[str, tuple[Drawing, Drawing]], subjects: Sequence[Subject], store: Store, heading: str
+) -> list[Row]:
+    """Of each pair, the first minus the second, paired by subject, with the verdict on the first being better."""
+    rows = []
+    for label, pair in pairs.items():
+        better, other = (companion_samples(drawing, subjects, store) for drawing in pair)
+        if better is None or other is None:
             continue
-        row = {"ours minus": method}
-        for name, column in zip(COLUMNS, (samples[OURS] - values).T, strict=True):
+        row = {heading: label}
+        for name, column in zip(COLUMNS, (better - other).T, strict=True):
             interval = mean_interval(column)
-            row[name] = f"{interval}, {verdict(-interval if name == LESS_IS_BETTER else interval)}"
-        gaps.append(row)
-    return rows, gaps
+            row[name] = f"{interval} {verdict(-interval if name == LESS_IS_BETTER else interval)}"
+        rows.append(row)
+    return rows
