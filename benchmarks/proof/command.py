@@ -14,8 +14,8 @@ from report import markdown_table, write_report
 from . import tables
 from .companion_figures import draw_companion_figures
 from .companions import companion_gaps, companion_rows, companions_work
-from .company import circles, company_work, neighbours
-from .company_figures import draw_company_figures
+from .company import circles, company_missing, company_work, neighbours
+from .company_figures import IN_COMPANY_FIGURES, draw_company_figures
 from .figures import draw_figures
 from .measures import Measures, base_drawing
 from .recipes import METHODS, drawing_of
@@ -118,27 +118,31 @@ class Proof:
         self.table("Concept files", [row | {"identity minus fp32": str(g)} for row, g in zip(rows, gaps, strict=True)])
 
     def leakage(self) -> None:
-        methods = [method for method in (BASE, *PERFUSION) if method in self.methods]
-        shown = [Variant(method, drawing_of(method, TEMPLATE)) for method in methods]
-        variants = list(shown)
-        if OURS in methods:
+        variants = [Variant(method, drawing_of(method, TEMPLATE)) for method in self.methods]
+        shown = [variant for variant in variants if variant.label in IN_COMPANY_FIGURES]
+        if OURS in self.methods:
             globally = drawing_of(OURS, TEMPLATE, Dial(locking="global_gated"))
             variants.append(Variant(f"{OURS}, global locking", globally))
         pairs, threes = list(combinations(self.subjects, 2)), circles(self.subjects)
         asked = [(pairs, False), (pairs, True), (threes, False)]
-        for (groups, positions), title in zip(asked, ("2 {}", "2 {}, positions named", "3 {}"), strict=True):
+        complete = [
             self.company(title.format("concepts in one picture"), variants, groups, positions)
-        if set(PERFUSION) <= set(methods):
-            self.table("Locked minus trained keys in company", self.company_gaps(asked))
+            for (groups, positions), title in zip(asked, ("2 {}", "2 {}, positions named", "3 {}"), strict=True)
+        ]
+        if not all(complete):
+            return
+        if OURS in self.methods:
+            self.table("Ours minus the others in company", self.company_gaps(asked))
         draw_company_figures(shown, self.subjects, self.options.company_prompts, self.store, self.options.figures)
 
     def company_gaps(self, asked: Sequence[tuple[Sequence[Sequence[Subject]], bool]]) -> list[tables.Row]:
-        sides, count = [drawing_of(method, TEMPLATE) for method in PERFUSION], self.options.company_prompts
+        ours, count = drawing_of(OURS, TEMPLATE), self.options.company_prompts
         return [
-            row
+            tables.company_gap_row(ours, drawing_of(method, TEMPLATE), groups, count, self.store, positions)
             for groups, positions in asked
             if groups
-            for row in tables.company_gap_rows(*sides, groups, count, self.store, positions)
+            for method in self.methods
+            if method not in (BASE, OURS)
         ]
 
     def pairs(self) -> None:
@@ -149,12 +153,16 @@ class Proof:
 
     def company(
         self, title: str, variants: Sequence[Variant], groups: Sequence[Sequence[Subject]], positions: bool = False
-    ) -> None:
+    ) -> bool:
+        """Draw what is missing, if work is to be done, and report; false if anything is missing still."""
+        drawings, count = [variant.drawing for variant in variants], self.options.company_prompts
+        missing = company_missing(drawings, groups, count, self.store, positions)
+        if missing and self.options.tables_only:
+            return False
+        company_work(missing, count, self.store, positions, self.options.processes)
         if groups:
-            count = self.options.company_prompts
-            drawings = [variant.drawing for variant in variants]
-            company_work(drawings, groups, count, self.store, positions, self.options.processes)
             self.table(title, tables.leakage_rows(variants, groups, count, self.store, positions))
+        return True
 
     def companions(self) -> None:
         """One concept and a figure of another class, which no method was taught anything about."""

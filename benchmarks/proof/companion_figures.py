@@ -12,7 +12,7 @@ from pixelworld.scene import training_pictures
 from sheets import Row, draw_sheet, save_sheet
 
 from .companions import COLUMNS, LESS_IS_BETTER, companion_captions, companion_pictures, companion_samples
-from .figures import COLOURS, save_plot
+from .figures import COLOURS, bars, save_plot
 from .specs import BASE, OURS, Drawing, Subject
 from .statistics import mean_interval
 from .store import Store
@@ -39,10 +39,10 @@ def companion_plot(drawings: Drawings, subjects: Sequence[Subject], store: Store
         if method == BASE:
             axes.axvline(x.value, color="black", linewidth=0.8, linestyle=":", label="chance: no concept at all")
             continue
+        ours = method == OURS
         axes.errorbar(
-            x.value, y.value, xerr=[[x.value - x.low], [x.high - x.value]], yerr=[[y.value - y.low], [y.high - y.value]],
-            color=COLOURS[method], marker="*" if method == OURS else "o", markersize=14 if method == OURS else 6,
-            elinewidth=0.8, capsize=2, linestyle="none", label=method,
+            x.value, y.value, xerr=bars([x]), yerr=bars([y]), color=COLOURS[method], marker="*" if ours else "o",
+            markersize=14 if ours else 6, elinewidth=0.8, capsize=2, linestyle="none", label=method,
         )  # fmt: skip
     axes.set_xlabel("share of the concept's traits that a figure of another class took on (left is better)")
     axes.set_ylabel("the concept's own identity (up is better)")

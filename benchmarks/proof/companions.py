@@ -17,7 +17,7 @@ from pixelworld.reader import Reading, identity_score
 
 from .company import places_for
 from .drawing import SAMPLING_SEED, draw_batch, the_reader
-from .methods import applied
+from .methods import Taught, applied
 from .specs import BASE, Drawing, Subject, weights_fingerprint
 from .statistics import mean_interval, verdict
 from .store import Store, key_of
@@ -83,7 +83,7 @@ def _draw(task: tuple[Sequence[Drawing], Path]) -> None:
         texts = companion_texts(learning.subject, None if learning.method == BASE else PLACEHOLDER)
         state, parts = learned(learning, store), []
         for seed in range(drawing.seeds):
-            with applied(learning, state, drawing.dial, texts) as encodings:
+            with applied([Taught(learning, state)], drawing.dial, texts) as encodings:
                 noises = [SAMPLING_SEED + 900 + 1000 * seed + number for number in range(len(texts))]
                 parts.append(draw_batch(encodings, noises, drawing.steps, drawing.guidance))
         pictures = torch.cat(parts)

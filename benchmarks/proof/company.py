@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from perfusion_ops import EditTerm, KeyLocking
 from pixelworld import art
 from pixelworld.captions import OPENINGS, Caption, sample_caption, with_positions
 from pixelworld.reader import FigureReading, identity_score
 from pixelworld.traits import leaked_traits
 
 from .drawing import SAMPLING_SEED, draw_batch, the_reader
-from .methods import applied, concept_of, edited
+from .methods import Taught, applied
 from .recipes import OPERATING_POINT, learning_of
-from .specs import BASE, PERFUSION, TRAINED_KEYS, Dial, Drawing, Learning, Subject, result_key, weights_fingerprint
+from .specs import BASE, Dial, Drawing, Learning, Subject, result_key, weights_fingerprint
 from .store import Store, key_of
 from .work import learned, results
 
@@ -75,30 +74,24 @@ def company_key(group: Sequence[Learning], dial: Dial, count: int, positions: bo
     return key_of([weights_fingerprint(), "company", described, str(dial), count, positions])
 
 
-def company_work(
-    drawings: Sequence[Drawing],
-    groups: Sequence[Sequence[Subject]],
-    count: int,
-    store: Store,
-    positions: bool,
-    processes: int,
-) -> None:
-    """Make every record of company that the store lacks: what it needs is learned first, then all is drawn."""
+def company_missing(
+    drawings: Sequence[Drawing], groups: Sequence[Sequence[Subject]], count: int, store: Store, positions: bool
+) -> list[tuple[Sequence[Learning], Dial]]:
+    """What the store lacks of these groups, drawn in each of these ways."""
     wanted = [(learnings_of(drawing, group), drawing.dial) for drawing in drawings for group in groups]
-    missing = [
-        (group, dial, count, positions, store.folder)
-        for group, dial in wanted
-        if store.record("company", company_key(group, dial, count, positions)) is None
-    ]
+    return [each for each in wanted if store.record("company", company_key(*each, count, positions)) is None]
+
+
+def company_work(
+    missing: Sequence[tuple[Sequence[Learning], Dial]], count: int, store: Store, positions: bool, processes: int
+) -> None:
+    """Make what ``company_missing`` found: what it needs is learned first, then all is drawn."""
     unknown = dict.fromkeys(
-        learning
-        for group, *_ in missing
-        for learning in group
-        if learning.method in PERFUSION and store.tensors("learned", result_key(learning)) is None
+        learning for group, _ in missing for learning in group if store.tensors("learned", result_key(learning)) is None
     )
     for _ in results(_learn, [(learning, store.folder) for learning in unknown], processes):
         pass
-    for _ in results(_draw, missing, processes):
+    for _ in results(_draw, [(*each, count, positions, store.folder) for each in missing], processes):
         pass
 
 
@@ -117,14 +110,14 @@ def company_record(
 ) -> dict[str, Any]:
     """Pictures of all subjects together: per picture and subject, whether it is there, its identity and its leaks.
 
-    ``group`` is ours or trained keys, learned one by one, or the base model with the class words: what chance gives.
+    ``group`` is of one method, learned one by one, or the base model with the class words: what chance gives.
     """
     key = company_key(group, dial, count, positions)
     record = store.record("company", key)
     if record is None:
         subjects = [learning.subject for learning in group]
         class_words = [subject.individual().class_word for subject in subjects]
-        words = WORDS[: len(group)] if group[0].method in PERFUSION else class_words
+        words = class_words if group[0].method == BASE else WORDS[: len(group)]
         pictures = _draw_company(group, dial, group_texts(subjects, words, count, positions), store)
         store.keep_tensors("company", key, {"pictures": pictures})
         record = _read_company(subjects, pictures)
@@ -134,15 +127,8 @@ def company_record(
 
 def _draw_company(group: Sequence[Learning], dial: Dial, texts: Sequence[str], store: Store) -> torch.Tensor:
     seeds = [SAMPLING_SEED + 500 + index for index in range(len(texts))]
-    if group[0].method not in PERFUSION:
-        with applied(group[0], {}, dial, texts) as encodings:
-            return draw_batch(encodings, seeds, 10, 3.0)
-    locking = KeyLocking.TRAINED if group[0].method == TRAINED_KEYS else KeyLocking(dial.locking)
-    class_words = [learning.subject.individual().class_word for learning in group]
-    states = [learned(learning, store) for learning in group]
-    concepts = [concept_of(*parts) for parts in zip(states, class_words, WORDS[: len(group)], strict=True)]
-    terms = [EditTerm(concept, dial.gate(), dial.strength, locking) for concept in concepts]
-    with edited(terms, texts) as encodings:
+    taught = [Taught(each, learned(each, store), word) for each, word in zip(group, WORDS, strict=False)]
+    with applied(taught, dial, texts) as encodings:
         return draw_batch(encodings, seeds, 10, 3.0)
 
 
@@ -187,7 +173,7 @@ def harm(method: str, subject: Subject, count: int, store: Store) -> dict[str, f
         texts = [caption.text() for caption in captions]
         seeds, pictures = [SAMPLING_SEED + 700 + number for number in range(count)], []
         for used, state in ((learning_of(BASE, subject), {}), (learning, learned(learning, store))):
-            with applied(used, state, OPERATING_POINT, texts) as encodings:
+            with applied([Taught(used, state)], OPERATING_POINT, texts) as encodings:
                 pictures.append(draw_batch(encodings, seeds, 10, 3.0).float() / 255)
         difference = (pictures[0] - pictures[1]).abs()
         record = {"largest": float(difference.max()), "mean": float(difference.mean())}

@@ -15,9 +15,11 @@ from sheets import Row, draw_sheet, save_sheet
 
 from .company import company_record, group_captions, leakage, learnings_of, neighbours
 from .figures import save_plot
-from .specs import OURS, Drawing, Subject
+from .specs import BASE, DREAMBOOTH, LORA, OURS, TRAINED_KEYS, Drawing, Subject
 from .store import Store
 from .studies import Variant
+
+IN_COMPANY_FIGURES = (BASE, OURS, TRAINED_KEYS, LORA, DREAMBOOTH)
 
 
 def pair_record(drawing: Drawing, pair: Sequence[Subject], count: int, store: Store, positions: bool) -> dict:
@@ -27,12 +29,14 @@ def pair_record(drawing: Drawing, pair: Sequence[Subject], count: int, store: St
 def draw_company_figures(
     variants: Sequence[Variant], subjects: Sequence[Subject], count: int, store: Store, folder: Path
 ) -> None:
-    """The matrices of all variants, and the pictures of ours."""
+    """The matrices of all variants, the pictures of ours, and those of two pairs by every variant."""
     folder.mkdir(parents=True, exist_ok=True)
     save_plot(matrix_plot(variants, subjects, count, store), folder / "proof_leakage.png")
     for variant in (variant for variant in variants if variant.drawing.learning.method == OURS):
         sheet = pairs_sheet(variant.drawing, neighbours(subjects, 2), count, store)
         save_sheet(sheet, folder / "proof_pairs.png")
+    for number, pair in enumerate(neighbours(subjects, 2)[:2]):
+        save_sheet(pair_methods_sheet(variants, pair, count, store), folder / f"proof_pair_methods_{number}.png")
 
 
 def leakage_matrix(drawing: Drawing, subjects: Sequence[Subject], count: int, store: Store) -> np.ndarray:
@@ -79,3 +83,16 @@ def pairs_sheet(drawing: Drawing, pairs: Sequence[Sequence[Subject]], count: int
         rows.append(Row(" and ".join(names), [*shots, *pictures], ["training", "training", *asked[: len(pictures)]]))
     explanation = "Two training pictures, then both concepts in one picture. First seed, none chosen."
     return draw_sheet("Two concepts, learned apart, in one picture", explanation, [], rows, side=96)
+
+
+def pair_methods_sheet(variants: Sequence[Variant], pair: Sequence[Subject], count: int, store: Store) -> Image.Image:
+    """One pair by every variant, positions named."""
+    shots = [training_pictures(subject.individual())[0].pixels for subject in pair]
+    rows = [Row("one training picture\nof each", shots)]
+    for variant in variants:
+        pictures = pair_record(variant.drawing, pair, count, store, positions=True)["pictures"].numpy() / 255
+        rows.append(Row("base model\nthe class words" if variant.label == BASE else variant.label, list(pictures[:8])))
+    asked = [caption.text("…", "…") for caption in group_captions(pair, count, True)][:8]
+    first, second = (subject.individual().class_word for subject in pair)
+    explanation = f"A {first} and a {second}, learned apart, named together. Same noise in a column; none chosen."
+    return draw_sheet("Two concepts in one picture, every method", explanation, asked, rows, side=96)

@@ -17,7 +17,7 @@ from pixelworld.scene import Individual, training_pictures
 from pixelworld.world import pictures_from_latents
 
 from .baselines import adapted_modules
-from .methods import State, applied, prompt_text
+from .methods import State, Taught, applied, prompt_text
 from .scoring import attributes_right, diversity, nearest_distance
 from .specs import RESIDUAL, Drawing, Subject
 from .subjects import unseen_prompts
@@ -51,7 +51,7 @@ def draw(drawing: Drawing, state: State) -> Tensor:
     for start in range(0, len(wanted), BATCH):
         part = wanted[start : start + BATCH]
         texts = [prompt_text(captions[index], drawing.learning.method) for index, _ in part]
-        with applied(drawing.learning, state, drawing.dial, texts) as encodings:
+        with applied([Taught(drawing.learning, state)], drawing.dial, texts) as encodings:
             seeds = [picture_seed(*entry) for entry in part]
             parts.append(draw_batch(encodings, seeds, drawing.steps, drawing.guidance))
     return torch.cat(parts)

@@ -20,6 +20,7 @@ from .drawing import prompts_of  # noqa: E402
 from .measures import Measures  # noqa: E402
 from .recipes import OPERATING_POINT  # noqa: E402
 from .specs import BASE, OURS, Drawing, Subject, result_key  # noqa: E402
+from .statistics import Interval  # noqa: E402
 
 Fronts = Mapping[str, Sequence[Drawing]]
 COLOURS = {
@@ -61,7 +62,7 @@ def front_plot(measures: Measures, fronts: Fronts):
         label = f"{method} (area {measures.area(drawings).value:.2f})"
         for axes in (whole, close) if method != BASE else (whole,):
             axes.errorbar(
-                [i.value for i in x], [i.value for i in y], xerr=_bars(x), yerr=_bars(y), color=COLOURS[method],
+                [i.value for i in x], [i.value for i in y], xerr=bars(x), yerr=bars(y), color=COLOURS[method],
                 marker="*" if method == OURS else "o", markersize=11 if method == OURS else 5, elinewidth=0.6,
                 capsize=2, label=label,
             )  # fmt: skip
@@ -79,7 +80,8 @@ def front_plot(measures: Measures, fronts: Fronts):
     return figure
 
 
-def _bars(intervals) -> np.ndarray:
+def bars(intervals: Sequence[Interval]) -> np.ndarray:
+    """Lengths below and above the values (2, N), for error bars."""
     return np.array([[i.value - i.low for i in intervals], [i.high - i.value for i in intervals]]).clip(0)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,6 +22,19 @@ from .store import Store
 from .world_access import inverse_covariance, predict_velocity, the_world
 
 State = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What was learned of a subject, and the word that names it in prompts."""
+
+    learning: Learning
+    state: State
+    word: str = PLACEHOLDER
+
+    @property
+    def class_word(self) -> str:
+        return self.learning.subject.individual().class_word
 
 
 def task_of(learning: Learning, store: Store) -> TrainingTask:
@@ -85,54 +98,74 @@ def prompt_text(caption: Caption, method: str) -> str:
 
 
 @contextmanager
-def applied(learning: Learning, state: State, dial: Dial, texts: Sequence[str]) -> Iterator[Tensor]:
-    """Yields the prompts' encodings (B, 77, 768); inside, the U-Net draws for them followed by B empty prompts."""
-    class_word = learning.subject.individual().class_word
-    if learning.method in PERFUSION:
-        locking = KeyLocking.TRAINED if learning.method == TRAINED_KEYS else KeyLocking(dial.locking)
-        concept = as_stored(concept_of(state, class_word), dial.precision)
-        term = EditTerm(concept, dial.gate(), dial.strength, locking)
-        with edited([term], texts) as encodings:
+def applied(taught: Sequence[Taught], dial: Dial, texts: Sequence[str]) -> Iterator[Tensor]:
+    """Yields the prompts' encodings (B, 77, 768); inside, the U-Net draws for them followed by B empty prompts.
+
+    All of ``taught`` are of one method, and what they learned is in force together: for LoRA and DreamBooth, the sum.
+    """
+    method = taught[0].learning.method
+    if method in PERFUSION:
+        locking = KeyLocking.TRAINED if method == TRAINED_KEYS else KeyLocking(dial.locking)
+        concepts = [as_stored(concept_of(t.state, t.class_word, t.word), dial.precision) for t in taught]
+        with edited(
+            [EditTerm(concept, dial.gate(), dial.strength, locking) for concept in concepts], texts
+        ) as encodings:
             yield encodings
         return
-    world = the_world()
+    encodings, positions = encode(spelled(taught, texts), learned_words(taught, dial))
+    modules = adapted_modules(method)
     with ExitStack() as stack:
-        *lead, last = class_word.split()
-        plain = world.text_encoder.word_embedding(last)
-        share = dial.strength if learning.method == WORD else 1.0
-        words = {} if learning.method == BASE else {PLACEHOLDER: torch.lerp(plain, state["word"], share)}
-        texts = [text.replace(PLACEHOLDER, " ".join([*lead, PLACEHOLDER])) for text in texts]
-        encodings, rows = encode(texts, words)
-        if learning.method == RESIDUAL:
-            injected = stack.enter_context(inject(adapted_modules(RESIDUAL)))
-            residuals = {name: residual.unsqueeze(0) for name, residual in group_of(state, "value_residuals").items()}
-            injected.use(residual_context(encodings, rows, dial.strength), residuals)
-        if learning.method in (RANK_ONE, LORA):
-            downs, ups = group_of(state, "down"), group_of(state, "up")
-            pairs = {name: (downs[name].float(), ups[name].float()) for name in downs}
-            stack.enter_context(adapted(adapted_modules(learning.method), pairs, dial.strength))
-        if learning.method == DREAMBOOTH:
-            stack.enter_context(moved_weights(world.unet, group_of(state, "change"), dial.strength))
+        if method == RESIDUAL:
+            learned = [group_of(each.state, "value_residuals") for each in taught]
+            residuals = {name: torch.stack([values[name] for values in learned]) for name in modules}
+            injected = stack.enter_context(inject(modules))
+            injected.use(residual_context(encodings, positions, dial.strength), residuals)
+        for state in (each.state for each in taught):
+            if method in (RANK_ONE, LORA):
+                downs, ups = group_of(state, "down"), group_of(state, "up")
+                pairs = {name: (downs[name].float(), ups[name].float()) for name in downs}
+                stack.enter_context(adapted(modules, pairs, dial.strength))
+            if method == DREAMBOOTH:
+                stack.enter_context(moved_weights(the_world().unet, group_of(state, "change"), dial.strength))
         yield encodings
+
+
+def spelled(taught: Sequence[Taught], texts: Sequence[str]) -> list[str]:
+    """The prompts with the first words of each class before the learned word, which stands for its last."""
+    for each in taught:
+        *lead, _ = each.class_word.split()
+        texts = [text.replace(each.word, " ".join([*lead, each.word])) for text in texts]
+    return list(texts)
+
+
+def learned_words(taught: Sequence[Taught], dial: Dial) -> dict[str, Tensor]:
+    """Word -> its embedding; of a method that learns nothing else, as much of it as the dial's strength."""
+    words = {}
+    for each in taught:
+        if each.learning.method != BASE:
+            plain = the_world().text_encoder.word_embedding(each.class_word.split()[-1])
+            share = dial.strength if each.learning.method == WORD else 1.0
+            words[each.word] = torch.lerp(plain, each.state["word"], share)
+    return words
 
 
 @torch.no_grad()
 def encode(texts: Sequence[str], words: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Encodings (B, 77, 768), each distinct text encoded once, and bool (B, 77): the learned words' tokens."""
+    """Encodings (B, 77, 768), each distinct text encoded once, and bool (B, 77, J): where each learned word stands."""
     encoder, distinct = the_world().text_encoder, list(dict.fromkeys(texts))
     tokens = [encoder.tokens(text, dict(words)) for text in distinct]
     encodings = encoder(torch.stack([encoder.embed(row) for row in tokens]))
-    learned = torch.tensor([[not isinstance(token, int) for token in row] for row in tokens])
+    learned = torch.tensor([[[token is word for word in words.values()] for token in row] for row in tokens])
     rows = torch.tensor([distinct.index(text) for text in texts])
     return encodings[rows], learned[rows]
 
 
 def residual_context(encodings: Tensor, learned: Tensor, strength: float) -> EditedContext:
-    """A gate that is ``strength`` at the learned words' tokens and 0 elsewhere, empty prompts (as many) included."""
+    """Gates (2B, 77, J): ``strength`` at each learned word's tokens, 0 elsewhere and in the B empty prompts."""
     empty = the_world().text_encoder.encode([""]).expand_as(encodings)
     both = torch.cat([encodings, empty])
     gates = torch.cat([strength * learned.float(), torch.zeros_like(learned, dtype=torch.float32)])
-    return EditedContext(both, both, gates.unsqueeze(-1))
+    return EditedContext(both, both, gates)
 
 
 @contextmanager

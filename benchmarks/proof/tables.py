@@ -156,21 +156,19 @@ def leakage_rows(
     return rows
 
 
-def company_gap_rows(
+def company_gap_row(
     ours: Drawing, other: Drawing, groups: Sequence[Sequence[Subject]], count: int, store: Store, positions: bool
-) -> list[Row]:
+) -> Row:
     """``ours`` minus ``other`` in company, paired by subject; of leakage, less is better."""
     both = [company_numbers(drawing, groups, count, store, positions) for drawing in (ours, other)]
-    columns = zip(("figures found", "raw identity", "leakage"), (both[0] - both[1]).T, strict=True)
-    return [
-        {
-            "concepts": f"{len(groups[0])}{', positions named' if positions else ''}",
-            "measure": measure,
-            "ours minus trained keys": str(interval),
-            "verdict": verdict(-interval if measure == "leakage" else interval),
-        }
-        for measure, interval in ((name, mean_interval(gaps[np.isfinite(gaps)])) for name, gaps in columns)
-    ]
+    row = {
+        "concepts": f"{len(groups[0])}{', positions named' if positions else ''}",
+        "ours minus": other.learning.method,
+    }
+    for name, gaps in zip(("figures found", "raw identity", "leakage"), (both[0] - both[1]).T, strict=True):
+        interval = mean_interval(gaps[np.isfinite(gaps)])
+        row[name] = f"{interval} {verdict(-interval if name == 'leakage' else interval)}"
+    return row
 
 
 def company_numbers(
