@@ -25,11 +25,13 @@ from pixelworld.traits import leaked_traits  # noqa: E402
 from proof.adapters import adapted, moved_weights, new_pairs  # noqa: E402
 from proof.companions import companion_captions, companion_row, companion_texts  # noqa: E402
 from proof.company import circles, group_texts  # noqa: E402
+from proof.methods import Taught, encode, learned_words, spelled  # noqa: E402
 from proof.scoring import attributes_right, diversity, nearest_distance, scaled_identity  # noqa: E402
-from proof.specs import Drawing, Learning, Subject, key_of  # noqa: E402
+from proof.specs import RESIDUAL, WORD, Dial, Drawing, Learning, Subject, key_of  # noqa: E402
 from proof.statistics import area_under_front, bootstrap, mean_interval, pareto_front, value_at, verdict  # noqa: E402
 from proof.store import Store  # noqa: E402
-from proof.subjects import reported_individual, tuning_individual, unseen_prompts  # noqa: E402
+from proof.subjects import CLASSES, reported_individual, tuning_individual, unseen_prompts  # noqa: E402
+from proof.world_access import the_world  # noqa: E402
 
 TRAITS = Traits("red", "blue", "stripes", "none")
 
@@ -211,6 +213,36 @@ def test_store_returns_what_was_kept_and_nothing_else(tmp_path):
     store.keep_tensors("learned", "a", {"word": torch.arange(3.0)})
     assert Store(tmp_path).record("drawing", "a") == {"rows": [1.5]}
     assert torch.equal(Store(tmp_path).tensors("learned", "a")["word"], torch.arange(3.0))
+
+
+def test_two_adapters_add_up_and_two_weight_changes_leave_nothing_behind():
+    module, x = nn.Linear(5, 4), torch.randn(2, 5)
+    before = module(x)
+    one, two = ((torch.randn(2, 5), torch.randn(4, 2)) for _ in range(2))
+    with adapted({"layer": module}, {"layer": one}), adapted({"layer": module}, {"layer": two}):
+        both = module(x)
+    changes = [{"weight": up @ down} for down, up in (one, two)]
+    with moved_weights(module, changes[0]), moved_weights(module, changes[1]):
+        assert torch.allclose(module(x), both, atol=1e-5) and not torch.allclose(both, before)
+    assert torch.equal(module(x), before)
+
+
+@pytest.mark.parametrize("method", [WORD, RESIDUAL])
+def test_learned_words_stand_where_the_prompt_names_them_each_after_its_class_s_first_words(method):
+    bear = next(index for index, word in enumerate(CLASSES) if " " in word)
+    vectors = torch.randn(2, 768)
+    taught = [
+        Taught(Learning(method, Subject(index)), {"word": vector}, word)
+        for index, vector, word in zip((bear, 0), vectors, ("<one>", "<two>"), strict=True)
+    ]
+    texts = spelled(taught, ["a photo of a <two> and a <one>", "a photo of a <one>"])
+    assert texts[1] == f"a photo of a {CLASSES[bear].split()[0]} <one>"
+    words = learned_words(taught, Dial(strength=0.5))
+    plain = the_world().text_encoder.word_embedding(CLASSES[0].split()[-1])
+    expected = (plain + vectors[1]) / 2 if method == WORD else vectors[1]
+    assert torch.allclose(words["<two>"], expected, atol=1e-6)
+    _, positions = encode(texts, words)
+    assert positions.nonzero().tolist() == [[0, 5, 1], [0, 9, 0], [1, 6, 0]]
 
 
 @pytest.mark.parametrize("module", [nn.Linear(5, 4), nn.Conv2d(5, 4, 3, stride=2, padding=1)])
