@@ -13,12 +13,13 @@ from report import markdown_table, write_report
 
 from . import tables
 from .companion_figures import draw_companion_figures
-from .companions import companion_gaps, companion_rows, companions_work
+from .companion_tables import companion_areas, companion_gaps, companion_rows
+from .companions import companions_work
 from .company import circles, company_missing, company_work, neighbours
 from .company_figures import IN_COMPANY_FIGURES, draw_company_figures
 from .figures import draw_figures
 from .measures import Measures, base_drawing
-from .recipes import METHODS, drawing_of
+from .recipes import METHODS, dials_of, drawing_of
 from .specs import BASE, OURS, PERFUSION, Dial, Subject, weights_path
 from .store import Store
 from .studies import TEMPLATE, Variant, company_dials, file_precisions, front, of_all, open_questions, rate_study, signs
@@ -166,20 +167,24 @@ class Proof:
 
     def companions(self) -> None:
         """One concept and a figure of another class, which no method was taught anything about."""
-        seeds = self.options.seeds
+        seeds, subjects, store = self.options.seeds, self.subjects, self.store
+        fronts = {m: [drawing_of(m, TEMPLATE, dial, seeds) for dial in dials_of(m)] for m in self.methods}
         shown = {method: drawing_of(method, TEMPLATE, seeds=seeds) for method in self.methods}
         sides = {f"({s.letter}) {s.claim}": (s.better, s.other) for s in signs(seeds) if s.methods <= set(self.methods)}
         if not self.options.tables_only:
-            drawings = [*shown.values(), *chain(*sides.values())]
-            companions_work(drawings, self.subjects, self.store, self.options.processes)
-        self.table("A concept beside a figure of another class", companion_rows(shown, self.subjects, self.store))
+            companions_work(
+                [*chain(*fronts.values()), *chain(*sides.values())], subjects, store, self.options.processes
+            )
+        dials = {f"{m}, {tables.dial_label(m, drawing)}": drawing for m, front in fronts.items() for drawing in front}
+        self.table("A concept beside a figure of another class", companion_rows(dials, subjects, store))
+        self.table("Area under the front beside a figure of another class", companion_areas(fronts, subjects, store))
         against = {method: (shown[OURS], drawing) for method, drawing in shown.items() if method not in (BASE, OURS)}
         for title, pairs, heading in (
             ("Beside a figure of another class: ours minus the others", against, "ours minus"),
             ("The signs beside a figure of another class", sides, "sign"),
         ):
-            self.table(title, companion_gaps(pairs, self.subjects, self.store, heading))
-        draw_companion_figures(shown, self.subjects, self.store, self.options.figures)
+            self.table(title, companion_gaps(pairs, subjects, store, heading))
+        draw_companion_figures(fronts, subjects, store, self.options.figures)
 
     def harm(self) -> None:
         methods = [method for method in self.methods if method != BASE]

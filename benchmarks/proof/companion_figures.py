@@ -6,55 +6,65 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 from PIL import Image
 
 from pixelworld.scene import training_pictures
 from sheets import Row, draw_sheet, save_sheet
 
-from .companions import COLUMNS, LESS_IS_BETTER, companion_captions, companion_pictures, companion_samples
+from .companion_tables import companion_points, companion_samples
+from .companions import companion_captions, companion_pictures
 from .figures import COLOURS, bars, save_plot
+from .recipes import OPERATING_POINT
 from .specs import BASE, OURS, Drawing, Subject
-from .statistics import mean_interval
+from .statistics import bootstrap
 from .store import Store
 
-Drawings = Mapping[str, Drawing]
+Fronts = Mapping[str, Sequence[Drawing]]
 
 
-def draw_companion_figures(drawings: Drawings, subjects: Sequence[Subject], store: Store, folder: Path) -> None:
-    """The plot of all methods, and the pictures of the first subject."""
+def draw_companion_figures(fronts: Fronts, subjects: Sequence[Subject], store: Store, folder: Path) -> None:
+    """The fronts of all methods, and the pictures of the first subject."""
     folder.mkdir(parents=True, exist_ok=True)
     complete = {
-        m: drawing for m, drawing in drawings.items() if companion_samples(drawing, subjects, store) is not None
+        method: drawings
+        for method, drawings in fronts.items()
+        if all(companion_samples(drawing, subjects, store) is not None for drawing in drawings)
     }
+    if BASE not in complete:
+        return
     save_plot(companion_plot(complete, subjects, store), folder / "proof_companions.png")
     save_sheet(companion_sheet(complete, subjects[0], store), folder / "proof_companions_sheet.png")
 
 
-def companion_plot(drawings: Drawings, subjects: Sequence[Subject], store: Store):
-    """The concept's identity against what its companion took on of it."""
+def companion_plot(fronts: Fronts, subjects: Sequence[Subject], store: Store):
+    """The concept's identity against how much its companion was left alone: one curve a method."""
     figure, axes = plt.subplots(figsize=(7.5, 5.2), layout="constrained")
-    for method, drawing in drawings.items():
-        samples = companion_samples(drawing, subjects, store)
-        x, y = (mean_interval(samples[:, COLUMNS.index(name)]) for name in (LESS_IS_BETTER, "raw identity"))
+    base = companion_samples(fronts[BASE][0], subjects, store)
+    for method, drawings in fronts.items():
         if method == BASE:
-            axes.axvline(x.value, color="black", linewidth=0.8, linestyle=":", label="chance: no concept at all")
             continue
-        ours = method == OURS
+        samples = np.stack([base, *(companion_samples(drawing, subjects, store) for drawing in drawings)], axis=1)
+        y, x = ([bootstrap(samples, _coordinate(number, axis)) for number in range(len(drawings))] for axis in (0, 1))
         axes.errorbar(
-            x.value, y.value, xerr=bars([x]), yerr=bars([y]), color=COLOURS[method], marker="*" if ours else "o",
-            markersize=14 if ours else 6, elinewidth=0.8, capsize=2, linestyle="none", label=method,
+            [i.value for i in x], [i.value for i in y], xerr=bars(x), yerr=bars(y), color=COLOURS[method],
+            marker="*" if method == OURS else "o", markersize=12 if method == OURS else 5, elinewidth=0.6, capsize=2,
+            label=method,
         )  # fmt: skip
-    axes.set_xlabel("share of the concept's traits that a figure of another class took on (left is better)")
-    axes.set_ylabel("the concept's own identity (up is better)")
-    axes.set_title(
-        f"One concept beside a figure it has nothing to do with ({len(subjects)} individuals, 95 %)", fontsize=10
-    )
+    axes.set_xlabel("the other figure left alone: 1 = no more of the concept's traits than chance, 0 = all of them")
+    axes.set_ylabel("looks like the individual (0 = class word alone)")
+    intervals = f"means over {len(subjects)} individuals, 95 % bootstrap intervals"
+    axes.set_title(f"A concept beside a figure of another class; a curve is one dial\n({intervals})", fontsize=10)
     axes.legend(fontsize=8, loc="lower left")
     axes.grid(alpha=0.25)
     return figure
 
 
-def companion_sheet(drawings: Drawings, subject: Subject, store: Store) -> Image.Image:
+def _coordinate(number: int, axis: int):
+    return lambda samples: float(companion_points(samples[:, 0], samples[:, 1:])[number, axis])
+
+
+def companion_sheet(fronts: Fronts, subject: Subject, store: Store) -> Image.Image:
     """One subject beside every other class, named after it, by every method."""
     captions = companion_captions(subject)
     own = subject.individual().class_word
@@ -62,7 +72,8 @@ def companion_sheet(drawings: Drawings, subject: Subject, store: Store) -> Image
     asked = [captions[number][0].text("…") for number in shown]
     shots = [shot.pixels for shot in training_pictures(subject.individual(), seed=subject.index)]
     rows = [Row("five training pictures", shots)]
-    for method, drawing in drawings.items():
+    for method, drawings in fronts.items():
+        drawing = next((d for d in drawings if d.dial == OPERATING_POINT), drawings[-1])
         pictures = companion_pictures(drawing.of(subject), store)
         label = "base model\nthe class word" if method == BASE else method
         rows.append(Row(label, [pictures[number] for number in shown]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple
 from itertools import product
 from pathlib import Path
@@ -19,14 +19,11 @@ from .company import places_for
 from .drawing import SAMPLING_SEED, draw_batch, the_reader
 from .methods import Taught, applied
 from .specs import BASE, Drawing, Subject, weights_fingerprint
-from .statistics import mean_interval, verdict
 from .store import Store, key_of
 from .subjects import CLASSES
 from .work import by_learning, learned, results
 
 COLUMNS = ("raw identity", "companion as named", "place right", "concept's traits on the companion")
-LESS_IS_BETTER = COLUMNS[3]
-Row = dict[str, str]
 
 
 def companion_captions(subject: Subject) -> list[tuple[Caption, str]]:
@@ -57,7 +54,7 @@ def companion_texts(subject: Subject, word: str | None) -> list[str]:
 def companions_work(drawings: Sequence[Drawing], subjects: Sequence[Subject], store: Store, processes: int) -> None:
     """Make the records that the store lacks, learning what they need. Of a drawing, prompts and steps are not used."""
     wanted = [drawing.of(subject) for drawing in drawings for subject in subjects]
-    missing = [drawing for drawing in dict.fromkeys(wanted) if _record(drawing, store) is None]
+    missing = [drawing for drawing in dict.fromkeys(wanted) if companion_record(drawing, store) is None]
     for _ in results(_draw, [(group, store.folder) for group in by_learning(missing)], processes):
         pass
 
@@ -67,7 +64,7 @@ def _key(drawing: Drawing) -> str:
     return key_of([weights_fingerprint(), "companions", str(drawing.learning), dial, drawing.seeds])
 
 
-def _record(drawing: Drawing, store: Store) -> dict[str, Any] | None:
+def companion_record(drawing: Drawing, store: Store) -> dict[str, Any] | None:
     return store.record("companions", _key(drawing))
 
 
@@ -115,38 +112,3 @@ def companion_row(
     if companions:
         worn = float(np.mean([a == b for a, b in zip(astuple(companions[0].traits), traits, strict=True)]))
     return float(placed), float(reading.place == caption.place), worn
-
-
-def companion_samples(drawing: Drawing, subjects: Sequence[Subject], store: Store) -> np.ndarray | None:
-    """Means over each subject's pictures (subjects, COLUMNS); none if any is not in the store."""
-    records = [_record(drawing.of(subject), store) for subject in subjects]
-    if not all(records):
-        return None
-    return np.array([np.nanmean(np.array(record["rows"], float), axis=0) for record in records])
-
-
-def companion_rows(drawings: Mapping[str, Drawing], subjects: Sequence[Subject], store: Store) -> list[Row]:
-    """A row for each method."""
-    samples = {method: companion_samples(drawing, subjects, store) for method, drawing in drawings.items()}
-    return [
-        {"method": method} | {name: str(mean_interval(column)) for name, column in zip(COLUMNS, values.T, strict=True)}
-        for method, values in samples.items()
-        if values is not None
-    ]
-
-
-def companion_gaps(
-    pairs: Mapping[str, tuple[Drawing, Drawing]], subjects: Sequence[Subject], store: Store, heading: str
-) -> list[Row]:
-    """Of each pair, the first minus the second, paired by subject, with the verdict on the first being better."""
-    rows = []
-    for label, pair in pairs.items():
-        better, other = (companion_samples(drawing, subjects, store) for drawing in pair)
-        if better is None or other is None:
-            continue
-        row = {heading: label}
-        for name, column in zip(COLUMNS, (better - other).T, strict=True):
-            interval = mean_interval(column)
-            row[name] = f"{interval} {verdict(-interval if name == LESS_IS_BETTER else interval)}"
-        rows.append(row)
-    return rows
