@@ -23,6 +23,7 @@ from pixelworld.scene import Traits  # noqa: E402
 from pixelworld.train import training_captions  # noqa: E402
 from pixelworld.traits import leaked_traits  # noqa: E402
 from proof.adapters import adapted, moved_weights, new_pairs  # noqa: E402
+from proof.companion_tables import IDENTITY, TAKEN, companion_points  # noqa: E402
 from proof.companions import companion_captions, companion_row, companion_texts  # noqa: E402
 from proof.company import circles, group_texts  # noqa: E402
 from proof.methods import Taught, encode, learned_words, spelled  # noqa: E402
@@ -184,6 +185,15 @@ def test_a_companion_is_right_where_it_was_named_and_wears_the_concept_s_traits_
     assert read(replace(companion, position="middle"))[0] == 0
     placed, place, worn = read(concept)
     assert (placed, place) == (0, 1) and np.isnan(worn)
+
+
+def test_companion_points_are_one_at_full_identity_with_no_more_traits_than_chance():
+    base = np.zeros((3, 4))
+    base[:, IDENTITY], base[:, TAKEN] = 0.2, 0.25
+    samples = np.zeros((3, 3, 4))
+    samples[:, :, IDENTITY] = 1.0, 0.6, 0.2
+    samples[:, :, TAKEN] = 0.25, 0.625, 1.0
+    np.testing.assert_allclose(companion_points(base, samples), [(1, 1), (0.5, 0.5), (0, 0)], atol=1e-12)
 
 
 def test_every_subject_is_in_three_different_threes():
