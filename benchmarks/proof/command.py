@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain, combinations
 from pathlib import Path
 
@@ -147,10 +148,15 @@ class Proof:
         ]
 
     def pairs(self) -> None:
-        """What the dials do to two in one picture: every pair of tuning individuals."""
+        """What the dials do in company: every pair of tuning individuals, and each beside figures of other classes."""
         variants, pairs = company_dials(), list(combinations(self.tuning, 2))
         self.work(variants[:1], self.tuning, self.options.seeds)
         self.company("Dials with two in one picture (tuning individuals)", variants, pairs)
+        beside = {v.label: replace(v.drawing, seeds=self.options.operating_seeds) for v in variants}
+        if not self.options.tables_only:
+            companions_work(list(beside.values()), self.tuning, self.store, self.options.processes)
+        rows = companion_rows(beside, self.tuning, self.store)
+        self.table("Dials beside a figure of another class (tuning individuals)", rows)
 
     def company(
         self, title: str, variants: Sequence[Variant], groups: Sequence[Sequence[Subject]], positions: bool = False
