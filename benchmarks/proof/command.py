@@ -177,6 +177,9 @@ class Proof:
         fronts = {m: [drawing_of(m, TEMPLATE, dial, seeds) for dial in dials_of(m)] for m in self.methods}
         shown = {method: drawing_of(method, TEMPLATE, seeds=seeds) for method in self.methods}
         sides = {f"({s.letter}) {s.claim}": (s.better, s.other) for s in signs(seeds) if s.methods <= set(self.methods)}
+        if OURS in shown:
+            leak_free = replace(shown[OURS], dial=replace(shown[OURS].dial, leak_free=True))
+            sides["the leak-free gate is better than the paper's"] = leak_free, shown[OURS]
         if not self.options.tables_only:
             companions_work(
                 [*chain(*fronts.values()), *chain(*sides.values())], subjects, store, self.options.processes
@@ -184,10 +187,10 @@ class Proof:
         dials = {f"{m}, {tables.dial_label(m, drawing)}": drawing for m, front in fronts.items() for drawing in front}
         self.table("A concept beside a figure of another class", companion_rows(dials, subjects, store))
         self.table("Area under the front beside a figure of another class", companion_areas(fronts, subjects, store))
-        against = {method: (shown[OURS], drawing) for method, drawing in shown.items() if method not in (BASE, OURS)}
+        against = {m: (shown[OURS], other) for m, other in shown.items() if OURS in shown and m not in (BASE, OURS)}
         for title, pairs, heading in (
             ("Beside a figure of another class: ours minus the others", against, "ours minus"),
-            ("The signs beside a figure of another class", sides, "sign"),
+            ("Signs and gate beside a figure of another class", sides, "sign"),
         ):
             self.table(title, companion_gaps(pairs, subjects, store, heading))
         draw_companion_figures(fronts, subjects, store, self.options.figures)
