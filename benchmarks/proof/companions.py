@@ -52,7 +52,7 @@ def companion_texts(subject: Subject, word: str | None) -> list[str]:
 
 
 def companions_work(drawings: Sequence[Drawing], subjects: Sequence[Subject], store: Store, processes: int) -> None:
-    """Make the records that the store lacks, learning what they need. Of a drawing, prompts and steps are not used."""
+    """Make what the store lacks, learning what it needs. Of a drawing only learning, dial and seeds count."""
     wanted = [drawing.of(subject) for drawing in drawings for subject in subjects]
     missing = [drawing for drawing in dict.fromkeys(wanted) if companion_record(drawing, store) is None]
     for _ in results(_draw, [(group, store.folder) for group in by_learning(missing)], processes):
@@ -82,7 +82,7 @@ def _draw(task: tuple[Sequence[Drawing], Path]) -> None:
         for seed in range(drawing.seeds):
             with applied([Taught(learning, state)], drawing.dial, texts) as encodings:
                 noises = [SAMPLING_SEED + 900 + 1000 * seed + number for number in range(len(texts))]
-                parts.append(draw_batch(encodings, noises, drawing.steps, drawing.guidance))
+                parts.append(draw_batch(encodings, noises, 10, 3.0))
         pictures = torch.cat(parts)
         store.keep_tensors("companions", _key(drawing), {"pictures": pictures})
         store.keep_record("companions", _key(drawing), {"rows": rows_of(learning.subject, pictures)})
