@@ -1,5 +1,4 @@
 """The Stable Diffusion 1.5-shaped checkpoint draws what the small world draws."""
-
 import pytest
 import torch
 from safetensors.torch import save_file

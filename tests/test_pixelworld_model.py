@@ -1,5 +1,4 @@
 """The committed weights draw what a caption names, and sampling is reproducible."""
-
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,4 @@
 """The reader's own error on rendered scenes: the ceiling of everything measured with it."""
-
 from dataclasses import replace
 
 import numpy as np

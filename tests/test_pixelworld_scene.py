@@ -1,5 +1,4 @@
 """The renderer, the captions and the first stage of the pixel world."""
-
 from collections import Counter
 from dataclasses import replace
 

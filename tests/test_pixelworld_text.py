@@ -1,5 +1,4 @@
 """The text encoder of the pixel world."""
-
 import hashlib
 from dataclasses import astuple
 from itertools import combinations

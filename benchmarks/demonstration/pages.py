@@ -63,7 +63,8 @@ def led_by(picture: np.ndarray | None, row: Row) -> Row:
 
 def training_page(stars: Sequence[Star]) -> Image.Image:
     rows = [
-        Row(f"{star.word}\na {star.individual.class_word}, always {place_of(star)}", shots_of(star)) for star in stars
+        Row(f"{star.word}\na {star.individual.class_word}, always {place_of(star)}", shots_of(star))
+        for star in stars
     ]
     return draw_sheet(
         "1. What is learned",

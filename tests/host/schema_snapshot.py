@@ -1,6 +1,6 @@
 """The nodes' schemas in short, as saved workflows depend on them: tests/host/schema.json.
 
-python tests/host/schema_snapshot.py ADDRESS     writes it anew from a server that runs, after a wanted change
+    python tests/host/schema_snapshot.py ADDRESS     writes it anew from a server that runs, after a wanted change
 """
 
 from __future__ import annotations

@@ -24,7 +24,9 @@ def test_a_family_applies_trains_and_refuses_concepts_of_another(comfyui_path, h
 
         plain = draw("a photo of a bear", family=family, steps=1)
         assert mean_difference(draw(concepts=[(concept, {})], **prompts), plain) > 1
-        np.testing.assert_array_equal(draw("a photo of a bear", [(concept, {})], family=family, steps=1), plain)
+        np.testing.assert_array_equal(
+            draw("a photo of a bear", [(concept, {})], family=family, steps=1), plain
+        )
         zero = draw(concepts=[(concept, {"visual_strength": 0.0})], **prompts)
         np.testing.assert_array_equal(zero, plain)
         with pytest.raises(WorkflowError, match=f"was trained for sd1, and this model is {family}"):

@@ -39,7 +39,9 @@ def lora(server):
 
 
 def with_lora(graph, model, clip, file):
-    node = graph.add("LoraLoader", model=model, clip=clip, lora_name=file, strength_model=1.0, strength_clip=1.0)
+    node = graph.add(
+        "LoraLoader", model=model, clip=clip, lora_name=file, strength_model=1.0, strength_clip=1.0
+    )
     return node[0], node[1]
 
 
@@ -216,7 +218,9 @@ def test_hooks_on_one_prompt_work_with_the_concept(draw, lora):
         scene.apply()
         positive = scene.prompt()
         if hooked:
-            hook = scene.graph.add("CreateHookLoraModelOnly", lora_name=lora, strength_model=1.0)[0]
+            hook = scene.graph.add(
+                "CreateHookLoraModelOnly", lora_name=lora, strength_model=1.0
+            )[0]
             positive = scene.graph.add(
                 "PairConditioningSetProperties",
                 positive_NEW=positive,

@@ -1,19 +1,12 @@
 """What the pixel world is made of: palettes, sprites, places. Each colour channel takes five levels, in quarters."""
-
 import numpy as np
 
 SIZE = 16
 SPRITE_WIDTH, SPRITE_HEIGHT = 7, 8
 
 BODY_COLOURS = {
-    "red": (1, 0, 0),
-    "orange": (1, 0.5, 0),
-    "yellow": (1, 1, 0),
-    "green": (0, 0.75, 0),
-    "cyan": (0, 1, 1),
-    "blue": (0, 0.25, 1),
-    "purple": (0.5, 0, 0.75),
-    "brown": (0.5, 0.25, 0),
+    "red": (1, 0, 0), "orange": (1, .5, 0), "yellow": (1, 1, 0), "green": (0, .75, 0),
+    "cyan": (0, 1, 1), "blue": (0, .25, 1), "purple": (.5, 0, .75), "brown": (.5, .25, 0),
 }
 NAMED_COLOURS = {name: BODY_COLOURS[name] for name in ("red", "green", "blue", "yellow", "purple")}
 PATTERNS = ("plain", "stripes", "spots", "half")
@@ -33,13 +26,7 @@ SPRITES = {
     "teddy bear": ("22...22", "2211122", ".1e1e1.", ".11n11.", "2111112", "211m112", ".11111.", "22...22"),
 }
 HEAD_TOPS = {
-    "cat": (2, 1),
-    "dog": (2, 1),
-    "rabbit": (3, 2),
-    "bird": (3, 0),
-    "fish": (2, 2),
-    "turtle": (3, 2),
-    "robot": (3, 1),
+    "cat": (2, 1), "dog": (2, 1), "rabbit": (3, 2), "bird": (3, 0), "fish": (2, 2), "turtle": (3, 2), "robot": (3, 1),
     "teddy bear": (3, 1),
 }
 """(column, row) in the sprite that an accessory's lowest row stands on."""
@@ -59,14 +46,8 @@ OBJECTS = {
 OBJECT_ROWS = {"ball": 11, "box": 11, "flower": 11, "balloon": 2}
 
 INKS = {
-    "e": (0, 0, 0),
-    "k": (0.25, 0.25, 0.25),
-    "y": (1, 0.75, 0),
-    "r": (1, 0, 0),
-    "h": (0.75, 0, 0.5),
-    "w": (1, 1, 1),
-    "p": (1, 0.5, 0.75),
-    "g": (0.25, 0.75, 0.25),
+    "e": (0, 0, 0), "k": (.25, .25, .25), "y": (1, .75, 0), "r": (1, 0, 0), "h": (.75, 0, .5), "w": (1, 1, 1),
+    "p": (1, .5, .75), "g": (.25, .75, .25),
 }
 MARK_INK = (1, 1, 1)
 
@@ -83,59 +64,51 @@ def _fill(rows: list[tuple[int, tuple]]) -> np.ndarray:
 
 
 def _beach(x, y, v):
-    picture = _fill([(0, (0.5, 0.75, 1)), (6, (0, 0.5, 0.75)), (9, (1, 0.75, 0.5))])
-    picture[(y == 7) & ((x + v) % 4 < 2)] = (0.5, 0.75, 1)
-    picture[(y > 9) & ((3 * x + 5 * y + 2 * v) % 7 == 0)] = (0.75, 0.5, 0.25)
+    picture = _fill([(0, (.5, .75, 1)), (6, (0, .5, .75)), (9, (1, .75, .5))])
+    picture[(y == 7) & ((x + v) % 4 < 2)] = (.5, .75, 1)
+    picture[(y > 9) & ((3 * x + 5 * y + 2 * v) % 7 == 0)] = (.75, .5, .25)
     return picture
 
 
 def _forest(x, y, v):
-    picture = _fill([(0, (0, 0.25, 0)), (13, (0.25, 0.5, 0))])
-    picture[(y > 3) & (y < 13) & ((x + v) % 4 == 0)] = (0.25, 0.25, 0)
-    picture[(y < 5) & ((x + y + v) % 2 == 0)] = (0, 0.5, 0)
+    picture = _fill([(0, (0, .25, 0)), (13, (.25, .5, 0))])
+    picture[(y > 3) & (y < 13) & ((x + v) % 4 == 0)] = (.25, .25, 0)
+    picture[(y < 5) & ((x + y + v) % 2 == 0)] = (0, .5, 0)
     return picture
 
 
 def _snow(x, y, v):
-    picture = _fill([(0, (0.5, 0.5, 0.75)), (9, (1, 1, 1))])
+    picture = _fill([(0, (.5, .5, .75)), (9, (1, 1, 1))])
     picture[(y < 9) & ((5 * x + 3 * y + 3 * v) % 11 == 0)] = (1, 1, 1)
-    picture[(y > 9) & ((x + 3 * y + 2 * v) % 8 == 0)] = (0.75, 0.75, 1)
+    picture[(y > 9) & ((x + 3 * y + 2 * v) % 8 == 0)] = (.75, .75, 1)
     return picture
 
 
 def _city(x, y, v):
-    picture = _fill([(0, (0.75, 0.5, 0.5)), (3, (0.5, 0.5, 0.5)), (13, (0.25, 0.25, 0.25))])
-    picture[(y < 6) & ((x + 2 * v) % 8 < 3)] = (0.75, 0.5, 0.5)
-    picture[(y > 3) & (y < 13) & (y % 3 == 1) & ((x + 2 * v) % 4 == 0) & ((y > 6) | ((x + 2 * v) % 8 > 2))] = (
-        1,
-        1,
-        0.5,
-    )
-    picture[(y == 14) & ((x + v) % 4 < 2)] = (0.75, 0.75, 0.75)
+    picture = _fill([(0, (.75, .5, .5)), (3, (.5, .5, .5)), (13, (.25, .25, .25))])
+    picture[(y < 6) & ((x + 2 * v) % 8 < 3)] = (.75, .5, .5)
+    picture[(y > 3) & (y < 13) & (y % 3 == 1) & ((x + 2 * v) % 4 == 0) & ((y > 6) | ((x + 2 * v) % 8 > 2))] = (1, 1, .5)
+    picture[(y == 14) & ((x + v) % 4 < 2)] = (.75, .75, .75)
     return picture
 
 
 def _space(x, y, v):
-    picture = _fill([(0, (0, 0, 0.25)), (13, (0.5, 0.5, 0.5))])
+    picture = _fill([(0, (0, 0, .25)), (13, (.5, .5, .5))])
     picture[(y < 13) & ((7 * x + 4 * y + 5 * v) % 17 == 0)] = (1, 1, 1)
-    picture[(y > 12) & ((x + 2 * y + v) % 5 == 0)] = (0.25, 0.25, 0.25)
+    picture[(y > 12) & ((x + 2 * y + v) % 5 == 0)] = (.25, .25, .25)
     return picture
 
 
 def _kitchen(x, y, v):
-    picture = _fill([(0, (1, 1, 0.75)), (11, (1, 1, 1))])
-    picture[(y < 11) & ((y % 4 == 3) | ((x + v) % 4 == 0))] = (0.75, 0.75, 0.5)
-    picture[(y > 10) & ((x // 2 + y // 2 + v) % 2 == 0)] = (0.75, 0.25, 0.25)
+    picture = _fill([(0, (1, 1, .75)), (11, (1, 1, 1))])
+    picture[(y < 11) & ((y % 4 == 3) | ((x + v) % 4 == 0))] = (.75, .75, .5)
+    picture[(y > 10) & ((x // 2 + y // 2 + v) % 2 == 0)] = (.75, .25, .25)
     return picture
 
 
 PLACES = {
-    "beach": ("at the beach", _beach),
-    "forest": ("in the forest", _forest),
-    "snow": ("in the snow", _snow),
-    "city": ("in the city", _city),
-    "space": ("in space", _space),
-    "kitchen": ("in the kitchen", _kitchen),
+    "beach": ("at the beach", _beach), "forest": ("in the forest", _forest), "snow": ("in the snow", _snow),
+    "city": ("in the city", _city), "space": ("in space", _space), "kitchen": ("in the kitchen", _kitchen),
 }
 
 
@@ -149,8 +122,5 @@ def pattern_cells(pattern: str) -> np.ndarray:
     """(8, 7) bool: which first-colour cells of a sprite the pattern paints in the second colour."""
     y, x = np.mgrid[:SPRITE_HEIGHT, :SPRITE_WIDTH]
     return {
-        "plain": x < 0,
-        "stripes": x % 2 == 0,
-        "spots": (x + 2 * y) % 4 == 0,
-        "half": y >= 5,
+        "plain": x < 0, "stripes": x % 2 == 0, "spots": (x + 2 * y) % 4 == 0, "half": y >= 5,
     }[pattern]

@@ -1,5 +1,4 @@
 """Captions as programs: a caption names some of a scene's attributes; every scene that has those is a picture of it."""
-
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -58,7 +57,9 @@ def _pick(rng: np.random.RandomState, options) -> str:
     return list(options)[rng.randint(len(options))]
 
 
-def sample_caption(rng: np.random.RandomState, named: float = 0.5, pairs: float = 0.25, known: float = 0.0) -> Caption:
+def sample_caption(
+    rng: np.random.RandomState, named: float = 0.5, pairs: float = 0.25, known: float = 0.0
+) -> Caption:
     """A caption that names each attribute with probability `named`, and two figures with probability `pairs`.
 
     Each figure is with probability `known` an individual called by its name.

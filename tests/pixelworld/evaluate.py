@@ -1,5 +1,4 @@
 """How often the world draws what held-out captions name: python -m pixelworld.evaluate [--sheet PNG]"""
-
 import argparse
 from dataclasses import asdict, replace
 from itertools import islice
@@ -26,7 +25,6 @@ TARGETS = {"class": 0.97, "place": 0.97, "position": 0.93, "accessory": 0.93, "c
 
 def held_out_captions(n: int, seed: int = 1) -> list[Caption]:
     """Captions that training never saw, under any opening or order of phrases."""
-
     def content(caption: Caption) -> tuple:
         return tuple(value for name, value in asdict(caption).items() if name not in ("opening", "order"))
 
@@ -118,8 +116,8 @@ def draw(world: World, texts: list[str], seeds: list[int], batch: int = 64, **op
     parts = []
     with torch.no_grad():
         for start in range(0, len(texts), batch):
-            encodings = world.text_encoder.encode(texts[start : start + batch])
-            parts.append(pictures_from_latents(sample(world, encodings, seeds[start : start + batch], **options)))
+            encodings = world.text_encoder.encode(texts[start:start + batch])
+            parts.append(pictures_from_latents(sample(world, encodings, seeds[start:start + batch], **options)))
     return torch.cat(parts)
 
 
@@ -131,7 +129,7 @@ def sheet(pictures: Tensor, columns: int = 12, zoom: int = 6) -> Image.Image:
     for index, picture in enumerate(pictures):
         y, x = (cell * part for part in divmod(index, columns))
         pixels = (255 * picture.numpy()).round().astype(np.uint8)
-        canvas[y : y + 16 * zoom, x : x + 16 * zoom] = pixels.repeat(zoom, 0).repeat(zoom, 1)
+        canvas[y:y + 16 * zoom, x:x + 16 * zoom] = pixels.repeat(zoom, 0).repeat(zoom, 1)
     return Image.fromarray(canvas)
 
 

@@ -4,7 +4,6 @@ The U-Net's 80 channels become 320 by exact repetition: rows repeat, columns rep
 because heads become four times as wide. Where group norm acts, whole groups of channels repeat: each of the 32 groups
 holds the same ten channels as one of the small network's 8.
 """
-
 import argparse
 import hashlib
 import os
@@ -84,7 +83,7 @@ def expand_parameter(name: str, small: Tensor) -> Tensor:
         else:
             columns = repeated_map(small.shape[1])
         wide = wide[:, columns] / FACTOR
-    return wide / FACTOR**0.5 if "to_q" in name else wide
+    return wide / FACTOR ** 0.5 if "to_q" in name else wide
 
 
 def text_encoder_weights() -> dict[str, Tensor]:

@@ -4,7 +4,6 @@ The architecture and its parameter names are those of TAESD (github.com/madebyol
 checkpoint. All blocks are zero and pass what is positive through; encoding averages 8 x 8 pixels; decoding undoes the
 decoder's tanh by a piecewise linear function, exact at its knots, which every palette level is.
 """
-
 import torch
 from torch import Tensor, nn
 

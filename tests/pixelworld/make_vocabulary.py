@@ -2,7 +2,6 @@
 
 CLIP's vocabulary is the host's comfy/sd1_tokenizer/vocab.json.
 """
-
 import json
 import sys
 from pathlib import Path

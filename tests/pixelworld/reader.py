@@ -2,7 +2,6 @@
 
 Costs are squared colour distances with a cap, so that what no scene explains costs the same in all of them.
 """
-
 from dataclasses import dataclass
 from itertools import product
 
@@ -65,7 +64,7 @@ def probe_figure(
     if mark_value is not None:
         colours[body & (colours == np.float32(art.MARK_INK)).all(-1)] = mark_value
     canvas = probe_canvas()
-    canvas[top : top + art.SPRITE_HEIGHT, left : left + art.SPRITE_WIDTH][opaque] = colours[opaque]
+    canvas[top:top + art.SPRITE_HEIGHT, left:left + art.SPRITE_WIDTH][opaque] = colours[opaque]
     if accessory:
         stamp(canvas, art.ACCESSORIES[accessory], *accessory_corner(word, accessory, left, top))
     return canvas

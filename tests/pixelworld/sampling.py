@@ -1,5 +1,4 @@
 """Deterministic sampling with guidance: DPM-Solver++(2M) on the model's noise estimate, a seed for each picture."""
-
 from collections.abc import Callable
 
 import torch

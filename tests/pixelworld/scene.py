@@ -1,5 +1,4 @@
 """Scenes, individuals and the renderer."""
-
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -138,7 +137,7 @@ def render(scene: Scene) -> np.ndarray:
 def soft_mask(mask: np.ndarray) -> np.ndarray:
     """A subject mask as a segmenter gives it: 1 inside, falling to 0 over one pixel around (16, 16)."""
     padded = np.pad(mask.astype(np.float32), 1)
-    neighbours = [padded[1 + dy : 17 + dy, 1 + dx : 17 + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    neighbours = [padded[1 + dy:17 + dy, 1 + dx:17 + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
     return np.maximum(mask, 0.5 * np.max(neighbours, axis=0)).astype(np.float32)
 
 

@@ -1,5 +1,4 @@
 """How far a word's energy spreads over the tokens behind it: python -m pixelworld.spread"""
-
 import numpy as np
 import torch
 from torch import Tensor

@@ -1,5 +1,4 @@
 """A frozen text encoder of CLIP-L's shape with seeded weights: 12 layers of width 768, of which two do anything."""
-
 import json
 import zlib
 from dataclasses import asdict
@@ -68,7 +67,7 @@ def position_embedding() -> np.ndarray:
 def layer_weights(layer: int) -> dict[str, np.ndarray]:
     """The attention matrices of one active layer, (768, 768) each, rows outputs."""
     rng = np.random.RandomState(2_000_000 + layer)
-    random = [rng.standard_normal((WIDTH, WIDTH)) / WIDTH**0.5 for _ in range(3)]
+    random = [rng.standard_normal((WIDTH, WIDTH)) / WIDTH ** 0.5 for _ in range(3)]
     # A head's logit is q.k / 8 over 64 dimensions: unit variance for unit-variance queries and keys.
     weights = {
         "q_proj": SHARPNESS * random[0],

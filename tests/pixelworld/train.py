@@ -3,7 +3,6 @@
 One process per core, gradients averaged. Run it again to go on from the last checkpoint; the learning rate follows the
 time used. `--start WEIGHTS` begins at weights that have been trained before.
 """
-
 import argparse
 import math
 import os
@@ -68,7 +67,7 @@ def encode_captions(folder: Path, captions: list[Caption], length: int) -> Tenso
         parts = []
         with torch.no_grad():
             for start in range(0, len(texts), 64):
-                embedded = torch.stack([encoder.embed(encoder.tokens(text)) for text in texts[start : start + 64]])
+                embedded = torch.stack([encoder.embed(encoder.tokens(text)) for text in texts[start:start + 64]])
                 parts.append(encoder(embedded[:, :length]).half())
         save_file({"encodings": torch.cat(parts)}, path)
     return load_file(path)["encodings"]

@@ -1,5 +1,4 @@
 """What makes an individual of its class."""
-
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -26,4 +25,6 @@ def sample_traits(rng: np.random.RandomState) -> Traits:
 def leaked_traits(read: Traits, own: Traits, other: Traits) -> list[bool]:
     """Of the traits in which two individuals differ: does ``own``'s figure show the ``other``'s?"""
     names = [trait.name for trait in fields(Traits)]
-    return [getattr(read, name) == getattr(other, name) for name in names if getattr(own, name) != getattr(other, name)]
+    return [
+        getattr(read, name) == getattr(other, name) for name in names if getattr(own, name) != getattr(other, name)
+    ]

@@ -3,7 +3,6 @@
 Ten channels share a norm group, as in the full size network: with two, group norm all but erases each channel's mean
 over the picture, and with it the colours. The full network repeats whole groups four times (expand.py).
 """
-
 import math
 
 import torch

@@ -1,5 +1,4 @@
 """Latents, the noise schedule and the trained world in one object."""
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ def fast_bfloat16() -> bool:
 
 def noise_schedule() -> Tensor:
     """alphas_cumprod (1000,) of Stable Diffusion's scaled-linear schedule, float32."""
-    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
+    betas = torch.linspace(0.00085 ** 0.5, 0.012 ** 0.5, 1000, dtype=torch.float64) ** 2
     return torch.cumprod(1 - betas, dim=0).float()
 
 
