@@ -14,7 +14,7 @@ from report import markdown_table, write_report
 
 from . import tables
 from .companion_figures import draw_companion_figures
-from .companion_tables import companion_areas, companion_gaps, companion_rows
+from .companion_tables import companion_areas, companion_gaps, companion_rows, front_samples
 from .companions import companions_work
 from .company import circles, company_missing, company_work, neighbours
 from .company_figures import IN_COMPANY_FIGURES, draw_company_figures
@@ -184,16 +184,17 @@ class Proof:
             companions_work(
                 [*chain(*fronts.values()), *chain(*sides.values())], subjects, store, self.options.processes
             )
+        samples = front_samples(fronts, subjects, store)
         dials = {f"{m}, {tables.dial_label(m, drawing)}": drawing for m, front in fronts.items() for drawing in front}
         self.table("A concept beside a figure of another class", companion_rows(dials, subjects, store))
-        self.table("Area under the front beside a figure of another class", companion_areas(fronts, subjects, store))
+        self.table("Area under the front beside a figure of another class", companion_areas(samples))
         against = {m: (shown[OURS], other) for m, other in shown.items() if OURS in shown and m not in (BASE, OURS)}
         for title, pairs, heading in (
             ("Beside a figure of another class: ours minus the others", against, "ours minus"),
             ("Signs and gate beside a figure of another class", sides, "sign"),
         ):
             self.table(title, companion_gaps(pairs, subjects, store, heading))
-        draw_companion_figures(fronts, subjects, store, self.options.figures)
+        draw_companion_figures(fronts, samples, subjects, store, self.options.figures)
 
     def harm(self) -> None:
         methods = [method for method in self.methods if method != BASE]

@@ -8,7 +8,7 @@ import numpy as np
 
 from .companions import COLUMNS, companion_record
 from .specs import BASE, OURS, Drawing, Subject
-from .statistics import area_under_front, bootstrap, mean_interval, verdict
+from .statistics import area_under_front, bootstrap, judged, mean_interval, verdict
 from .store import Store
 
 IDENTITY, TAKEN = COLUMNS.index("raw identity"), COLUMNS.index("concept's traits on the companion")
@@ -44,8 +44,7 @@ def companion_gaps(
             continue
         row = {heading: label}
         for name, column in zip(COLUMNS, (better - other).T, strict=True):
-            interval = mean_interval(column)
-            row[name] = f"{interval} {verdict(-interval if name == COLUMNS[TAKEN] else interval)}"
+            row[name] = judged(column, less_is_better=name == COLUMNS[TAKEN])
         rows.append(row)
     return rows
 
@@ -62,30 +61,35 @@ def companion_points(base: np.ndarray, samples: np.ndarray) -> np.ndarray:
     return np.stack([identity, 1 - taken], axis=1)
 
 
-def companion_areas(fronts: Mapping[str, Sequence[Drawing]], subjects: Sequence[Subject], store: Store) -> list[Row]:
+def front_samples(
+    fronts: Mapping[str, Sequence[Drawing]], subjects: Sequence[Subject], store: Store
+) -> dict[str, np.ndarray]:
+    """Samples (subjects, drawings, COLUMNS) of the methods that the store has all of."""
+    samples = {m: [companion_samples(drawing, subjects, store) for drawing in front] for m, front in fronts.items()}
+    return {m: np.stack(parts, axis=1) for m, parts in samples.items() if all(part is not None for part in parts)}
+
+
+def companion_area(samples: np.ndarray) -> float:
+    """The area under the front through samples (individuals, 1 + drawings, COLUMNS), the base model's first."""
+    return area_under_front(companion_points(samples[:, 0], samples[:, 1:]))
+
+
+def companion_areas(samples: Mapping[str, np.ndarray]) -> list[Row]:
     """The area under each method's front beside companions, and ours minus it, paired by subject."""
-    samples = {
-        method: [companion_samples(drawing, subjects, store) for drawing in drawings]
-        for method, drawings in fronts.items()
-    }
-    complete = {m: np.stack(parts, axis=1) for m, parts in samples.items() if not any(part is None for part in parts)}
     rows: list[Row] = []
-    if BASE not in complete:
+    if not {BASE, OURS} <= set(samples):
         return rows
-    for method, values in complete.items():
-        if method == BASE:
-            continue
-        both = np.concatenate([complete[BASE], complete.get(OURS, values), values], axis=1)
+    ours = np.concatenate([samples[BASE], samples[OURS]], axis=1)
+    count = ours.shape[1]
 
-        def area(sample: np.ndarray, count: int = values.shape[1]) -> float:
-            return area_under_front(companion_points(sample[:, 0], sample[:, -count:]))
+    def gap(both: np.ndarray) -> float:
+        return companion_area(both[:, :count]) - companion_area(both[:, count:])
 
-        def gap(sample: np.ndarray, count: int = values.shape[1]) -> float:
-            return area_under_front(companion_points(sample[:, 0], sample[:, 1:-count])) - area(sample, count)  # noqa: B023
-
-        row = {"method": method, "area": str(bootstrap(both, area)), "ours minus it": "-"}
-        if method != OURS and OURS in complete:
-            interval = bootstrap(both, gap)
+    for method in (method for method in samples if method != BASE):
+        other = np.concatenate([samples[BASE], samples[method]], axis=1)
+        row = {"method": method, "area": str(bootstrap(other, companion_area)), "ours minus it": "-"}
+        if method != OURS:
+            interval = bootstrap(np.concatenate([ours, other], axis=1), gap)
             row["ours minus it"] = f"{interval} {verdict(interval)}"
         rows.append(row)
     return rows

@@ -82,7 +82,7 @@ def _draw(task: tuple[Sequence[Drawing], Path]) -> None:
         for seed in range(drawing.seeds):
             with applied([Taught(learning, state)], drawing.dial, texts) as encodings:
                 noises = [SAMPLING_SEED + 900 + 1000 * seed + number for number in range(len(texts))]
-                parts.append(draw_batch(encodings, noises, 10, 3.0))
+                parts.append(draw_batch(encodings, noises))
         pictures = torch.cat(parts)
         store.keep_tensors("companions", _key(drawing), {"pictures": pictures})
         store.keep_record("companions", _key(drawing), {"rows": rows_of(learning.subject, pictures)})

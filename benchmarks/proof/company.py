@@ -129,7 +129,7 @@ def _draw_company(group: Sequence[Learning], dial: Dial, texts: Sequence[str], s
     seeds = [SAMPLING_SEED + 500 + index for index in range(len(texts))]
     taught = [Taught(each, learned(each, store), word) for each, word in zip(group, WORDS, strict=False)]
     with applied(taught, dial, texts) as encodings:
-        return draw_batch(encodings, seeds, 10, 3.0)
+        return draw_batch(encodings, seeds)
 
 
 def _read_company(subjects: Sequence[Subject], pictures: torch.Tensor) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def harm(method: str, subject: Subject, count: int, store: Store) -> dict[str, f
         seeds, pictures = [SAMPLING_SEED + 700 + number for number in range(count)], []
         for used, state in ((learning_of(BASE, subject), {}), (learning, learned(learning, store))):
             with applied([Taught(used, state)], OPERATING_POINT, texts) as encodings:
-                pictures.append(draw_batch(encodings, seeds, 10, 3.0).float() / 255)
+                pictures.append(draw_batch(encodings, seeds).float() / 255)
         difference = (pictures[0] - pictures[1]).abs()
         record = {"largest": float(difference.max()), "mean": float(difference.mean())}
         store.keep_record("harm", key, record)

@@ -58,7 +58,7 @@ def draw(drawing: Drawing, state: State) -> Tensor:
 
 
 @torch.no_grad()
-def draw_batch(encodings: Tensor, seeds: Sequence[int], steps: int, guidance: float) -> Tensor:
+def draw_batch(encodings: Tensor, seeds: Sequence[int], steps: int = 10, guidance: float = 3.0) -> Tensor:
     """Pictures (B, 16, 16, 3), uint8, with whatever edits are in force."""
     with recalled(adapted_modules(RESIDUAL)):
         latents = sample(the_world(), encodings, list(seeds), steps=steps, guidance=guidance, denoiser=predict)

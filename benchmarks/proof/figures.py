@@ -61,11 +61,7 @@ def front_plot(measures: Measures, fronts: Fronts):
         x, y = [p.relative_alignment for p in points], [p.identity for p in points]
         label = f"{method} (area {measures.area(drawings).value:.2f})"
         for axes in (whole, close) if method != BASE else (whole,):
-            axes.errorbar(
-                [i.value for i in x], [i.value for i in y], xerr=bars(x), yerr=bars(y), color=COLOURS[method],
-                marker="*" if method == OURS else "o", markersize=11 if method == OURS else 5, elinewidth=0.6,
-                capsize=2, label=label,
-            )  # fmt: skip
+            draw_curve(axes, method, label, x, y)
     whole.set_ylabel("looks like the individual: 0 = class word alone, 1 = the individual itself")
     whole.legend(loc="lower left", fontsize=8)
     close.set_title("the same, enlarged", fontsize=10)
@@ -80,8 +76,16 @@ def front_plot(measures: Measures, fronts: Fronts):
     return figure
 
 
-def bars(intervals: Sequence[Interval]) -> np.ndarray:
-    """Lengths below and above the values (2, N), for error bars."""
+def draw_curve(axes, method: str, label: str, x: Sequence[Interval], y: Sequence[Interval]) -> None:
+    """One method's curve with its intervals, in its own colour."""
+    axes.errorbar(
+        [i.value for i in x], [i.value for i in y], xerr=_bars(x), yerr=_bars(y), color=COLOURS[method],
+        marker="*" if method == OURS else "o", markersize=11 if method == OURS else 5, elinewidth=0.6, capsize=2,
+        label=label,
+    )  # fmt: skip
+
+
+def _bars(intervals: Sequence[Interval]) -> np.ndarray:
     return np.array([[i.value - i.low for i in intervals], [i.high - i.value for i in intervals]]).clip(0)
 
 
@@ -112,25 +116,32 @@ def _columns(subject: Subject, count: int) -> list[str]:
     return [caption.text("…") for caption in prompts_of(subject, 20)[:count]]
 
 
-def _training_row(subject: Subject) -> Row:
+def training_row(subject: Subject) -> Row:
     shots = training_pictures(subject.individual(), seed=subject.index)
     return Row("five training pictures\nall in one place", [shot.pixels for shot in shots])
 
 
+def method_label(method: str) -> str:
+    return "base model\nthe class word" if method == BASE else method
+
+
+def recommended(drawings: Sequence[Drawing]) -> Drawing:
+    """Of a dial's settings the recommended one, or the last."""
+    return next((drawing for drawing in drawings if drawing.dial == OPERATING_POINT), drawings[-1])
+
+
 def method_sheet(measures: Measures, fronts: Fronts, subject: Subject):
     """One subject, drawn by every method at its recommended setting, for the same prompts and noise."""
-    rows = [_training_row(subject)]
+    rows = [training_row(subject)]
     for method, drawings in fronts.items():
-        chosen = next((d for d in drawings if d.dial == OPERATING_POINT), drawings[-1])
-        label = "base model\nthe class word" if method == BASE else method
-        rows.append(Row(label, list(pictures_of(measures, chosen.of(subject))[:8])))
+        rows.append(Row(method_label(method), list(pictures_of(measures, recommended(drawings).of(subject))[:8])))
     name = subject.individual().class_word
     explanation = f"Each column is one prompt, … the {name} learned; all methods start from the same noise."
     return draw_sheet(f"One {name}, eight prompts, every method", explanation, _columns(subject, 8), rows, side=96)
 
 
 def bias_sheet(measures: Measures, drawings: Sequence[Drawing], subject: Subject):
-    rows = [_training_row(subject)]
+    rows = [training_row(subject)]
     for drawing in drawings:
         rows.append(Row(f"β = {drawing.dial.bias:g}", list(pictures_of(measures, drawing.of(subject))[:8])))
     explanation = "The same trained concept; a low bias gives more of the individual, a high one more of the prompt."

@@ -49,6 +49,12 @@ def verdict(interval: Interval, largest: float = 1.0) -> str:
     return "right" if interval.low > 0 else "not shown"
 
 
+def judged(gaps: np.ndarray, less_is_better: bool = False) -> str:
+    """Mean and interval of differences (individuals,), with the verdict on their first side being better."""
+    interval = mean_interval(gaps)
+    return f"{interval} {verdict(-interval if less_is_better else interval)}"
+
+
 def pareto_front(points: np.ndarray) -> np.ndarray:
     """The points (N, 2) that no other point matches or beats in both coordinates, by the first one rising."""
     order = np.lexsort((-points[:, 1], -points[:, 0]))

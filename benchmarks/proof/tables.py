@@ -11,7 +11,7 @@ from .company import company_record, harm, leakage, learnings_of
 from .measures import Measures, mean_points
 from .recipes import OPERATING_POINT, dials_of, drawing_of, learning_of
 from .specs import BASE, OURS, PERFUSION, TRAINED_KEYS, Drawing, Subject, result_key
-from .statistics import area_under_front, bootstrap, mean_interval, verdict
+from .statistics import area_under_front, bootstrap, judged, mean_interval, verdict
 from .store import Store
 from .studies import TEMPLATE, Sign, Variant
 
@@ -166,8 +166,7 @@ def company_gap_row(
         "ours minus": other.learning.method,
     }
     for name, gaps in zip(("figures found", "raw identity", "leakage"), (both[0] - both[1]).T, strict=True):
-        interval = mean_interval(gaps[np.isfinite(gaps)])
-        row[name] = f"{interval} {verdict(-interval if name == 'leakage' else interval)}"
+        row[name] = judged(gaps[np.isfinite(gaps)], less_is_better=name == "leakage")
     return row
 
 
