@@ -91,3 +91,43 @@ def test_identity_can_be_asked_of_one_position():
     picture = as_batch([render(Scene(pair, "snow"))])
     assert identity_score(picture, individual, "left").item() == 1
     assert identity_score(picture, individual, "right").item() < 0.6
+
+
+@pytest.fixture(scope="module")
+def wide_reader():
+    return Reader(art.WIDE)
+
+
+def wide_scene(rng: np.random.RandomState) -> Scene:
+    words = rng.permutation(list(art.SPRITES))[:3]
+    figures = [
+        Figure(str(word), sample_traits(rng), position, jitter=(int(rng.randint(2)), int(rng.randint(2))))
+        for word, position in zip(words, art.POSITIONS, strict=True)
+    ]
+    place = str(rng.choice(list(art.PLACES)))
+    return Scene(tuple(figures), place, int(rng.randint(art.VARIANTS)), width=art.WIDE)
+
+
+def test_three_figures_in_a_wide_picture_are_read_without_error(wide_reader):
+    rng = np.random.RandomState(6)
+    scenes = [wide_scene(rng) for _ in range(60)]
+    readings = wide_reader.read(as_batch([render(scene) for scene in scenes]))
+    assert [read_facts(reading) for reading in readings] == [facts(scene) for scene in scenes]
+
+
+def test_a_wide_picture_is_the_world_s_own_with_more_columns(wide_reader):
+    scene = wide_scene(np.random.RandomState(7))
+    narrow = replace(scene, figures=scene.figures[:1], width=art.SIZE)
+    wide = replace(narrow, width=art.WIDE)
+    assert np.array_equal(render(wide)[:, : art.SIZE], render(narrow))
+    empty = as_batch([art.background(place, 0, art.WIDE) for place in art.PLACES])
+    assert all(reading.count == 0 for reading in wide_reader.read(empty))
+
+
+def test_identity_in_a_wide_picture_is_that_of_the_third_asked_for():
+    individual = sample_individual(3)
+    scene = wide_scene(np.random.RandomState(8))
+    own = replace(scene.figures[1], class_word=individual.class_word, traits=individual.traits)
+    picture = as_batch([render(replace(scene, figures=(scene.figures[0], own, scene.figures[2])))])
+    assert identity_score(picture, individual).item() == identity_score(picture, individual, "middle").item() == 1
+    assert identity_score(picture, individual, "left").item() < 0.6

@@ -11,8 +11,17 @@ BODY_COLOURS = {
 NAMED_COLOURS = {name: BODY_COLOURS[name] for name in ("red", "green", "blue", "yellow", "purple")}
 PATTERNS = ("plain", "stripes", "spots", "half")
 MARKS = ("none", "blaze", "badge")
-POSITIONS = {"left": 0, "middle": 4, "right": 8}
-"""Column of the sprite's left edge, before the jitter of 0 or 1."""
+WIDE = 24
+"""Columns of a picture with room for three figures side by side; in one of SIZE columns there is room for two."""
+
+
+def left_edges(width: int = SIZE) -> dict[str, int]:
+    """Position -> column of the sprite's left edge, before the jitter of 0 or 1, in a picture of `width` columns."""
+    room = width - SPRITE_WIDTH - 1
+    return {"left": 0, "middle": room // 2, "right": room}
+
+
+POSITIONS = left_edges()
 
 # 1: first body colour, patterned; 2: second body colour; m, n: slots of the marks, else as 1; others: INKS.
 SPRITES = {
@@ -55,37 +64,37 @@ VARIANTS = 4
 """Each place comes with its texture in four phases, which no caption names."""
 
 
-def _fill(rows: list[tuple[int, tuple]]) -> np.ndarray:
-    """Horizontal bands: (first row, colour) from the top down."""
-    picture = np.zeros((SIZE, SIZE, 3), np.float32)
+def _fill(x: np.ndarray, rows: list[tuple[int, tuple]]) -> np.ndarray:
+    """Horizontal bands as large as the grid `x`: (first row, colour) from the top down."""
+    picture = np.zeros((*x.shape, 3), np.float32)
     for row, colour in rows:
         picture[row:] = colour
     return picture
 
 
 def _beach(x, y, v):
-    picture = _fill([(0, (.5, .75, 1)), (6, (0, .5, .75)), (9, (1, .75, .5))])
+    picture = _fill(x, [(0, (.5, .75, 1)), (6, (0, .5, .75)), (9, (1, .75, .5))])
     picture[(y == 7) & ((x + v) % 4 < 2)] = (.5, .75, 1)
     picture[(y > 9) & ((3 * x + 5 * y + 2 * v) % 7 == 0)] = (.75, .5, .25)
     return picture
 
 
 def _forest(x, y, v):
-    picture = _fill([(0, (0, .25, 0)), (13, (.25, .5, 0))])
+    picture = _fill(x, [(0, (0, .25, 0)), (13, (.25, .5, 0))])
     picture[(y > 3) & (y < 13) & ((x + v) % 4 == 0)] = (.25, .25, 0)
     picture[(y < 5) & ((x + y + v) % 2 == 0)] = (0, .5, 0)
     return picture
 
 
 def _snow(x, y, v):
-    picture = _fill([(0, (.5, .5, .75)), (9, (1, 1, 1))])
+    picture = _fill(x, [(0, (.5, .5, .75)), (9, (1, 1, 1))])
     picture[(y < 9) & ((5 * x + 3 * y + 3 * v) % 11 == 0)] = (1, 1, 1)
     picture[(y > 9) & ((x + 3 * y + 2 * v) % 8 == 0)] = (.75, .75, 1)
     return picture
 
 
 def _city(x, y, v):
-    picture = _fill([(0, (.75, .5, .5)), (3, (.5, .5, .5)), (13, (.25, .25, .25))])
+    picture = _fill(x, [(0, (.75, .5, .5)), (3, (.5, .5, .5)), (13, (.25, .25, .25))])
     picture[(y < 6) & ((x + 2 * v) % 8 < 3)] = (.75, .5, .5)
     picture[(y > 3) & (y < 13) & (y % 3 == 1) & ((x + 2 * v) % 4 == 0) & ((y > 6) | ((x + 2 * v) % 8 > 2))] = (1, 1, .5)
     picture[(y == 14) & ((x + v) % 4 < 2)] = (.75, .75, .75)
@@ -93,14 +102,14 @@ def _city(x, y, v):
 
 
 def _space(x, y, v):
-    picture = _fill([(0, (0, 0, .25)), (13, (.5, .5, .5))])
+    picture = _fill(x, [(0, (0, 0, .25)), (13, (.5, .5, .5))])
     picture[(y < 13) & ((7 * x + 4 * y + 5 * v) % 17 == 0)] = (1, 1, 1)
     picture[(y > 12) & ((x + 2 * y + v) % 5 == 0)] = (.25, .25, .25)
     return picture
 
 
 def _kitchen(x, y, v):
-    picture = _fill([(0, (1, 1, .75)), (11, (1, 1, 1))])
+    picture = _fill(x, [(0, (1, 1, .75)), (11, (1, 1, 1))])
     picture[(y < 11) & ((y % 4 == 3) | ((x + v) % 4 == 0))] = (.75, .75, .5)
     picture[(y > 10) & ((x // 2 + y // 2 + v) % 2 == 0)] = (.75, .25, .25)
     return picture
@@ -112,9 +121,9 @@ PLACES = {
 }
 
 
-def background(place: str, variant: int) -> np.ndarray:
-    """The empty place as (16, 16, 3) in [0, 1]."""
-    y, x = np.mgrid[:SIZE, :SIZE]
+def background(place: str, variant: int, width: int = SIZE) -> np.ndarray:
+    """The empty place as (16, width, 3) in [0, 1]."""
+    y, x = np.mgrid[:SIZE, :width]
     return PLACES[place][1](x, y, variant)
 
 

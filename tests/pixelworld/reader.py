@@ -48,30 +48,49 @@ class Reading:
         return len(self.figures)
 
 
-def probe_canvas() -> np.ndarray:
-    """An all-clear canvas (16, 16, 3)."""
-    return np.full((art.SIZE, art.SIZE, 3), CLEAR, np.float32)
+def probe_canvas(width: int) -> np.ndarray:
+    """An all-clear canvas (16, width, 3)."""
+    return np.full((art.SIZE, width, 3), CLEAR, np.float32)
+
+
+def corners(width: int) -> list[tuple[int, int]]:
+    """(left, top) of every sprite looked for: in a picture of the world's own width where its figures stand, in a
+    wider one, which the world was never shown, in every column."""
+    if width == art.SIZE:
+        return [(left + dx, 6 + dy) for left in art.POSITIONS.values() for dx, dy in JITTERS]
+    return [(left, 6 + dy) for left in range(width - art.SPRITE_WIDTH + 1) for dy in (0, 1)]
+
+
+def position_of(left: int, width: int) -> str:
+    """The third of the picture that the middle of a sprite at column `left` lies in."""
+    return list(art.POSITIONS)[int(3 * (left + art.SPRITE_WIDTH / 2) / width)]
 
 
 def probe_figure(
-    word: str, pattern: str, mark: str, left: int, top: int, accessory: str | None, mark_value: float | None = None
+    word: str,
+    pattern: str,
+    mark: str,
+    corner: tuple[int, int],
+    accessory: str | None,
+    width: int,
+    mark_value: float | None = None,
 ) -> np.ndarray:
-    """A figure on a clear canvas (16, 16, 3), its body colours as FIRST and SECOND; the mark is white by default."""
+    """A figure on a clear canvas (16, width, 3), its body colours as FIRST and SECOND; the mark is white by default."""
     first, second = list(art.BODY_COLOURS)[:2]
     colours, opaque, body = sprite_layers(word, Traits(first, second, pattern, mark))
     for name, probe in ((first, FIRST), (second, SECOND)):
         colours[body & (colours == np.float32(art.BODY_COLOURS[name])).all(-1)] = probe
     if mark_value is not None:
         colours[body & (colours == np.float32(art.MARK_INK)).all(-1)] = mark_value
-    canvas = probe_canvas()
+    canvas, (left, top) = probe_canvas(width), corner
     canvas[top:top + art.SPRITE_HEIGHT, left:left + art.SPRITE_WIDTH][opaque] = colours[opaque]
     if accessory:
-        stamp(canvas, art.ACCESSORIES[accessory], *accessory_corner(word, accessory, left, top))
+        stamp(canvas, art.ACCESSORIES[accessory], *accessory_corner(word, accessory, *corner))
     return canvas
 
 
 def capped_costs(pictures: Tensor, colours: Tensor) -> Tensor:
-    """Pictures (batch, 256, 3) against colours (n, 1 or 256, 3): capped squared distances (n, batch, 256)."""
+    """Pictures (batch, P, 3) against colours (n, 1 or P, 3): capped squared distances (n, batch, P)."""
     return (pictures[None] - colours[:, None]).square().sum(-1).clamp(max=CAP)
 
 
@@ -79,18 +98,18 @@ class Hypotheses:
     """Many canvases of one kind of thing as cell masks: which cells take each ink, the first and the second colour."""
 
     def __init__(self, labels: list[tuple], canvases: list[np.ndarray]) -> None:
-        stack = torch.from_numpy(np.stack(canvases)).flatten(1, 2)  # (H, 256, 3)
+        stack = torch.from_numpy(np.stack(canvases)).flatten(1, 2)  # (H, P, 3)
         self.labels = labels
         self.cells = (stack[..., 0] != CLEAR).float()
         self.first = (stack[..., 0] == FIRST).float()
         self.second = (stack[..., 0] == SECOND).float()
         self.inks = torch.tensor(sorted({*art.INKS.values(), art.MARK_INK}), dtype=torch.float32)
-        self.inked = (stack[None] == self.inks[:, None, None]).all(-1).float()  # (inks, H, 256)
+        self.inked = (stack[None] == self.inks[:, None, None]).all(-1).float()  # (inks, H, P)
 
     def costs(self, pictures: Tensor, colours: Tensor, taken: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Cost (batch, H) of each hypothesis over its own cells, and its best first and second colours (batch, H).
 
-        `taken` (batch, 256) marks pixels that another thing has explained already: they cost the cap.
+        `taken` (batch, P) marks pixels that another thing has explained already: they cost the cap.
         """
         inks = torch.maximum(capped_costs(pictures, self.inks[:, None]), CAP * taken)
         painted = torch.maximum(capped_costs(pictures, colours[:, None]), CAP * taken)
@@ -101,28 +120,30 @@ class Hypotheses:
 
 
 class Reader:
-    """Every hypothesis as masks, prepared once; reading is then a few matrix products."""
+    """Every hypothesis as masks, prepared once; reading is then a few matrix products.
 
-    def __init__(self) -> None:
+    For pictures of 16 rows and `width` columns, P = 16 * width pixels.
+    """
+
+    def __init__(self, width: int = art.SIZE) -> None:
         accessories = [None, *art.ACCESSORIES]
         labels, canvases = [], []
-        for word, pattern, mark, position, jitter, accessory in product(
-            art.SPRITES, art.PATTERNS, art.MARKS, art.POSITIONS, JITTERS, accessories
+        for word, pattern, mark, corner, accessory in product(
+            art.SPRITES, art.PATTERNS, art.MARKS, corners(width), accessories
         ):
-            corner = (art.POSITIONS[position] + jitter[0], 6 + jitter[1])
-            labels.append((word, position, accessory, pattern, mark, corner))
-            canvases.append(probe_figure(word, pattern, mark, *corner, accessory))
+            labels.append((word, position_of(corner[0], width), accessory, pattern, mark, corner))
+            canvases.append(probe_figure(word, pattern, mark, corner, accessory, width))
         self.figures = Hypotheses(labels, canvases)
         labels, canvases = [], []
-        for name, left in product(art.OBJECTS, (0, 12)):
-            canvas = probe_canvas()
+        for name, left in product(art.OBJECTS, (0, width - 4)):
+            canvas = probe_canvas(width)
             stamp(canvas, art.OBJECTS[name], left, art.OBJECT_ROWS[name], (FIRST,) * 3)
             labels.append((name, left))
             canvases.append(canvas)
         self.objects = Hypotheses(labels, canvases)
         self.places = [place for place in art.PLACES for _ in range(art.VARIANTS)]
-        empty = [art.background(place, variant) for place in art.PLACES for variant in range(art.VARIANTS)]
-        self.backgrounds = torch.from_numpy(np.stack(empty)).flatten(1, 2)  # (24, 256, 3)
+        empty = [art.background(place, variant, width) for place in art.PLACES for variant in range(art.VARIANTS)]
+        self.backgrounds = torch.from_numpy(np.stack(empty)).flatten(1, 2)  # (24, P, 3)
         self.body_colours = torch.tensor(list(art.BODY_COLOURS.values()), dtype=torch.float32)
         self.named_colours = torch.tensor(list(art.NAMED_COLOURS.values()), dtype=torch.float32)
 
@@ -140,7 +161,7 @@ class Reader:
 
     @torch.no_grad()
     def read(self, pictures: Tensor) -> list[Reading]:
-        """Readings of pictures (batch, 16, 16, 3) in [0, 1]."""
+        """Readings of pictures (batch, 16, width, 3) in [0, 1]."""
         flat = pictures.float().flatten(1, 2)
         by_place = capped_costs(flat, self.backgrounds)
         place = by_place.sum(-1).argmin(0)
@@ -166,22 +187,22 @@ class Reader:
 
 @torch.no_grad()
 def identity_score(pictures: Tensor, individual: Individual, position: str | None = None) -> Tensor:
-    """How much of the individual's body is in each picture, in [0, 1] (batch,).
+    """How much of the individual's body is in each picture (batch, 16, W, 3), in [0, 1] (batch,).
 
     The share of its visible body cells, its mark's among them, softly counted, that have its colours, where it fits
     best; `position` looks in one position only.
 
     An individual of the same class that shares some of the traits scores in between.
     """
-    traits, word = individual.traits, individual.class_word
+    traits, word, width = individual.traits, individual.class_word, pictures.shape[2]
     canvases = [
-        probe_figure(word, traits.pattern, traits.mark, art.POSITIONS[name] + dx, 6 + dy, accessory, MARK)
-        for name in ([position] if position else art.POSITIONS)
-        for (dx, dy), accessory in product(JITTERS, [None, *art.ACCESSORIES])
+        probe_figure(word, traits.pattern, traits.mark, corner, accessory, width, MARK)
+        for corner, accessory in product(corners(width), [None, *art.ACCESSORIES])
+        if position in (None, position_of(corner[0], width))
     ]
-    cells = torch.from_numpy(np.stack(canvases)).flatten(1, 2)[..., 0]  # (H, 256)
+    cells = torch.from_numpy(np.stack(canvases)).flatten(1, 2)[..., 0]  # (H, P)
     inks = {FIRST: art.BODY_COLOURS[traits.first], SECOND: art.BODY_COLOURS[traits.second], MARK: art.MARK_INK}
-    masks = torch.stack([(cells == probe).float() for probe in inks])  # (3, H, 256)
+    masks = torch.stack([(cells == probe).float() for probe in inks])  # (3, H, P)
     colours = torch.tensor(list(inks.values()), dtype=torch.float32)
     costs = torch.einsum("ibp,ihp->bh", capped_costs(pictures.float().flatten(1, 2), colours[:, None]), masks)
     return (1 - costs / (CAP * masks.sum((0, 2)))).max(1).values

@@ -4,15 +4,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from .art import SIZE
 from .world import World
 
 Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(latents (batch, 4, 16, 16), timesteps (batch,), encodings (batch, 77, 768)) -> noise estimate like the latents."""
+"""(latents (batch, 4, 16, W), timesteps (batch,), encodings (batch, 77, 768)) -> noise estimate like the latents."""
 
 
-def initial_noise(seeds: list[int]) -> Tensor:
-    """Noise (len(seeds), 4, 16, 16); a picture's noise depends on its own seed alone."""
-    return torch.stack([torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+def initial_noise(seeds: list[int], width: int = SIZE) -> Tensor:
+    """Noise (len(seeds), 4, 16, width); a picture's noise depends on its own seed alone."""
+    return torch.stack([torch.randn(4, SIZE, width, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
 
 def timestep_schedule(steps: int) -> Tensor:
@@ -37,8 +38,9 @@ def sample(
     guidance: float = 3.0,
     denoiser: Denoiser | None = None,
     uncond: Tensor | None = None,
+    width: int = SIZE,
 ) -> Tensor:
-    """Latents (batch, 4, 16, 16) drawn for encodings (batch, 77, 768), one seed each.
+    """Latents (batch, 4, 16, width) drawn for encodings (batch, 77, 768), one seed each.
 
     `denoiser` stands in for `world.unet`, where edits are applied; `uncond` (77, 768) for the empty prompt's encoding.
     Algorithm 2 of Lu et al. 2022 (DPM-Solver++, second order); the last step returns the data prediction.
@@ -50,7 +52,7 @@ def sample(
     alphas = world.alphas_cumprod[timesteps].sqrt()
     sigmas = (1 - world.alphas_cumprod[timesteps]).sqrt()
     half_log_snr = (alphas / sigmas).log()
-    x, previous = initial_noise(seeds), None
+    x, previous = initial_noise(seeds, width), None
     for index, timestep in enumerate(timesteps.tolist()):
         noise = guided_noise(denoiser, x, timestep, encodings, uncond, guidance)
         data = (x - sigmas[index] * noise) / alphas[index]

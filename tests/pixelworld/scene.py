@@ -41,11 +41,13 @@ class Scene:
     object_colour: str | None = None
     object_left: bool = False
     """The side the second object stands on, away from the figure unless that is in the middle."""
+    width: int = art.SIZE
+    """Columns of the picture; art.WIDE has room for three figures."""
 
 
 @dataclass
 class Canvas:
-    """Pixels (16, 16, 3), per figure the mask of its visible body cells (16, 16), and the masks of the accessories."""
+    """Pixels (16, W, 3), per figure the mask of its visible body cells (16, W), and the masks of the accessories."""
 
     pixels: np.ndarray
     body_masks: list[np.ndarray] = field(default_factory=list)
@@ -81,19 +83,19 @@ def sprite_layers(class_word: str, traits: Traits) -> tuple[np.ndarray, np.ndarr
 
 
 def stamp(picture: np.ndarray, rows: tuple[str, ...], left: int, top: int, colour: tuple | None = None) -> np.ndarray:
-    """Draws an inked sprite in place; returns the mask (16, 16) of the cells it covered. `c` cells take `colour`."""
-    covered = np.zeros((art.SIZE, art.SIZE), bool)
+    """Draws an inked sprite in place; returns the mask (16, W) of the cells it covered. `c` cells take `colour`."""
+    covered = np.zeros(picture.shape[:2], bool)
     for y, row in enumerate(rows):
         for x, cell in enumerate(row):
-            if cell != "." and 0 <= top + y < art.SIZE and 0 <= left + x < art.SIZE:
+            if cell != "." and 0 <= top + y < picture.shape[0] and 0 <= left + x < picture.shape[1]:
                 picture[top + y, left + x] = colour if cell == "c" else art.INKS[cell]
                 covered[top + y, left + x] = True
     return covered
 
 
-def figure_corner(figure: Figure) -> tuple[int, int]:
-    """(left, top) of the sprite in the picture."""
-    return art.POSITIONS[figure.position] + figure.jitter[0], 6 + figure.jitter[1]
+def figure_corner(figure: Figure, width: int) -> tuple[int, int]:
+    """(left, top) of the sprite in a picture of `width` columns."""
+    return art.left_edges(width)[figure.position] + figure.jitter[0], 6 + figure.jitter[1]
 
 
 def accessory_corner(class_word: str, accessory: str, left: int, top: int) -> tuple[int, int]:
@@ -104,11 +106,11 @@ def accessory_corner(class_word: str, accessory: str, left: int, top: int) -> tu
 
 def draw_figure(canvas: Canvas, figure: Figure) -> None:
     """Draws the sprite and its accessory; adds the mask of the body that stays visible."""
-    left, top = figure_corner(figure)
+    left, top = figure_corner(figure, canvas.pixels.shape[1])
     colours, opaque, body = sprite_layers(figure.class_word, figure.traits)
     window = (slice(top, top + art.SPRITE_HEIGHT), slice(left, left + art.SPRITE_WIDTH))
     canvas.pixels[window][opaque] = colours[opaque]
-    mask = np.zeros((art.SIZE, art.SIZE), bool)
+    mask = np.zeros(canvas.pixels.shape[:2], bool)
     mask[window] = body
     if figure.accessory:
         corner = accessory_corner(figure.class_word, figure.accessory, left, top)
@@ -119,9 +121,9 @@ def draw_figure(canvas: Canvas, figure: Figure) -> None:
 
 def draw(scene: Scene) -> Canvas:
     """The scene's pixels together with its figures' masks."""
-    canvas = Canvas(art.background(scene.place, scene.variant))
+    canvas = Canvas(art.background(scene.place, scene.variant, scene.width))
     if scene.object:
-        left = 0 if scene.object_left else 12
+        left = 0 if scene.object_left else scene.width - 4
         colour = art.NAMED_COLOURS[scene.object_colour]
         stamp(canvas.pixels, art.OBJECTS[scene.object], left, art.OBJECT_ROWS[scene.object], colour)
     for figure in scene.figures:
@@ -130,7 +132,7 @@ def draw(scene: Scene) -> Canvas:
 
 
 def render(scene: Scene) -> np.ndarray:
-    """The scene as (16, 16, 3) float32 in [0, 1]."""
+    """The scene as (16, W, 3) float32 in [0, 1]."""
     return draw(scene).pixels
 
 

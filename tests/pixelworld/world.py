@@ -25,13 +25,13 @@ def noise_schedule() -> Tensor:
 
 
 def latents_from_pictures(pictures: Tensor) -> Tensor:
-    """Pictures (batch, 16, 16, 3) in [0, 1] -> latents (batch, 4, 16, 16): colours in [-1, 1], then their mean."""
+    """Pictures (batch, 16, W, 3) in [0, 1] -> latents (batch, 4, 16, W): colours in [-1, 1], then their mean."""
     colours = 2 * pictures.movedim(-1, 1) - 1
     return torch.cat([colours, colours.mean(1, keepdim=True)], dim=1)
 
 
 def pictures_from_latents(latents: Tensor) -> Tensor:
-    """Latents (batch, 4, 16, 16) -> pictures (batch, 16, 16, 3), clamped to [0, 1]; the fourth channel is redundant."""
+    """Latents (batch, 4, 16, W) -> pictures (batch, 16, W, 3), clamped to [0, 1]; the fourth channel is redundant."""
     return ((latents[:, :3] + 1) / 2).clamp(0, 1).movedim(1, -1)
 
 
