@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from pixelworld import art
-from pixelworld.captions import OPPOSITE, all_words, sample_caption, sample_scene, with_positions
+from pixelworld.captions import (
+    FIRST_ON_LEFT,
+    OPPOSITE,
+    Caption,
+    all_words,
+    sample_caption,
+    sample_scene,
+    sample_three,
+    with_positions,
+)
 from pixelworld.evaluate import judge
 from pixelworld.first_stage import first_stage
 from pixelworld.known import NAMES, known_individuals, known_looks
@@ -69,6 +78,35 @@ def test_a_caption_says_of_both_figures_where_they_are():
         first, second = text.split(" and a ")
         assert first.startswith(f"{caption.opening} <one>") and first.endswith(f" on the {caption.position}")
         assert second.startswith(f"<two> on the {OPPOSITE[caption.position]}")
+
+
+def test_a_caption_of_three_says_of_all_where_they_are_or_of_none():
+    rng = np.random.RandomState(13)
+    captions = [sample_three(rng, known=0.5) for _ in range(200)]
+    assert {caption.position for caption in captions} == {None, "left", "right"}
+    for caption in captions:
+        scene, text = sample_scene(caption, rng), caption.text("<one>", "<two>", "<three>")
+        words = [word for word, _ in caption.figures()]
+        assert len(set(words)) == 3 and [figure.class_word for figure in scene.figures] == words
+        assert scene.width == art.WIDE and render(scene).shape == (art.SIZE, art.WIDE, 3)
+        first, last = scene.figures[0].position, scene.figures[2].position
+        assert [figure.position for figure in scene.figures] == [first, "middle", OPPOSITE[first]]
+        where = [f" on the {first}", " in the middle", f" on the {last}"] if caption.position else ["", "", ""]
+        named = [f"{word}{at}" for word, at in zip(("<one>", "<two>", "<three>"), where, strict=True)]
+        assert text.startswith(f"{caption.opening} " + " and a ".join(named))
+
+
+def test_the_first_of_two_figures_stands_on_the_left_more_often():
+    rng = np.random.RandomState(14)
+    scenes = [sample_scene(Caption("cat", partner="dog"), rng) for _ in range(400)]
+    assert abs(np.mean([scene.figures[0].position == "left" for scene in scenes]) - FIRST_ON_LEFT) < 0.06
+
+
+def test_training_draws_threes_when_asked_and_never_else():
+    captions = training_captions()
+    draw_captions, rng = CaptionDraw(captions), np.random.RandomState(0)
+    assert all(captions[index].third for index in draw_captions(200, rng, threes=True))
+    assert not any(captions[index].third for index in draw_captions(200, rng))
 
 
 def test_training_draws_every_kind_of_caption_in_its_share():

@@ -1,6 +1,7 @@
 """Captions as programs: a caption names some of a scene's attributes; every scene that has those is a picture of it."""
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import numpy as np
 
@@ -12,15 +13,18 @@ from .traits import Traits, sample_traits
 OPENINGS = ("a photo of a", "a picture of a", "a painting of a", "a")
 POSITION_PHRASES = {"left": "on the left", "middle": "in the middle", "right": "on the right"}
 OPPOSITE = {"left": "right", "right": "left"}
-"""Where the other of two figures stands."""
+"""Where the other of two figures stands, or the last of three."""
+FIRST_ON_LEFT = 0.8
+"""How often the figure named first is the one on the left, where no word says so."""
 
 
 @dataclass(frozen=True)
 class Caption:
-    """The attributes a caption names; None where it leaves one open. `partner` is the second figure's class.
+    """The attributes a caption names; None where it leaves one open. `partner` and `third` are further classes.
 
-    `position` is the first figure's; a partner stands opposite, and the caption says both. `name` and `partner_name`
-    are those of known individuals, written in place of their classes.
+    `position` is the first figure's; the last of them stands opposite, a third one makes the partner stand in the
+    middle, and the caption says so of all. `name`, `partner_name` and `third_name` are those of known individuals,
+    written in place of their classes.
     """
 
     class_word: str
@@ -35,18 +39,32 @@ class Caption:
     """Order of the position, place and object phrases."""
     name: str | None = None
     partner_name: str | None = None
+    third: str | None = None
+    third_name: str | None = None
 
-    def text(self, word: str | None = None, partner_word: str | None = None) -> str:
-        """The sentence, with `word` and `partner_word` in place of the class words where given."""
-        parts = [self.opening, word or self.name or self.class_word]
+    def figures(self) -> list[tuple[str, str | None]]:
+        """Class and name of every figure, as the sentence has them."""
+        further = [(self.partner, self.partner_name), (self.third, self.third_name)]
+        return [(self.class_word, self.name), *(figure for figure in further if figure[0])]
+
+    def positions(self) -> list[str | None]:
+        """Of every figure, where the sentence says that it stands."""
+        last = OPPOSITE.get(self.position)
+        further = ["middle" if self.position else None, last] if self.third else [last]
+        return [self.position, *further[: len(self.figures()) - 1]]
+
+    def text(self, *words: str | None) -> str:
+        """The sentence, with `words` in place of the class words where given."""
+        named = [word or name or kind for (kind, name), word in zip_longest(self.figures(), words, fillvalue=None)]
+        places = [POSITION_PHRASES.get(position, "") for position in self.positions()]
+        parts = [self.opening, named[0]]
         if self.accessory:
             parts.append(f"wearing a {self.accessory}")
-        position = POSITION_PHRASES.get(self.position, "")
         if self.partner:
-            other = POSITION_PHRASES.get(OPPOSITE.get(self.position), "")
-            parts += [position, f"and a {partner_word or self.partner_name or self.partner}", other]
+            further = zip(named[1:], places[1:], strict=True)
+            parts += [places[0], *(f"and a {word} {at}".strip() for word, at in further)]
         phrases = [
-            "" if self.partner else position,
+            "" if self.partner else places[0],
             art.PLACES[self.place][0] if self.place else "",
             " ".join(["with a", *filter(None, [self.object_colour, self.object])]) if self.object else "",
         ]
@@ -85,6 +103,23 @@ def sample_caption(
     return replace(caption, name=name, partner_name=partner_name)
 
 
+def sample_three(rng: np.random.RandomState, known: float = 0.0) -> Caption:
+    """A caption of three figures of different classes; half of them say who stands where, nearly all name a place."""
+    words = [str(word) for word in rng.permutation(list(art.SPRITES))[:3]]
+    name, partner_name, third_name = (_known_name(rng, word, known) for word in words)
+    return Caption(
+        words[0],
+        opening=_pick(rng, OPENINGS),
+        place=_pick(rng, art.PLACES) if rng.rand() < 0.9 else None,
+        position=_pick(rng, OPPOSITE) if rng.rand() < 0.5 else None,
+        partner=words[1],
+        name=name,
+        partner_name=partner_name,
+        third=words[2],
+        third_name=third_name,
+    )
+
+
 def with_positions(captions: Iterable[Caption]) -> list[Caption]:
     """Of the captions that name two figures, each once more, saying which is on the left and which on the right."""
     return [
@@ -101,19 +136,31 @@ def _traits(rng: np.random.RandomState, name: str | None) -> Traits:
     return known_individuals()[name][1] if name else sample_traits(rng)
 
 
+def _free_position(rng: np.random.RandomState, company: bool) -> str:
+    """Of the first figure, when the caption does not say."""
+    if company:
+        return "left" if rng.rand() < FIRST_ON_LEFT else "right"
+    return _pick(rng, art.POSITIONS)
+
+
 def _jitter(rng: np.random.RandomState) -> tuple[int, int]:
     return int(rng.randint(2)), int(rng.randint(2))
 
 
 def sample_scene(caption: Caption, rng: np.random.RandomState) -> Scene:
-    """A scene with everything the caption names; the rest by chance, accessories and second objects seldom."""
+    """A scene with everything the caption names; the rest by chance, accessories and second objects seldom.
+
+    Three figures stand in a picture of art.WIDE columns.
+    """
     pair = caption.partner is not None
-    position = caption.position or _pick(rng, ("left", "right") if pair else art.POSITIONS)
+    position = caption.position or _free_position(rng, pair)
     accessory = caption.accessory or (_pick(rng, art.ACCESSORIES) if rng.rand() < 0.15 else None)
-    figures = [Figure(caption.class_word, _traits(rng, caption.name), position, accessory, _jitter(rng))]
-    if pair:
-        traits = _traits(rng, caption.partner_name)
-        figures.append(Figure(caption.partner, traits, OPPOSITE[position], None, _jitter(rng)))
+    figures = [
+        Figure(word, _traits(rng, name), at, None if number else accessory, _jitter(rng))
+        for number, ((word, name), at) in enumerate(
+            zip(caption.figures(), replace(caption, position=position).positions(), strict=True)
+        )
+    ]
     object_ = caption.object or (_pick(rng, art.OBJECTS) if not pair and rng.rand() < 0.15 else None)
     return Scene(
         tuple(figures),
@@ -122,6 +169,7 @@ def sample_scene(caption: Caption, rng: np.random.RandomState) -> Scene:
         object_,
         (caption.object_colour or _pick(rng, art.NAMED_COLOURS)) if object_ else None,
         position == "right" or (position == "middle" and rng.rand() < 0.5),
+        art.WIDE if caption.third else art.SIZE,
     )
 
 

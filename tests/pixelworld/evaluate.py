@@ -1,7 +1,8 @@
 """How often the world draws what held-out captions name: python -m pixelworld.evaluate [--sheet PNG]"""
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from itertools import islice
+from itertools import islice, permutations
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ def judge(caption: Caption, reading: Reading) -> dict[str, bool]:
     """Which of the attributes that a caption names its picture shows. What it leaves open is not judged."""
     words = [figure.class_word for figure in reading.figures]
     own = next((figure for figure in reading.figures if figure.class_word == caption.class_word), None)
-    verdict = {"class": own is not None, "count": reading.count == (2 if caption.partner else 1)}
+    verdict = {"class": own is not None, "count": reading.count == len(caption.figures())}
     if caption.place:
         verdict["place"] = reading.place == caption.place
     if caption.position:
@@ -50,7 +51,7 @@ def judge(caption: Caption, reading: Reading) -> dict[str, bool]:
     if caption.object:
         verdict["both"] = own is not None and reading.object == caption.object
     if caption.partner:
-        verdict["both"] = own is not None and caption.partner in words
+        verdict["both"] = all(word in words for word, _ in caption.figures())
     return verdict
 
 
@@ -79,40 +80,46 @@ def known_identity(captions: list[Caption], pictures: Tensor) -> float:
     return torch.cat(scores).mean().item()
 
 
-def known_pairs(n: int, seed: int = 3) -> list[Caption]:
-    """Captions that each call two known individuals of different classes by name, in a place."""
+def known_groups(n: int, size: int, seed: int = 3) -> list[Caption]:
+    """Captions that each call two or three known individuals of different classes by name, in a place."""
     rng, looks = np.random.RandomState(seed), known_individuals()
     captions = []
     while len(captions) < n:
-        first, second = (str(name) for name in rng.choice(list(looks), 2, replace=False))
-        words = looks[first][0], looks[second][0]
-        if words[0] != words[1]:
-            place = str(rng.choice(list(art.PLACES)))
-            captions.append(Caption(words[0], place=place, partner=words[1], name=first, partner_name=second))
+        names = [str(name) for name in rng.choice(list(looks), size, replace=False)]
+        words = [looks[name][0] for name in names]
+        if len(set(words)) == size:
+            captions.append(_together(words, str(rng.choice(list(art.PLACES))), names))
     return captions
 
 
 def known_leakage(captions: list[Caption], pictures: Tensor) -> float:
     """Of the traits in which two known individuals differ, the share in which one's figure shows the other's."""
     looks, leaks = known_individuals(), []
-    for caption, reading in zip(captions, Reader().read(pictures), strict=True):
-        for name, other in ((caption.name, caption.partner_name), (caption.partner_name, caption.name)):
-            for figure in (f for f in reading.figures if f.class_word == looks[name][0]):
+    for caption, reading in zip(captions, Reader(pictures.shape[2]).read(pictures), strict=True):
+        for (word, name), (_, other) in permutations(caption.figures(), 2):
+            for figure in (f for f in reading.figures if f.class_word == word):
                 leaks += leaked_traits(figure.traits, looks[name][1], looks[other][1])
     return float(np.mean(leaks))
 
 
-def class_pairs(n: int, seed: int = 4) -> list[Caption]:
-    """Captions that name two classes and a place."""
+def class_groups(n: int, size: int, seed: int = 4) -> list[Caption]:
+    """Captions that name two or three classes and a place."""
     rng, captions = np.random.RandomState(seed), []
     for _ in range(n):
-        words = [str(word) for word in rng.choice(list(art.SPRITES), 2, replace=False)]
-        captions.append(Caption(words[0], place=str(rng.choice(list(art.PLACES))), partner=words[1]))
+        words = [str(word) for word in rng.choice(list(art.SPRITES), size, replace=False)]
+        captions.append(_together(words, str(rng.choice(list(art.PLACES)))))
     return captions
 
 
+def _together(words: list[str], place: str, names: Sequence[str | None] = (None, None, None)) -> Caption:
+    (first, partner, third), (name, partner_name, third_name) = ([*group, None, None][:3] for group in (words, names))
+    return Caption(
+        first, place=place, partner=partner, name=name, partner_name=partner_name, third=third, third_name=third_name
+    )
+
+
 def draw(world: World, texts: list[str], seeds: list[int], batch: int = 64, **options) -> Tensor:
-    """Pictures (len(texts), 16, 16, 3) for prompts, a seed each; `options` go to the sampler."""
+    """Pictures (len(texts), 16, W, 3) for prompts, a seed each; `options` go to the sampler."""
     parts = []
     with torch.no_grad():
         for start in range(0, len(texts), batch):
@@ -151,17 +158,22 @@ def main() -> None:
         print(f"| {name} | {share:.3f} | {count} | {TARGETS.get(name, '')} |")
 
     def drawn(asked: list[Caption]) -> Tensor:
-        texts = [caption.text() for caption in asked]
-        return draw(world, texts, seeds[: len(asked)], steps=args.steps, guidance=args.guidance)
+        texts, width = [caption.text() for caption in asked], art.WIDE if asked[0].third else art.SIZE
+        return draw(world, texts, seeds[: len(asked)], steps=args.steps, guidance=args.guidance, width=width)
 
     if args.known:
-        known, pairs = known_captions(args.known), known_pairs(args.known)
+        known = known_captions(args.known)
         print(f"| known individuals, identity | {known_identity(known, drawn(known)):.3f} | {len(known)} | |")
-        print(f"| two known individuals, leakage | {known_leakage(pairs, drawn(pairs)):.3f} | {len(pairs)} | |")
-    pairs = class_pairs(args.pairs)
-    for which, asked in (("", pairs), (", positions named", with_positions(pairs))):
-        share, count = rates(asked, Reader().read(drawn(asked)))["both"]
-        print(f"| two classes{which}, both drawn | {share:.3f} | {count} | |")
+    for size, number in ((2, "two"), (3, "three")):
+        if args.known:
+            known = known_groups(args.known, size)
+            leaked = known_leakage(known, drawn(known))
+            print(f"| {number} known individuals, leakage | {leaked:.3f} | {len(known)} | |")
+        groups = class_groups(args.pairs, size)
+        for which, asked in (("", groups), (", positions named", with_positions(groups))):
+            together = drawn(asked)
+            share, count = rates(asked, Reader(together.shape[2]).read(together))["both"]
+            print(f"| {number} classes{which}, all drawn | {share:.3f} | {count} | |")
     if args.sheet:
         sheet(pictures[:48]).save(args.sheet)
         print("\n".join(f"{index}: {caption.text()}" for index, caption in enumerate(captions[:48])))

@@ -16,18 +16,21 @@ import torch.multiprocessing as mp
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from .captions import Caption, sample_caption, sample_scene, with_positions
+from .art import SIZE, WIDE
+from .captions import Caption, sample_caption, sample_scene, sample_three, with_positions
 from .scene import draw
 from .text_encoder import LENGTH, TextEncoder
 from .unet import UNet
 from .world import as_batch, fast_bfloat16, latents_from_pictures, noise_schedule
 
-PLAIN_CAPTIONS, KNOWN_CAPTIONS = 12_000, 16_000
+PLAIN_CAPTIONS, KNOWN_CAPTIONS, THREES = 12_000, 16_000, 8_000
 KNOWN, PAIRS = 0.75, 0.4
 """In the second kind of captions: the share of figures called by name, and the share with two figures."""
 SHARES = {"two names": 0.45, "a name": 0.25, "two classes": 0.15, "a class": 0.15}
 """Of a batch: looks take longest to learn, and whose look is whose takes longer still."""
-SHORT = 24
+WIDE_EVERY = 4
+"""Every so many steps, a batch of wide pictures of three figures, as many as have the same number of pixels."""
+SHORT = 26
 """No caption is longer: until the last part of the training, the padding beyond is left out."""
 FULL_LENGTH_FROM = 0.85
 FULL_LENGTH_STRIDE = 8
@@ -48,11 +51,14 @@ def training_captions() -> list[Caption]:
     plain = list(dict.fromkeys(sample_caption(rng) for _ in range(2 * PLAIN_CAPTIONS)))[:PLAIN_CAPTIONS]
     drawn = (sample_caption(rng, pairs=PAIRS, known=KNOWN) for _ in range(2 * KNOWN_CAPTIONS))
     captions = plain + list(dict.fromkeys(drawn))[:KNOWN_CAPTIONS]
-    return captions + with_positions(captions)
+    threes = list(dict.fromkeys(sample_three(rng, KNOWN) for _ in range(THREES)))
+    return captions + with_positions(captions) + threes
 
 
 def kind(caption: Caption) -> str:
-    """Which of `SHARES` a caption belongs to."""
+    """Which of `SHARES` a caption belongs to, or "three"."""
+    if caption.third:
+        return "three"
     if caption.partner and bool(caption.name) == bool(caption.partner_name):
         return "two names" if caption.name else "two classes"
     return "a name" if caption.name or caption.partner_name else "a class"
@@ -79,13 +85,17 @@ def velocity_weight(alphas_cumprod: Tensor) -> Tensor:
 
 
 class CaptionDraw:
-    """Draws captions of every kind in its share, by their indices."""
+    """Draws captions of every kind in its share, or of three figures, by their indices."""
 
     def __init__(self, captions: list[Caption]) -> None:
-        self.kinds = [np.flatnonzero([kind(caption) == name for caption in captions]) for name in SHARES]
+        kinds = np.array([kind(caption) for caption in captions])
+        self.kinds = [np.flatnonzero(kinds == name) for name in SHARES]
+        self.threes = np.flatnonzero(kinds == "three")
 
-    def __call__(self, count: int, rng: np.random.RandomState) -> np.ndarray:
+    def __call__(self, count: int, rng: np.random.RandomState, threes: bool = False) -> np.ndarray:
         """Indices (count,)."""
+        if threes:
+            return rng.choice(self.threes, count)
         chosen = rng.choice(len(self.kinds), count, p=list(SHARES.values()))
         return np.array([rng.choice(self.kinds[number]) for number in chosen])
 
@@ -120,15 +130,20 @@ class Run:
         self.captions, self.draw_captions = captions, CaptionDraw(captions)
 
     def draw_batch(self, encodings: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Latents (batch, 4, 16, 16), pixel weights (batch, 1, 16, 16), timesteps (batch,), encodings (batch, T, d)."""
+        """Latents (B, 4, 16, W), pixel weights (B, 1, 16, W), timesteps (B,), encodings (B, T, d).
+
+        B is `self.batch` for the world's own width, less for wide pictures.
+        """
         rng = np.random.RandomState((self.step * 8 + self.rank) % 2**32)
-        chosen = self.draw_captions(self.batch, rng)
+        wide = self.step % WIDE_EVERY == WIDE_EVERY - 1
+        batch = self.batch * SIZE // WIDE if wide else self.batch
+        chosen = self.draw_captions(batch, rng, threes=wide)
         canvases = [draw(sample_scene(self.captions[index], rng)) for index in chosen]
         latents = latents_from_pictures(as_batch([canvas.pixels for canvas in canvases]))
         heavy = [np.any([*canvas.body_masks, *canvas.accessory_masks], axis=0) for canvas in canvases]
-        rows = np.where(rng.rand(self.batch) < EMPTY_SHARE, 0, chosen + 1)
+        rows = np.where(rng.rand(batch) < EMPTY_SHARE, 0, chosen + 1)
         # Stratified over the batch: the weight makes the loss depend strongly on the timestep.
-        strata = (rng.permutation(self.batch) + rng.rand(self.batch)) / self.batch
+        strata = (rng.permutation(batch) + rng.rand(batch)) / batch
         timesteps = torch.from_numpy((1000 * strata).astype(np.int64))
         weights = 1 + (FIGURE_WEIGHT - 1) * torch.from_numpy(np.stack(heavy))[:, None].float()
         return latents, weights, timesteps, encodings[rows].float()
