@@ -25,7 +25,7 @@ from pixelworld.traits import leaked_traits  # noqa: E402
 from proof.adapters import adapted, moved_weights, new_pairs  # noqa: E402
 from proof.companion_tables import IDENTITY, TAKEN, companion_points  # noqa: E402
 from proof.companions import companion_captions, companion_row, companion_texts  # noqa: E402
-from proof.company import circles, group_texts  # noqa: E402
+from proof.company import circles, company_key, group_texts, width_for  # noqa: E402
 from proof.methods import Taught, encode, learned_words, spelled  # noqa: E402
 from proof.scoring import attributes_right, diversity, nearest_distance, scaled_identity  # noqa: E402
 from proof.specs import RESIDUAL, WORD, Dial, Drawing, Learning, Subject, key_of  # noqa: E402
@@ -196,12 +196,27 @@ def test_companion_points_are_one_at_full_identity_with_no_more_traits_than_chan
     np.testing.assert_allclose(companion_points(base, samples), [(1, 1), (0.5, 0.5), (0, 0)], atol=1e-12)
 
 
-def test_every_subject_is_in_three_different_threes():
+def test_every_subject_is_in_six_different_threes():
     subjects = [Subject(index) for index in range(8)]
     threes = circles(subjects)
-    assert len({frozenset(three) for three in threes}) == 8
-    assert set(Counter(subject for three in threes for subject in three).values()) == {3}
-    assert circles(subjects[:3]) == []
+    assert len({frozenset(three) for three in threes}) == len(threes) == 16
+    assert set(Counter(subject for three in threes for subject in three).values()) == {6}
+    assert circles(subjects[:2]) == []
+
+
+def test_prompts_of_three_say_who_stands_where_in_turn_or_nothing():
+    three, words = [Subject(0), Subject(1), Subject(2)], ["<one>", "<two>", "<three>"]
+    plain, positioned = (group_texts(three, words, 6, positions) for positions in (False, True))
+    assert all("<one> and a <two> and a <three>" in text for text in plain)
+    placed = [re.findall(r"(?:on the|in the) (left|middle|right)", text) for text in positioned]
+    assert placed == [["left", "middle", "right"], ["right", "middle", "left"]] * 3
+
+
+def test_three_subjects_have_a_wider_picture_and_results_of_their_own():
+    learnings = [Learning("ours", Subject(index)) for index in range(3)]
+    assert width_for(learnings[:2]) == art.SIZE < width_for(learnings) == art.WIDE
+    keys = {company_key(group, Dial(), 8, at) for group in (learnings, learnings[:2]) for at in (False, True)}
+    assert len(keys) == 4
 
 
 def test_reported_and_tuning_individuals_are_different_and_cover_all_classes():

@@ -126,10 +126,11 @@ class Proof:
             globally = drawing_of(OURS, TEMPLATE, Dial(locking="global_gated"))
             variants.append(Variant(f"{OURS}, global locking", globally))
         pairs, threes = list(combinations(self.subjects, 2)), circles(self.subjects)
-        asked = [(pairs, False), (pairs, True), (threes, False)]
+        asked = [(pairs, False), (pairs, True), (threes, False), (threes, True)]
+        titles = [f"{size} {{}}{named}" for size in (2, 3) for named in ("", ", positions named")]
         complete = [
             self.company(title.format("concepts in one picture"), variants, groups, positions)
-            for (groups, positions), title in zip(asked, ("2 {}", "2 {}, positions named", "3 {}"), strict=True)
+            for (groups, positions), title in zip(asked, titles, strict=True)
         ]
         if not all(complete):
             return

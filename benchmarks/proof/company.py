@@ -27,13 +27,15 @@ WORDS = ("<one>", "<two>", "<three>")
 
 
 def group_captions(subjects: Sequence[Subject], count: int, positions: bool) -> list[Caption]:
-    """Captions of two subjects, each in a place neither was trained in.
+    """Captions of two or three subjects, each in a place none was trained in.
 
-    With ``positions``, they also say which is on the left and which on the right, in turn.
+    With ``positions``, they also say who stands where, from the left and from the right in turn.
     """
-    first, second = (subject.individual().class_word for subject in subjects)
-    places = islice(cycle(places_for(subjects)), count)
-    captions = [Caption(first, OPENINGS[index % 3], place, partner=second) for index, place in enumerate(places)]
+    first, second, *rest = (subject.individual().class_word for subject in subjects)
+    third, places = next(iter(rest), None), islice(cycle(places_for(subjects)), count)
+    captions = [
+        Caption(first, OPENINGS[index % 3], place, partner=second, third=third) for index, place in enumerate(places)
+    ]
     return with_positions(captions) if positions else captions
 
 
@@ -43,20 +45,20 @@ def places_for(subjects: Sequence[Subject]) -> list[str]:
 
 
 def group_texts(subjects: Sequence[Subject], words: Sequence[str], count: int, positions: bool = False) -> list[str]:
-    """Prompts that name two or three subjects by ``words``; ``positions`` only with two."""
-    if len(subjects) == 2:
-        return [caption.text(*words) for caption in group_captions(subjects, count, positions)]
-    places = [art.PLACES[place][0] for place in places_for(subjects)]
-    named = " and a ".join(words)
-    return [f"{OPENINGS[index % 3]} {named} {places[index % len(places)]}" for index in range(count)]
+    """Prompts that name two or three subjects by ``words``."""
+    return [caption.text(*words) for caption in group_captions(subjects, count, positions)]
+
+
+def width_for(group: Sequence) -> int:
+    """Columns of a picture with room for the group: the world's own for two, more for three."""
+    return art.SIZE if len(group) <= 2 else art.WIDE
 
 
 def circles(subjects: Sequence[Subject]) -> list[Sequence[Subject]]:
-    """Threes, every subject in three of them."""
-    count = len(subjects)
-    if count < 4:
-        return []
-    return [[subjects[(start + step) % count] for step in (0, 1, 3)] for start in range(count)]
+    """Threes, every subject of eight in six of them."""
+    ring, shapes = len(subjects), ((0, 1, 3), (0, 2, 5))
+    threes = {tuple(sorted({(start + step) % ring for step in shape})) for shape in shapes for start in range(ring)}
+    return [[subjects[index] for index in three] for three in sorted(threes) if len(three) == 3]
 
 
 def neighbours(subjects: Sequence[Subject], size: int) -> list[Sequence[Subject]]:
@@ -71,6 +73,8 @@ def learnings_of(drawing: Drawing, group: Sequence[Subject]) -> list[Learning]:
 
 def company_key(group: Sequence[Learning], dial: Dial, count: int, positions: bool) -> str:
     described = [str(learning) for learning in group]
+    if width_for(group) != art.SIZE:
+        described.append(f"{width_for(group)} columns")
     return key_of([weights_fingerprint(), "company", described, str(dial), count, positions])
 
 
@@ -129,13 +133,13 @@ def _draw_company(group: Sequence[Learning], dial: Dial, texts: Sequence[str], s
     seeds = [SAMPLING_SEED + 500 + index for index in range(len(texts))]
     taught = [Taught(each, learned(each, store), word) for each, word in zip(group, WORDS, strict=False)]
     with applied(taught, dial, texts) as encodings:
-        return draw_batch(encodings, seeds)
+        return draw_batch(encodings, seeds, width=width_for(group))
 
 
 def _read_company(subjects: Sequence[Subject], pictures: torch.Tensor) -> dict[str, Any]:
     unit = pictures.float() / 255
     rows = []
-    for number, reading in enumerate(the_reader().read(unit)):
+    for number, reading in enumerate(the_reader(width_for(subjects)).read(unit)):
         found = {figure.class_word: figure for figure in reversed(reading.figures)}
         rows.append([_row(subject, subjects, found, unit[number : number + 1]) for subject in subjects])
     return {"rows": rows}

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pixelworld.art import SIZE
 from pixelworld.captions import Caption
 from pixelworld.reader import Reader, identity_score
 from pixelworld.sampling import sample
@@ -29,8 +30,9 @@ PROMPT_SEED = 900
 
 
 @cache
-def the_reader() -> Reader:
-    return Reader()
+def the_reader(width: int = SIZE) -> Reader:
+    """The reader of pictures of ``width`` columns."""
+    return Reader(width)
 
 
 def prompts_of(subject: Subject, count: int) -> list[Caption]:
@@ -58,10 +60,13 @@ def draw(drawing: Drawing, state: State) -> Tensor:
 
 
 @torch.no_grad()
-def draw_batch(encodings: Tensor, seeds: Sequence[int], steps: int = 10, guidance: float = 3.0) -> Tensor:
-    """Pictures (B, 16, 16, 3), uint8, with whatever edits are in force."""
+def draw_batch(
+    encodings: Tensor, seeds: Sequence[int], steps: int = 10, guidance: float = 3.0, width: int = SIZE
+) -> Tensor:
+    """Pictures (B, 16, width, 3), uint8, with whatever edits are in force."""
+    how = {"steps": steps, "guidance": guidance, "width": width}
     with recalled(adapted_modules(RESIDUAL)):
-        latents = sample(the_world(), encodings, list(seeds), steps=steps, guidance=guidance, denoiser=predict)
+        latents = sample(the_world(), encodings, list(seeds), denoiser=predict, **how)
     return (255 * pictures_from_latents(latents)).round().to(torch.uint8)
 
 
