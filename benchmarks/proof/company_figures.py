@@ -13,7 +13,7 @@ from PIL import Image
 from pixelworld.scene import training_pictures
 from sheets import Row, draw_sheet, save_sheet
 
-from .company import company_record, group_captions, leakage, learnings_of, neighbours
+from .company import circles, company_record, group_captions, leakage, learnings_of, neighbours
 from .figures import save_plot
 from .specs import BASE, DREAMBOOTH, LORA, OURS, TRAINED_KEYS, Drawing, Subject
 from .store import Store
@@ -22,19 +22,20 @@ from .studies import Variant
 IN_COMPANY_FIGURES = (BASE, OURS, TRAINED_KEYS, LORA, DREAMBOOTH)
 
 
-def pair_record(drawing: Drawing, pair: Sequence[Subject], count: int, store: Store, positions: bool) -> dict:
-    return company_record(learnings_of(drawing, pair), drawing.dial, count, store, positions)
+def group_record(drawing: Drawing, group: Sequence[Subject], count: int, store: Store, positions: bool) -> dict:
+    return company_record(learnings_of(drawing, group), drawing.dial, count, store, positions)
 
 
 def draw_company_figures(
     variants: Sequence[Variant], subjects: Sequence[Subject], count: int, store: Store, folder: Path
 ) -> None:
-    """The matrices of all variants, the pictures of ours, and those of two pairs by every variant."""
+    """The matrices of all variants, pairs and threes by ours, and two pairs by every variant."""
     folder.mkdir(parents=True, exist_ok=True)
     save_plot(matrix_plot(variants, subjects, count, store), folder / "proof_leakage.png")
     for variant in (variant for variant in variants if variant.drawing.learning.method == OURS):
-        sheet = pairs_sheet(variant.drawing, neighbours(subjects, 2), count, store)
-        save_sheet(sheet, folder / "proof_pairs.png")
+        for groups, name in ((neighbours(subjects, 2), "pairs"), (circles(subjects)[::4], "threes")):
+            if groups:
+                save_sheet(company_sheet(variant.drawing, groups, count, store), folder / f"proof_{name}.png")
     for number, pair in enumerate(neighbours(subjects, 2)[:2]):
         save_sheet(pair_methods_sheet(variants, pair, count, store), folder / f"proof_pair_methods_{number}.png")
 
@@ -47,7 +48,7 @@ def leakage_matrix(drawing: Drawing, subjects: Sequence[Subject], count: int, st
     matrix = np.full((len(subjects), len(subjects)), np.nan)
     for a, b in combinations(range(len(subjects)), 2):
         pair = subjects[a], subjects[b]
-        rows = pair_record(drawing, pair, count, store, positions=False)["rows"]
+        rows = group_record(drawing, pair, count, store, positions=False)["rows"]
         matrix[a, b], matrix[b, a] = leakage(rows, 0, pair[1]), leakage(rows, 1, pair[0])
     return matrix
 
@@ -72,17 +73,19 @@ def matrix_plot(variants: Sequence[Variant], subjects: Sequence[Subject], count:
     return figure
 
 
-def pairs_sheet(drawing: Drawing, pairs: Sequence[Sequence[Subject]], count: int, store: Store) -> Image.Image:
-    """A row a pair: a training picture of each, then both together, positions named."""
-    rows = []
-    for pair in pairs:
-        shots = [training_pictures(subject.individual())[0].pixels for subject in pair]
-        pictures = pair_record(drawing, pair, count, store, positions=True)["pictures"][:6].numpy() / 255
-        asked = [caption.text("…", "…").removeprefix("a photo of a ") for caption in group_captions(pair, count, True)]
-        names = [subject.individual().class_word for subject in pair]
-        rows.append(Row(" and ".join(names), [*shots, *pictures], ["training", "training", *asked[: len(pictures)]]))
-    explanation = "Two training pictures, then both concepts in one picture. First seed, none chosen."
-    return draw_sheet("Two concepts, learned apart, in one picture", explanation, [], rows, side=96)
+def company_sheet(drawing: Drawing, groups: Sequence[Sequence[Subject]], count: int, store: Store) -> Image.Image:
+    """A row a group: a training picture of each, then all together, positions named."""
+    rows, number = [], {2: "Two", 3: "Three"}[len(groups[0])]
+    for group in groups:
+        shots = [training_pictures(subject.individual())[0].pixels for subject in group]
+        pictures = group_record(drawing, group, count, store, positions=True)["pictures"][:6].numpy() / 255
+        captions = group_captions(group, count, True)
+        asked = [caption.text(*"…" * len(group)).removeprefix("a photo of a ") for caption in captions]
+        names = [subject.individual().class_word for subject in group]
+        notes = [*("training" for _ in shots), *asked[: len(pictures)]]
+        rows.append(Row(" and ".join(names), [*shots, *pictures], notes))
+    explanation = f"{number} training pictures, then all concepts in one picture. First seed, none chosen."
+    return draw_sheet(f"{number} concepts, learned apart, in one picture", explanation, [], rows, side=96)
 
 
 def pair_methods_sheet(variants: Sequence[Variant], pair: Sequence[Subject], count: int, store: Store) -> Image.Image:
@@ -90,7 +93,7 @@ def pair_methods_sheet(variants: Sequence[Variant], pair: Sequence[Subject], cou
     shots = [training_pictures(subject.individual())[0].pixels for subject in pair]
     rows = [Row("one training picture\nof each", shots)]
     for variant in variants:
-        pictures = pair_record(variant.drawing, pair, count, store, positions=True)["pictures"].numpy() / 255
+        pictures = group_record(variant.drawing, pair, count, store, positions=True)["pictures"].numpy() / 255
         rows.append(Row("base model\nthe class words" if variant.label == BASE else variant.label, list(pictures[:8])))
     asked = [caption.text("…", "…") for caption in group_captions(pair, count, True)][:8]
     first, second = (subject.individual().class_word for subject in pair)
