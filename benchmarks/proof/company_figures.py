@@ -84,7 +84,7 @@ def company_sheet(drawing: Drawing, groups: Sequence[Sequence[Subject]], count: 
         names = [subject.individual().class_word for subject in group]
         notes = [*("training" for _ in shots), *asked[: len(pictures)]]
         rows.append(Row(" and ".join(names), [*shots, *pictures], notes))
-    explanation = f"{number} training pictures, then all concepts in one picture. First seed, none chosen."
+    explanation = "A training picture of each, then all of them in one picture. First seed, none chosen."
     return draw_sheet(f"{number} concepts, learned apart, in one picture", explanation, [], rows, side=96)
 
 

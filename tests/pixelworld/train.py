@@ -28,7 +28,7 @@ KNOWN, PAIRS = 0.75, 0.4
 """In the second kind of captions: the share of figures called by name, and the share with two figures."""
 SHARES = {"two names": 0.45, "a name": 0.25, "two classes": 0.15, "a class": 0.15}
 """Of a batch: looks take longest to learn, and whose look is whose takes longer still."""
-WIDE_EVERY = 4
+WIDE_EVERY = 2
 """Every so many steps, a batch of wide pictures of three figures, as many as have the same number of pixels."""
 SHORT = 26
 """No caption is longer: until the last part of the training, the padding beyond is left out."""
