@@ -25,7 +25,7 @@ from pixelworld.traits import leaked_traits  # noqa: E402
 from proof.adapters import adapted, moved_weights, new_pairs  # noqa: E402
 from proof.companion_tables import IDENTITY, TAKEN, companion_points  # noqa: E402
 from proof.companions import companion_captions, companion_row, companion_texts  # noqa: E402
-from proof.company import circles, company_key, group_texts, width_for  # noqa: E402
+from proof.company import circles, company_key, group_texts  # noqa: E402
 from proof.methods import Taught, encode, learned_words, spelled  # noqa: E402
 from proof.scoring import attributes_right, diversity, nearest_distance, scaled_identity  # noqa: E402
 from proof.specs import RESIDUAL, WORD, Dial, Drawing, Learning, Subject, key_of  # noqa: E402
@@ -201,7 +201,7 @@ def test_every_subject_is_in_six_different_threes():
     threes = circles(subjects)
     assert len({frozenset(three) for three in threes}) == len(threes) == 16
     assert set(Counter(subject for three in threes for subject in three).values()) == {6}
-    assert circles(subjects[:2]) == []
+    assert circles(subjects[:3]) == circles(subjects[:2]) == []
 
 
 def test_prompts_of_three_say_who_stands_where_in_turn_or_nothing():
@@ -214,7 +214,7 @@ def test_prompts_of_three_say_who_stands_where_in_turn_or_nothing():
 
 def test_three_subjects_have_a_wider_picture_and_results_of_their_own():
     learnings = [Learning("ours", Subject(index)) for index in range(3)]
-    assert width_for(learnings[:2]) == art.SIZE < width_for(learnings) == art.WIDE
+    assert art.width_for(2) == art.SIZE < art.width_for(3) == art.WIDE
     keys = {company_key(group, Dial(), 8, at) for group in (learnings, learnings[:2]) for at in (False, True)}
     assert len(keys) == 4
 

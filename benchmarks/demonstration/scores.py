@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from itertools import cycle
 
 import numpy as np
 import torch
 
+from pixelworld import reader
 from pixelworld.captions import Caption, sample_scene
-from pixelworld.reader import Reader, Reading, identity_score
+from pixelworld.reader import Reading, identity_score
 from pixelworld.scene import Individual, render
 from pixelworld.traits import leaked_traits
 from proof.scoring import attributes_right, scaled_identity
@@ -19,14 +19,9 @@ from proof.scoring import attributes_right, scaled_identity
 NAMES = {"object_colour": "colour"}
 
 
-@cache
-def the_reader() -> Reader:
-    return Reader()
-
-
 def read(pictures: np.ndarray) -> list[Reading]:
     """What the reader sees in pictures (N, 16, 16, 3)."""
-    return the_reader().read(torch.from_numpy(pictures))
+    return reader.read(torch.from_numpy(pictures))
 
 
 def raw_identity(pictures: np.ndarray, individual: Individual) -> float:

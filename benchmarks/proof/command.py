@@ -126,12 +126,9 @@ class Proof:
             globally = drawing_of(OURS, TEMPLATE, Dial(locking="global_gated"))
             variants.append(Variant(f"{OURS}, global locking", globally))
         pairs, threes = list(combinations(self.subjects, 2)), circles(self.subjects)
-        asked = [(pairs, False), (pairs, True), (threes, False), (threes, True)]
-        titles = [f"{size} {{}}{named}" for size in (2, 3) for named in ("", ", positions named")]
-        complete = [
-            self.company(title.format("concepts in one picture"), variants, groups, positions)
-            for (groups, positions), title in zip(asked, titles, strict=True)
-        ]
+        asked = [(groups, positions) for groups in (pairs, threes) if groups for positions in (False, True)]
+        titles = [f"{len(groups[0])} concepts in one picture{tables.NAMED[positions]}" for groups, positions in asked]
+        complete = [self.company(title, variants, *each) for title, each in zip(titles, asked, strict=True)]
         if not all(complete):
             return
         if OURS in self.methods:
@@ -143,7 +140,6 @@ class Proof:
         return [
             tables.company_gap_row(ours, drawing_of(method, TEMPLATE), groups, count, self.store, positions)
             for groups, positions in asked
-            if groups
             for method in self.methods
             if method not in (BASE, OURS)
         ]

@@ -13,10 +13,10 @@ import torch
 
 from pixelworld.captions import OPENINGS, OPPOSITE, Caption
 from pixelworld.concepts import PLACEHOLDER
-from pixelworld.reader import Reading, identity_score
+from pixelworld.reader import Reading, identity_score, read
 
 from .company import places_for
-from .drawing import SAMPLING_SEED, draw_batch, the_reader
+from .drawing import SAMPLING_SEED, draw_batch
 from .methods import Taught, applied
 from .specs import BASE, Drawing, Subject, weights_fingerprint
 from .store import Store, key_of
@@ -92,7 +92,7 @@ def rows_of(subject: Subject, pictures: torch.Tensor) -> list[list[float]]:
     """COLUMNS of each picture (N, 16, 16, 3), uint8; not a number where there is no companion to look at."""
     individual, unit, captions = subject.individual(), pictures.float() / 255, companion_captions(subject)
     rows = []
-    for number, reading in enumerate(the_reader().read(unit)):
+    for number, reading in enumerate(read(unit)):
         caption, side = captions[number % len(captions)]
         identity = float(identity_score(unit[number : number + 1], individual, side))
         rows.append(

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from pixelworld import art
-from pixelworld.captions import OPENINGS, Caption, sample_caption, with_positions
-from pixelworld.reader import FigureReading, identity_score
+from pixelworld.captions import OPENINGS, Caption, sample_caption, together, with_positions
+from pixelworld.reader import FigureReading, identity_score, read
 from pixelworld.traits import leaked_traits
 
-from .drawing import SAMPLING_SEED, draw_batch, the_reader
+from .drawing import SAMPLING_SEED, draw_batch
 from .methods import Taught, applied
 from .recipes import OPERATING_POINT, learning_of
 from .specs import BASE, Dial, Drawing, Learning, Subject, result_key, weights_fingerprint
@@ -31,11 +31,9 @@ def group_captions(subjects: Sequence[Subject], count: int, positions: bool) -> 
 
     With ``positions``, they also say who stands where, from the left and from the right in turn.
     """
-    first, second, *rest = (subject.individual().class_word for subject in subjects)
-    third, places = next(iter(rest), None), islice(cycle(places_for(subjects)), count)
-    captions = [
-        Caption(first, OPENINGS[index % 3], place, partner=second, third=third) for index, place in enumerate(places)
-    ]
+    words = [subject.individual().class_word for subject in subjects]
+    places = islice(cycle(places_for(subjects)), count)
+    captions = [together(words, opening=OPENINGS[index % 3], place=place) for index, place in enumerate(places)]
     return with_positions(captions) if positions else captions
 
 
@@ -47,11 +45,6 @@ def places_for(subjects: Sequence[Subject]) -> list[str]:
 def group_texts(subjects: Sequence[Subject], words: Sequence[str], count: int, positions: bool = False) -> list[str]:
     """Prompts that name two or three subjects by ``words``."""
     return [caption.text(*words) for caption in group_captions(subjects, count, positions)]
-
-
-def width_for(group: Sequence) -> int:
-    """Columns of a picture with room for the group: the world's own for two, more for three."""
-    return art.SIZE if len(group) <= 2 else art.WIDE
 
 
 def circles(subjects: Sequence[Subject]) -> list[Sequence[Subject]]:
@@ -73,8 +66,9 @@ def learnings_of(drawing: Drawing, group: Sequence[Subject]) -> list[Learning]:
 
 def company_key(group: Sequence[Learning], dial: Dial, count: int, positions: bool) -> str:
     described = [str(learning) for learning in group]
-    if width_for(group) != art.SIZE:
-        described.append(f"{width_for(group)} columns")
+    width = art.width_for(len(group))
+    if width != art.SIZE:
+        described.append(f"{width} columns")
     return key_of([weights_fingerprint(), "company", described, str(dial), count, positions])
 
 
@@ -133,13 +127,13 @@ def _draw_company(group: Sequence[Learning], dial: Dial, texts: Sequence[str], s
     seeds = [SAMPLING_SEED + 500 + index for index in range(len(texts))]
     taught = [Taught(each, learned(each, store), word) for each, word in zip(group, WORDS, strict=False)]
     with applied(taught, dial, texts) as encodings:
-        return draw_batch(encodings, seeds, width=width_for(group))
+        return draw_batch(encodings, seeds, width=art.width_for(len(group)))
 
 
 def _read_company(subjects: Sequence[Subject], pictures: torch.Tensor) -> dict[str, Any]:
     unit = pictures.float() / 255
     rows = []
-    for number, reading in enumerate(the_reader(width_for(subjects)).read(unit)):
+    for number, reading in enumerate(read(unit)):
         found = {figure.class_word: figure for figure in reversed(reading.figures)}
         rows.append([_row(subject, subjects, found, unit[number : number + 1]) for subject in subjects])
     return {"rows": rows}

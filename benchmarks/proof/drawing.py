@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from pixelworld.art import SIZE
 from pixelworld.captions import Caption
-from pixelworld.reader import Reader, identity_score
+from pixelworld.reader import identity_score, read
 from pixelworld.sampling import sample
 from pixelworld.scene import Individual, training_pictures
 from pixelworld.world import pictures_from_latents
@@ -27,12 +26,6 @@ from .world_access import predict, recalled, the_world
 BATCH = 40
 SAMPLING_SEED = 30_000
 PROMPT_SEED = 900
-
-
-@cache
-def the_reader(width: int = SIZE) -> Reader:
-    """The reader of pictures of ``width`` columns."""
-    return Reader(width)
 
 
 def prompts_of(subject: Subject, count: int) -> list[Caption]:
@@ -79,7 +72,7 @@ def record_of(drawing: Drawing, pictures: Tensor) -> dict[str, Any]:
     rows = [
         row_of(individual, captions[number % len(captions)], *parts)
         for number, parts in enumerate(
-            zip(the_reader().read(unit), identity_score(unit, individual).tolist(), unit.numpy(), strict=True)
+            zip(read(unit), identity_score(unit, individual).tolist(), unit.numpy(), strict=True)
         )
     ]
     by_prompt = unit.numpy().reshape(drawing.seeds, len(captions), *unit.shape[1:])

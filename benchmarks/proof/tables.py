@@ -16,6 +16,7 @@ from .store import Store
 from .studies import TEMPLATE, Sign, Variant
 
 Row = dict[str, Any]
+NAMED = {False: "", True: ", positions named"}
 
 
 def front_drawings(method: str, seeds: int, operating_seeds: int) -> list[Drawing]:
@@ -162,7 +163,7 @@ def company_gap_row(
     """``ours`` minus ``other`` in company, paired by subject; of leakage, less is better."""
     both = [company_numbers(drawing, groups, count, store, positions) for drawing in (ours, other)]
     row = {
-        "concepts": f"{len(groups[0])}{', positions named' if positions else ''}",
+        "concepts": f"{len(groups[0])}{NAMED[positions]}",
         "ours minus": other.learning.method,
     }
     for name, gaps in zip(("figures found", "raw identity", "leakage"), (both[0] - both[1]).T, strict=True):

@@ -15,6 +15,11 @@ WIDE = 24
 """Columns of a picture with room for three figures side by side; in one of SIZE columns there is room for two."""
 
 
+def width_for(figures: int) -> int:
+    """Columns of a picture with room for so many figures."""
+    return SIZE if figures <= 2 else WIDE
+
+
 def left_edges(width: int = SIZE) -> dict[str, int]:
     """Position -> column of the sprite's left edge, before the jitter of 0 or 1, in a picture of `width` columns."""
     room = width - SPRITE_WIDTH - 1

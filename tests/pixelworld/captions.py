@@ -1,5 +1,5 @@
 """Captions as programs: a caption names some of a scene's attributes; every scene that has those is a picture of it."""
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
@@ -49,9 +49,10 @@ class Caption:
 
     def positions(self) -> list[str | None]:
         """Of every figure, where the sentence says that it stands."""
-        last = OPPOSITE.get(self.position)
-        further = ["middle" if self.position else None, last] if self.third else [last]
-        return [self.position, *further[: len(self.figures()) - 1]]
+        if not (self.position and self.partner):
+            return [self.position] * len(self.figures())
+        between = ["middle"] if self.third else []
+        return [self.position, *between, OPPOSITE[self.position]]
 
     def text(self, *words: str | None) -> str:
         """The sentence, with `words` in place of the class words where given."""
@@ -103,20 +104,23 @@ def sample_caption(
     return replace(caption, name=name, partner_name=partner_name)
 
 
+def together(words: Sequence[str], names: Sequence[str | None] = (), **fields) -> Caption:
+    """The caption of two or three classes, called by `names` where these are given."""
+    first, partner, third = (*words, None)[:3]
+    name, partner_name, third_name = (*names, None, None, None)[:3]
+    further = {"partner": partner, "partner_name": partner_name, "third": third, "third_name": third_name}
+    return Caption(first, name=name, **further, **fields)
+
+
 def sample_three(rng: np.random.RandomState, known: float = 0.0) -> Caption:
     """A caption of three figures of different classes; half of them say who stands where, nearly all name a place."""
     words = [str(word) for word in rng.permutation(list(art.SPRITES))[:3]]
-    name, partner_name, third_name = (_known_name(rng, word, known) for word in words)
-    return Caption(
-        words[0],
+    return together(
+        words,
+        [_known_name(rng, word, known) for word in words],
         opening=_pick(rng, OPENINGS),
         place=_pick(rng, art.PLACES) if rng.rand() < 0.9 else None,
         position=_pick(rng, OPPOSITE) if rng.rand() < 0.5 else None,
-        partner=words[1],
-        name=name,
-        partner_name=partner_name,
-        third=words[2],
-        third_name=third_name,
     )
 
 
@@ -155,12 +159,9 @@ def sample_scene(caption: Caption, rng: np.random.RandomState) -> Scene:
     pair = caption.partner is not None
     position = caption.position or _free_position(rng, pair)
     accessory = caption.accessory or (_pick(rng, art.ACCESSORIES) if rng.rand() < 0.15 else None)
-    figures = [
-        Figure(word, _traits(rng, name), at, None if number else accessory, _jitter(rng))
-        for number, ((word, name), at) in enumerate(
-            zip(caption.figures(), replace(caption, position=position).positions(), strict=True)
-        )
-    ]
+    standing = zip(caption.figures(), replace(caption, position=position).positions(), strict=True)
+    figures = [Figure(word, _traits(rng, name), at, None, _jitter(rng)) for (word, name), at in standing]
+    figures[0] = replace(figures[0], accessory=accessory)
     object_ = caption.object or (_pick(rng, art.OBJECTS) if not pair and rng.rand() < 0.15 else None)
     return Scene(
         tuple(figures),
@@ -169,7 +170,7 @@ def sample_scene(caption: Caption, rng: np.random.RandomState) -> Scene:
         object_,
         (caption.object_colour or _pick(rng, art.NAMED_COLOURS)) if object_ else None,
         position == "right" or (position == "middle" and rng.rand() < 0.5),
-        art.WIDE if caption.third else art.SIZE,
+        art.width_for(len(figures)),
     )
 
 

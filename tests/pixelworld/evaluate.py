@@ -1,6 +1,5 @@
 """How often the world draws what held-out captions name: python -m pixelworld.evaluate [--sheet PNG]"""
 import argparse
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import islice, permutations
 from pathlib import Path
@@ -11,9 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from . import art
-from .captions import Caption, sample_caption, with_positions
+from .captions import Caption, sample_caption, together, with_positions
 from .known import known_individuals
-from .reader import Reader, Reading, identity_score
+from .reader import Reading, identity_score, read
 from .sampling import sample
 from .scene import Individual
 from .train import training_captions
@@ -88,14 +87,14 @@ def known_groups(n: int, size: int, seed: int = 3) -> list[Caption]:
         names = [str(name) for name in rng.choice(list(looks), size, replace=False)]
         words = [looks[name][0] for name in names]
         if len(set(words)) == size:
-            captions.append(_together(words, str(rng.choice(list(art.PLACES))), names))
+            captions.append(together(words, names, place=str(rng.choice(list(art.PLACES)))))
     return captions
 
 
 def known_leakage(captions: list[Caption], pictures: Tensor) -> float:
     """Of the traits in which two known individuals differ, the share in which one's figure shows the other's."""
     looks, leaks = known_individuals(), []
-    for caption, reading in zip(captions, Reader(pictures.shape[2]).read(pictures), strict=True):
+    for caption, reading in zip(captions, read(pictures), strict=True):
         for (word, name), (_, other) in permutations(caption.figures(), 2):
             for figure in (f for f in reading.figures if f.class_word == word):
                 leaks += leaked_traits(figure.traits, looks[name][1], looks[other][1])
@@ -107,15 +106,8 @@ def class_groups(n: int, size: int, seed: int = 4) -> list[Caption]:
     rng, captions = np.random.RandomState(seed), []
     for _ in range(n):
         words = [str(word) for word in rng.choice(list(art.SPRITES), size, replace=False)]
-        captions.append(_together(words, str(rng.choice(list(art.PLACES)))))
+        captions.append(together(words, place=str(rng.choice(list(art.PLACES)))))
     return captions
-
-
-def _together(words: list[str], place: str, names: Sequence[str | None] = (None, None, None)) -> Caption:
-    (first, partner, third), (name, partner_name, third_name) = ([*group, None, None][:3] for group in (words, names))
-    return Caption(
-        first, place=place, partner=partner, name=name, partner_name=partner_name, third=third, third_name=third_name
-    )
 
 
 def draw(world: World, texts: list[str], seeds: list[int], batch: int = 64, **options) -> Tensor:
@@ -154,11 +146,11 @@ def main() -> None:
     seeds = list(range(10_000, 10_000 + len(captions)))
     pictures = draw(world, [caption.text() for caption in captions], seeds, steps=args.steps, guidance=args.guidance)
     print("| attribute | right | of | target |\n| --- | --- | --- | --- |")
-    for name, (share, count) in rates(captions, Reader().read(pictures)).items():
+    for name, (share, count) in rates(captions, read(pictures)).items():
         print(f"| {name} | {share:.3f} | {count} | {TARGETS.get(name, '')} |")
 
     def drawn(asked: list[Caption]) -> Tensor:
-        texts, width = [caption.text() for caption in asked], art.WIDE if asked[0].third else art.SIZE
+        texts, width = [caption.text() for caption in asked], art.width_for(len(asked[0].figures()))
         return draw(world, texts, seeds[: len(asked)], steps=args.steps, guidance=args.guidance, width=width)
 
     if args.known:
@@ -171,8 +163,7 @@ def main() -> None:
             print(f"| {number} known individuals, leakage | {leaked:.3f} | {len(known)} | |")
         groups = class_groups(args.pairs, size)
         for which, asked in (("", groups), (", positions named", with_positions(groups))):
-            together = drawn(asked)
-            share, count = rates(asked, Reader(together.shape[2]).read(together))["both"]
+            share, count = rates(asked, read(drawn(asked)))["both"]
             print(f"| {number} classes{which}, all drawn | {share:.3f} | {count} | |")
     if args.sheet:
         sheet(pictures[:48]).save(args.sheet)

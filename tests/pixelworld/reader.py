@@ -3,6 +3,7 @@
 Costs are squared colour distances with a cap, so that what no scene explains costs the same in all of them.
 """
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -183,6 +184,16 @@ class Reader:
             shade = list(art.NAMED_COLOURS)[colour[row]] if name else None
             readings.append(Reading(tuple(found), self.places[place[row]], name, shade))
         return readings
+
+
+@cache
+def _reader_of(width: int) -> Reader:
+    return Reader(width)
+
+
+def read(pictures: Tensor) -> list[Reading]:
+    """Readings of pictures (batch, 16, W, 3) in [0, 1], by a reader of their width that is prepared once."""
+    return _reader_of(pictures.shape[2]).read(pictures)
 
 
 @torch.no_grad()
