@@ -21,7 +21,7 @@ from .company_figures import IN_COMPANY_FIGURES, draw_company_figures
 from .figures import draw_figures
 from .measures import Measures, base_drawing
 from .recipes import METHODS, dials_of, drawing_of
-from .specs import BASE, OURS, PERFUSION, Dial, Subject, weights_path
+from .specs import BASE, OURS, Dial, Subject, weights_path
 from .store import Store
 from .studies import TEMPLATE, Variant, company_dials, file_precisions, front, of_all, open_questions, rate_study, signs
 from .work import do_all
@@ -78,8 +78,8 @@ class Proof:
         variants = rate_study(self.options.methods)
         self.work(variants, self.tuning, self.options.seeds)
         self.table("Learning rates (tuning individuals)", tables.variant_rows(self.tuning_measures, variants))
-        ours = [variant for variant in variants if variant.drawing.learning.method in PERFUSION]
-        self.company("Learning rates (two tuning individuals in one picture)", ours, neighbours(self.tuning, 2))
+        learned = [variant for variant in variants if variant.drawing.learning.method != BASE]
+        self.company("Learning rates (two tuning individuals in one picture)", learned, neighbours(self.tuning, 2))
 
     def front(self) -> None:
         self.work(front(self.methods, self.options.seeds, self.options.operating_seeds), self.subjects,
