@@ -12,7 +12,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from perfusion_ops.files import write_atomically
+from perfusion_ops.files.atomic import write_atomically
 
 MARGIN, GAP, LINE_SPACING = 24, 10, 1.25
 LABEL_WIDTH = 190

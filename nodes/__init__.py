@@ -5,8 +5,9 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .apply import PerfusionApplyKeyLockedAttention
-from .files import PerfusionLoadConcept, PerfusionSaveConcept
-from .folders import register_folders
+from .host.folders import register_folders
+from .load import PerfusionLoadConcept
+from .save import PerfusionSaveConcept
 from .text_statistics import PerfusionTextStatistics
 from .train import PerfusionTrainConcept
 

@@ -8,11 +8,11 @@ from comfy_api.latest import io
 from torch import nn
 
 from ..perfusion_ops import Concept, EditTerm, Gate, nearly_parallel
-from . import messages
-from .host_copies import encoder_identity
-from .host_layers import check_fits
-from .host_model import AppliedConcept, applied_terms, model_with_concept
-from .host_text import clip_with_concept, text_encoder, text_encoder_names
+from .families.family import check_fits
+from .host import messages
+from .host.clip import clip_with_concept, text_encoder, text_encoder_names
+from .host.model import AppliedConcept, applied_terms, model_with_concept
+from .host.private_copies import encoder_identity
 from .schema import (
     KEY_LOCKING_TOOLTIP,
     KEY_LOCKINGS,

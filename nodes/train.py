@@ -1,44 +1,27 @@
-"""Train Perfusion Concept: a concept from a few pictures."""
+"""Train Perfusion Concept: a concept from a few pictures. The order of its inputs is a contract: append only."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from comfy_api.latest import io, ui
 
-from ..perfusion_ops import Gate, TrainingDiverged, TrainingSettings, train
-from ..perfusion_ops.captions import captions as shipped_captions
-from ..perfusion_ops.concept_schema import Description, check_texts
-from ..perfusion_ops.covariance import DEFAULT_MIX, UncenteredCovariance, inverse
-from ..perfusion_ops.prompts import DEFAULT_TEMPLATES, SLOT, split_template
-from ..perfusion_ops.strict_json import FormatError
-from .host_copies import encoder_identity, fingerprint, first_stage_identity, loaded
-from .host_encoder import HostTextEncoder, private_encoders
-from .host_layers import base_family
-from .host_text import check_concept_word, superclass_tokens, text_encoder_names, vocabulary
-from .host_training import (
-    Preview,
-    PrivateModel,
-    check_reads_latents_alone,
-    latent_pictures,
-    noise_schedule,
-    training_task,
+from .schema import (
+    KEY_LOCKING_TOOLTIP,
+    KEY_LOCKINGS,
+    ConceptIO,
+    StatisticsIO,
+    bias_input,
+    expert,
+    schema,
+    temperature_input,
 )
-from .pictures import Shot, shots
-from .schema import KEY_LOCKINGS
-from .text_statistics import CAPTION_SEED, DEFAULT_CAPTIONS, measured
-from .train_schema import train_schema
-from .training_run import Finished, Progress, RunFiles, run_key
-
-LISTS = ("images", "masks")
+from .training.run import Training
 
 
 class PerfusionTrainConcept(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return train_schema()
+        return _schema()
 
     @classmethod
     def execute(cls, **inputs: list) -> io.NodeOutput:
@@ -48,155 +31,137 @@ class PerfusionTrainConcept(io.ComfyNode):
         return io.NodeOutput(finished.concept, {"loss": finished.losses}, finished.concept.word, sheet, ui=shown)
 
 
-@dataclass(frozen=True)
-class Training:
-    """The node's inputs, checked."""
-
-    model: Any
-    clip: Any
-    vae: Any
-    word: str
-    superclass: str
-    shots: list[Shot]
-    templates: tuple[str, ...]
-    captions: tuple[str, ...]
-    settings: TrainingSettings
-    statistics: UncenteredCovariance | None
-    dtype: str
-    gradient_checkpointing: bool
-    preview_every: int
-    preview_prompt: str
-
-    @classmethod
-    def of(cls, inputs: dict[str, list]) -> Training:
-        """Raises ValueError, in one sentence each, before anything is loaded or lost."""
-        for name, values in inputs.items():
-            if name not in LISTS and len(values) != 1:
-                raise ValueError(
-                    f"The input {name} got a list of {len(values)}; expected one value. Use one Train Perfusion "
-                    "Concept node for each concept."
-                )
-        one = {name: values[0] for name, values in inputs.items() if name not in LISTS}
-        superclass = " ".join(one["superclass"].split())
-        word = check_concept_word(one["word"])
-        _check_can_be_saved(word, superclass, base_family(one["model"]))
-        check_reads_latents_alone(one["model"])
-        noise_schedule(one["model"])
-        for name in text_encoder_names(one["clip"]):
-            superclass_tokens(vocabulary(one["clip"], name), superclass)
-        taken = shots(inputs["images"], inputs.get("masks") or [], one["resolution"])
-        captions = _lines(one["captions"])
-        if one["preview_every"]:
-            split_template(one["preview_prompt"])
-        if len(captions) not in (0, len(taken)):
-            raise ValueError(f"There are {len(taken)} pictures and {len(captions)} captions; expected one for each.")
-        return cls(
-            model=one["model"],
-            clip=one["clip"],
-            vae=one["vae"],
-            word=word,
-            superclass=superclass,
-            shots=taken,
-            templates=_lines(one["templates"]) or DEFAULT_TEMPLATES,
-            captions=captions,
-            settings=_settings(one),
-            statistics=one.get("statistics"),
-            dtype=one["dtype"],
-            gradient_checkpointing=one["gradient_checkpointing"],
-            preview_every=one["preview_every"],
-            preview_prompt=one["preview_prompt"],
-        )
-
-    def run(self) -> Finished:
-        """Train, or take the concept that the same inputs gave before."""
-        statistics = self.statistics or measured(self.clip, shipped_captions(DEFAULT_CAPTIONS, CAPTION_SEED))
-        base = fingerprint(loaded(self.model).model.diffusion_model.named_parameters())
-        files = RunFiles.of(self.word, self._key(base, statistics))
-        progress = Progress(self.settings.steps, self.preview_every, self._preview().draw)
-        finished = files.finished()
-        if finished is not None:
-            progress.bar.update_absolute(self.settings.steps)
-            progress.tell(f"Reused {files.concept.name}: the same inputs trained it before.")
-            return finished
-        with torch.inference_mode(False), torch.enable_grad():
-            return self._train(base, statistics, files, progress)
-
-    def _train(self, base: str, statistics: UncenteredCovariance, files: RunFiles, progress: Progress) -> Finished:
-        encoders, device = private_encoders(self.clip)
-        encoder = HostTextEncoder(self.clip, encoders, self.superclass, device)
-        with torch.inference_mode():
-            pictures = latent_pictures(self.model, self.vae, self.shots, self.settings.flip, self.captions)
-        task = training_task(
-            self.model,
-            PrivateModel.of(self.model, self.dtype, self.gradient_checkpointing),
-            encoder,
-            self.word,
-            [_outside_inference(picture) for picture in pictures],
-            self.templates,
-            inverse(statistics.matrix(DEFAULT_MIX)),
-            {"encoder": encoder_identity(encoders), "base_model": base, "statistics": statistics.fingerprint},
-        )
-        try:
-            result = train(task, self.settings, checkpoint=files.checkpoint, callback=progress)
-        except TrainingDiverged as error:
-            files.save_partial(error.concept, error.step)
-            raise
-        except BaseException:
-            if progress.last is not None:
-                kept = files.save_partial(progress.last.concept(), progress.last.step)
-                progress.tell(f"Stopped at step {progress.last.step}; kept as {kept.name}. Queue again to go on.")
-            raise
-        return files.save(result.concept, list(result.losses), progress.sheet())
-
-    def _key(self, base: str, statistics: UncenteredCovariance) -> str:
-        parts = [part for shot in self.shots for part in (shot.pixels, shot.mask)]
-        texts = (self.word, self.superclass, self.templates, self.captions, self.dtype)
-        settings = sorted(self.settings.as_dict().items(), key=str)
-        model = (base, self.clip.layer_idx, statistics.fingerprint, first_stage_identity(self.vae))
-        return run_key(*parts, *texts, settings, *model)
-
-    def _preview(self) -> Preview:
-        height, width = (side // 8 for side in self.shots[0].pixels.shape[:2])
-        locking = self.settings.key_locking
-        parts = (self.model, self.clip, self.vae, self.preview_prompt)
-        return Preview(*parts, size=(height, width), key_locking=locking, seed=self.settings.seed)
-
-
-def _outside_inference(picture):
-    """The same picture in tensors that may meet a backward pass."""
-    tensors = {name: getattr(picture, name) for name in ("latent", "mask", "mirrored")}
-    tensors = {name: None if tensor is None else tensor.clone() for name, tensor in tensors.items()}
-    return type(picture)(**tensors, templates=picture.templates)
-
-
-def _check_can_be_saved(word: str, superclass: str, family: str) -> None:
-    """Raise ValueError now for names that the trained concept's file could not hold."""
-    try:
-        check_texts(Description(word, superclass, family, {}, {}))
-    except FormatError as error:
-        raise ValueError(f"The concept {error}") from None
-
-
-def _lines(text: str) -> tuple[str, ...]:
-    lines = tuple(line.strip() for line in text.splitlines() if line.strip())
-    for line in lines:
-        if line.count(SLOT) != 1:
-            raise ValueError(
-                f"The template or caption {line!r} names the concept {line.count(SLOT)} times; write {SLOT} once, in "
-                "its place."
-            )
-    return lines
-
-
-def _settings(one: dict[str, Any]) -> TrainingSettings:
-    return TrainingSettings(
-        steps=one["steps"],
-        batch_size=one["batch_size"],
-        micro_batch=min(one["micro_batch"], one["batch_size"]),
-        value_learning_rate=one["value_learning_rate"],
-        word_learning_rate=one["word_learning_rate"],
-        gate=Gate(one["bias"], one["temperature"]),
-        key_locking=KEY_LOCKINGS[one["key_locking"]],
-        flip=one["flip"],
-        seed=one["seed"] % 2**63,
+def _schema() -> io.Schema:
+    return schema(
+        ["perfusion", "train concept", "dreambooth", "textual inversion", "personalization", "few-shot"],
+        node_id="PerfusionTrainConcept",
+        display_name="Train Perfusion Concept",
+        description="Learns one subject from about five pictures, as a concept of some 30 KB. Cancel keeps what is "
+        "trained; queue again to go on. The same inputs queued again take the finished concept from disk.",
+        is_input_list=True,
+        is_output_node=True,
+        inputs=[*_subject_inputs(), *_training_inputs(), *_preview_inputs()],
+        outputs=[
+            ConceptIO.Output(display_name="concept", tooltip="For Apply Key-Locked Attention and Save."),
+            io.Custom("LOSS_MAP").Output(display_name="loss_map", tooltip="For Plot Loss Graph."),
+            io.String.Output(display_name="word", tooltip="The word that names the concept in a prompt."),
+            io.Image.Output(display_name="previews", tooltip="The previews drawn during training, side by side."),
+        ],
     )
+
+
+def _subject_inputs() -> list[io.Input]:
+    return [
+        io.Model.Input("model", tooltip="SD 1.x, SD 2.x or SDXL, from Load Checkpoint; a LoRA on it stays in effect."),
+        io.Clip.Input("clip", tooltip="The CLIP of the same checkpoint."),
+        io.Vae.Input("vae", tooltip="The VAE of the same checkpoint."),
+        io.Image.Input(
+            "images", tooltip="About five pictures of the subject: a batch or a list, of any sizes and aspect ratios."
+        ),
+        io.Mask.Input(
+            "masks",
+            optional=True,
+            tooltip="White where the subject is, soft edges welcome: one for each picture. Helps to learn the subject "
+            "and not its surroundings.",
+        ),
+        io.String.Input(
+            "word", default="my_subject", tooltip="The concept word: what you will call the subject in prompts."
+        ),
+        io.String.Input(
+            "superclass",
+            default="dog",
+            tooltip="What the subject is an example of: one or several words, such as dog or teddy bear.",
+        ),
+        StatisticsIO.Input(
+            "statistics",
+            optional=True,
+            tooltip="From Perfusion Text Statistics; not connected: measured once on this CLIP and kept.",
+        ),
+    ]
+
+
+def _training_inputs() -> list[io.Input]:
+    return [
+        io.Int.Input("steps", default=400, min=1, max=10_000, tooltip="Optimiser steps; a few hundred are usual."),
+        io.Int.Input("batch_size", default=16, min=1, max=64, tooltip="Pictures per step. The paper uses 16."),
+        io.Int.Input(
+            "micro_batch",
+            default=4,
+            min=1,
+            max=64,
+            tooltip="Pictures computed at once; gradients add up to a batch. Halved by itself when memory runs out.",
+        ),
+        io.Int.Input(
+            "resolution",
+            default=512,
+            min=64,
+            max=2048,
+            step=8,
+            tooltip="Larger pictures are scaled down to this many pixels squared, keeping their shape. 512 for SD 1.x, "
+            "768 for SD 2.x, 1024 for SDXL.",
+        ),
+        expert(
+            io.Float.Input(
+                "value_learning_rate", default=0.03, min=0.0, max=1.0, step=0.001, tooltip="The paper uses 0.03."
+            )
+        ),
+        expert(
+            io.Float.Input(
+                "word_learning_rate", default=0.006, min=0.0, max=1.0, step=0.001, tooltip="The paper uses 0.006."
+            )
+        ),
+        expert(bias_input(0.75, "The gate's bias in training. The paper uses 0.75.")),
+        temperature_input(0.1, "The gate's temperature in training. The paper uses 0.1."),
+        io.Combo.Input("key_locking", options=list(KEY_LOCKINGS), default="local", tooltip=KEY_LOCKING_TOOLTIP),
+        io.Boolean.Input(
+            "flip", default=True, tooltip="Also show mirrored pictures; off for text, faces with a parting, logos."
+        ),
+        io.String.Input(
+            "templates",
+            default="",
+            multiline=True,
+            tooltip="Your own sentences, one a line, with {} in the subject's place. Empty: the shipped ones.",
+        ),
+        io.String.Input(
+            "captions",
+            default="",
+            multiline=True,
+            tooltip="A caption for each picture, one a line, with {} in the subject's place. Empty: templates.",
+        ),
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=2**63 - 1,
+            control_after_generate=False,
+            tooltip="Another seed is another training.",
+        ),
+        expert(
+            io.Combo.Input(
+                "dtype",
+                options=["auto", "float32", "bfloat16", "float16"],
+                default="auto",
+                tooltip="What the model computes in. auto: bfloat16 on a GPU that has it, else float32.",
+            )
+        ),
+        io.Boolean.Input(
+            "gradient_checkpointing",
+            default=False,
+            tooltip="Less memory, some 30 % slower: activations are computed twice.",
+        ),
+    ]
+
+
+def _preview_inputs() -> list[io.Input]:
+    return [
+        io.Int.Input(
+            "preview_every",
+            default=100,
+            min=0,
+            max=10_000,
+            tooltip="Steps between previews on the node; 0 draws none.",
+        ),
+        io.String.Input(
+            "preview_prompt", default="a photo of a {}", tooltip="What previews show; {} stands for the subject."
+        ),
+    ]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import torch
 
-from perfusion_ops.concept import Concept
-from perfusion_ops.training_task import TrainingSettings
+from perfusion_ops.concept.concept import Concept
+from perfusion_ops.training.task import TrainingSettings
 
 SMALL = {"blocks.10.attn2": 7, "blocks.2.attn2": 5, "middle.attn2": 5}
 METADATA = {

@@ -24,8 +24,8 @@ if __name__ == "__main__":
 import torch
 
 from concepts import random_concept
-from perfusion_ops.concept import Concept
-from perfusion_ops.concept_file import ConceptFileError, concept_bytes, parse_concept
+from perfusion_ops.concept.concept import Concept
+from perfusion_ops.concept.file import ConceptFileError, concept_bytes, parse_concept
 
 NAME = "fuzzed.safetensors"
 MAX_PYTHON_BYTES = 8 * 1024 * 1024

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from perfusion_ops import caption_words
-from perfusion_ops.captions import DEFAULT_COUNT, captions, corpus_fingerprint
+from perfusion_ops.text import caption_words
+from perfusion_ops.text.captions import DEFAULT_COUNT, captions, corpus_fingerprint
 
 CORPUS = captions()
 LISTS = {name: value for name, value in vars(caption_words).items() if isinstance(value, tuple)}
@@ -31,7 +31,7 @@ def test_the_corpus_is_pinned():
 
 def test_the_corpus_does_not_depend_on_the_hash_seed():
     root = Path(__file__).resolve().parent.parent
-    code = "from perfusion_ops.captions import *; print(hash('a'), corpus_fingerprint(captions(500)))"
+    code = "from perfusion_ops.text.captions import *; print(hash('a'), corpus_fingerprint(captions(500)))"
     run = subprocess.run(
         [sys.executable, "-c", code],
         cwd=root,
@@ -50,7 +50,7 @@ def test_a_smaller_corpus_is_the_start_of_a_larger_one():
 
 
 def test_more_captions_than_the_lists_can_make_are_refused(monkeypatch):
-    monkeypatch.setattr("perfusion_ops.captions._TRIES_PER_CAPTION", 1)
+    monkeypatch.setattr("perfusion_ops.text.captions._TRIES_PER_CAPTION", 1)
     with pytest.raises(ValueError, match="distinct captions; 20,000 were asked for. Ask for less"):
         captions()
 

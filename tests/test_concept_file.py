@@ -10,8 +10,8 @@ import safetensors.torch
 import torch
 
 from concepts import METADATA, SD1_LAYERS, SDXL_LAYERS, SMALL, random_concept, small_concept
-from perfusion_ops.concept import Concept
-from perfusion_ops.concept_file import concept_bytes, load_concept, parse_concept, save_concept
+from perfusion_ops.concept.concept import Concept
+from perfusion_ops.concept.file import concept_bytes, load_concept, parse_concept, save_concept
 
 VECTORS = ("target_input", "target_dual", "superclass_encoding")
 GROUPS = ("word_embeddings", "value_residuals", "key_residuals")

@@ -11,8 +11,8 @@ import torch
 
 import fuzz_concept_file
 from concepts import small_concept
-from perfusion_ops.concept_file import ConceptFileError, concept_bytes, load_concept, parse_concept
-from perfusion_ops.strict_safetensors import pack
+from perfusion_ops.concept.file import ConceptFileError, concept_bytes, load_concept, parse_concept
+from perfusion_ops.files.strict_safetensors import pack
 
 
 def with_header(change) -> bytes:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from concepts import small_concept
-from perfusion_ops.concept_file import ConceptFileError, concept_bytes, save_concept
+from perfusion_ops.concept.file import ConceptFileError, concept_bytes, save_concept
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from concepts import METADATA, SD1_LAYERS, SDXL_LAYERS, random_concept
-from perfusion_ops.concept import Concept
-from perfusion_ops.concept_file import ConceptFileError, concept_bytes
-from perfusion_ops.concept_schema import MAX_METADATA_BYTES
-from perfusion_ops.layer_table import decode_layers, encode_layers
+from perfusion_ops.concept.concept import Concept
+from perfusion_ops.concept.file import ConceptFileError, concept_bytes
+from perfusion_ops.concept.file_schema import MAX_METADATA_BYTES
+from perfusion_ops.concept.layer_table import decode_layers, encode_layers
 
 
 @pytest.mark.parametrize(

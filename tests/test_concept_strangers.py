@@ -10,9 +10,9 @@ import pytest
 
 import fuzz_concept_file
 from concepts import random_concept, small_concept
-from perfusion_ops.concept import Concept
-from perfusion_ops.concept_file import save_concept
-from perfusion_ops.concept_schema import MAX_FILE_BYTES
+from perfusion_ops.concept.concept import Concept
+from perfusion_ops.concept.file import save_concept
+from perfusion_ops.concept.file_schema import MAX_FILE_BYTES
 
 
 def test_ten_thousand_broken_files_are_refused_or_loaded_whole():
@@ -33,7 +33,7 @@ def test_the_fuzzer_notices_a_reader_that_lets_other_errors_out(monkeypatch):
 MEMORY = """
 import resource, sys
 from pathlib import Path
-from perfusion_ops.concept_file import ConceptFileError, load_concept
+from perfusion_ops.concept.file import ConceptFileError, load_concept
 used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 load_concept(sys.argv[1])
 before = used()

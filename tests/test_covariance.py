@@ -8,7 +8,8 @@ import re
 import pytest
 import torch
 
-from perfusion_ops.covariance import (
+from perfusion_ops.files.strict_safetensors import pack
+from perfusion_ops.text.covariance import (
     DEFAULT_MIX,
     StatisticsFileError,
     TokenKind,
@@ -16,7 +17,6 @@ from perfusion_ops.covariance import (
     encoder_fingerprint,
     inverse,
 )
-from perfusion_ops.strict_safetensors import pack
 
 WIDTH = 12
 

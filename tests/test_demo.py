@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import demo  # noqa: E402
 from demonstration import studio  # noqa: E402
 from demonstration.studio import PAIRS, PROMPTS, STARS, Plan  # noqa: E402
-from perfusion_ops.concept_file import load_concept  # noqa: E402
+from perfusion_ops.concept.file import load_concept  # noqa: E402
 from pixelworld.train import training_captions  # noqa: E402
 
 SMALL = Plan(

@@ -8,8 +8,8 @@ import torch
 
 import reference
 from perfusion_ops import Gate, KeyLocking
-from perfusion_ops.context import edit_context
-from perfusion_ops.edit import (
+from perfusion_ops.edit.context import edit_context
+from perfusion_ops.edit.equations import (
     add_value_delta,
     coefficient_matrix,
     edited_encodings,

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from perfusion_ops import EditTerm, JointEdit, KeyLocking, inject
-from perfusion_ops.regions import mask_at, regional_attention
+from perfusion_ops.edit.regions import mask_at, regional_attention
 from worlds import random_world
 
 

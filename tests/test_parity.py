@@ -14,9 +14,9 @@ from torch import nn
 
 import reference
 from perfusion_ops import EditTerm, Gate, JointEdit, train
-from perfusion_ops.concept import Concept
-from perfusion_ops.edit import value_delta
-from perfusion_ops.noise import masked_loss
+from perfusion_ops.concept.concept import Concept
+from perfusion_ops.edit.equations import value_delta
+from perfusion_ops.training.noise import masked_loss
 from tiny_model import SHORT, tiny_task
 
 peer = pytest.importorskip("perfusion_pytorch.perfusion")

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from perfusion_ops import Gate, KeyLocking, Picture, TrainingSettings, inject, train
-from perfusion_ops.context import edit_context
-from perfusion_ops.noise import NoiseSchedule, masked_loss
-from perfusion_ops.training import training_step
-from perfusion_ops.training_batch import draw_batch
-from perfusion_ops.training_state import TrainingState
+from perfusion_ops.edit.context import edit_context
+from perfusion_ops.training.batch import draw_batch
+from perfusion_ops.training.loop import training_step
+from perfusion_ops.training.noise import NoiseSchedule, masked_loss
+from perfusion_ops.training.state import TrainingState
 from tiny_model import SHORT, TinyDenoiser, TinyTextEncoder, assert_same_concept, tiny_task
 
 

@@ -110,7 +110,7 @@ def messages_in_code() -> str:
     """All strings of the pack, with … for every value that is put in."""
     texts = []
     for folder in ("nodes", "perfusion_ops"):
-        for path in (ROOT / folder).glob("*.py"):
+        for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.JoinedStr):
                     parts = [part.value if isinstance(part, ast.Constant) else "…" for part in node.values]

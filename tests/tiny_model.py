@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from perfusion_ops import Encoded, NoiseSchedule, Picture, TrainingSettings, TrainingTask
-from perfusion_ops.prompts import split_template
+from perfusion_ops.text.prompts import split_template
 
 LENGTH = 10
 

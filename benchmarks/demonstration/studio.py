@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from perfusion_ops import Concept, EditTerm, KeyLocking, NoiseSchedule, TrainingTask, train
-from perfusion_ops.concept_file import load_concept, save_concept
+from perfusion_ops.concept.file import load_concept, save_concept
 from pixelworld.captions import Caption
 from pixelworld.concepts import concept_task
 from pixelworld.sampling import sample

@@ -38,7 +38,7 @@ def trained_like(family: str, count: int) -> list:
 
 def size_rows(family: str, folder: Path) -> list[dict[str, Any]]:
     concept = trained_like(family, 1)[0]
-    save_concept = host.pack("perfusion_ops.concept_file").save_concept
+    save_concept = host.pack("perfusion_ops.concept.file").save_concept
     rows = []
     for precision in PRECISIONS:
         path = folder / f"{family}-{precision}.safetensors"
@@ -58,7 +58,7 @@ def size_rows(family: str, folder: Path) -> list[dict[str, Any]]:
 
 def floppy_row(precision: str, folder: Path) -> dict[str, Any]:
     """Write SD 1.5 concepts until a FAT12 floppy of 512-byte clusters is full."""
-    save_concept = host.pack("perfusion_ops.concept_file").save_concept
+    save_concept = host.pack("perfusion_ops.concept.file").save_concept
     sizes: list[int] = []
     used = 0
     for index, concept in enumerate(trained_like("sd1", 120)):

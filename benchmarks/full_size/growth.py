@@ -44,7 +44,7 @@ class Edits:
         encodings = torch.randn(1, tokens, models.FAMILIES[self.family].context, generator=generator).to(device)
         context = edit.contexts(encodings)
         rows, dtype = 2 * batch, torch.float16 if device.type == "cuda" else torch.float32
-        call = host.pack("nodes.model_call").CallEdit(
+        call = host.pack("nodes.host.model_call").CallEdit(
             keys=context.keys.expand(rows, -1, -1),
             values=context.values.expand(rows, -1, -1),
             gates=context.gates.repeat(rows, 1, 1).to(dtype),

@@ -38,7 +38,7 @@ def load_host() -> None:
 
 
 def pack(name: str) -> ModuleType:
-    """A module of the pack, such as ``perfusion_ops.joint`` or ``nodes.host_model``, as the host knows it."""
+    """A module of the pack, such as ``perfusion_ops.edit.joint`` or ``nodes.host.model``, as the host knows it."""
     load_host()
     return importlib.import_module(f"{PACK}.{name}")
 

@@ -28,7 +28,7 @@ def load_rows(family: str) -> list[dict[str, Any]]:
     model = models.random_model(family, device="meta")
     clip = models.random_clip(family, device=torch.device("meta"))
     trained = {"encoder": made_recognisable(clip)}
-    concept_file = host.pack("perfusion_ops.concept_file")
+    concept_file = host.pack("perfusion_ops.concept.file")
     node = host.pack("nodes.apply").PerfusionApplyKeyLockedAttention
     loads, applies = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -58,7 +58,7 @@ def load_rows(family: str) -> list[dict[str, Any]]:
 
 def made_recognisable(clip) -> str:
     """Give a CLIP without weights those by which Apply recognises its text encoders; the fingerprint it then has."""
-    names = host.pack("nodes.host_text").text_encoder_names(clip)
+    names = host.pack("nodes.host.clip").text_encoder_names(clip)
     encoders = {name: getattr(clip.cond_stage_model, f"clip_{name}") for name in names}
     for encoder in encoders.values():
         for path, parameter in list(encoder.named_parameters()):
@@ -66,4 +66,4 @@ def made_recognisable(clip) -> str:
                 owner, _, name = path.rpartition(".")
                 weight = nn.Parameter(torch.zeros_like(parameter, device="cpu"), requires_grad=False)
                 setattr(encoder.get_submodule(owner), name, weight)
-    return host.pack("nodes.host_copies").encoder_identity(encoders)
+    return host.pack("nodes.host.private_copies").encoder_identity(encoders)

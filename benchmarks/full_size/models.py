@@ -147,7 +147,7 @@ def fill(module: nn.Module) -> None:
 
 def layer_widths(model) -> dict[str, int]:
     """Cross-attention layer -> width of its values."""
-    layers = host.pack("nodes.host_layers").projections(model)
+    layers = host.pack("nodes.families.family").projections(model)
     return {name: to_v.out_features for name, (_, to_v) in layers.items()}
 
 
@@ -179,7 +179,7 @@ def random_concepts(name: str, widths: Mapping[str, int], count: int, ops: Any =
 
 def with_concepts(model, concepts: Sequence[Any]):
     """``model`` with all ``concepts``, one Apply node after the other."""
-    ops, host_model = host.pack("perfusion_ops"), host.pack("nodes.host_model")
+    ops, host_model = host.pack("perfusion_ops"), host.pack("nodes.host.model")
     for concept in concepts:
         term = ops.EditTerm(concept, ops.Gate(0.6, 0.15))
         model = host_model.model_with_concept(model, host_model.AppliedConcept(term))
@@ -192,6 +192,6 @@ def conditioning(name: str, words: Sequence[str] = (), tokens: int = 77, seed: i
     generator = torch.Generator().manual_seed(seed)
     encodings = torch.randn(1, tokens, family.context, generator=generator)
     if words:
-        prompt = host.pack("nodes.encoded_prompt").EncodedPrompt
+        prompt = host.pack("nodes.host.encoded_prompt").EncodedPrompt
         encodings = prompt.of(encodings, frozenset(words), encodings[0, 0].clone())
     return [[encodings, {"pooled_output": torch.randn(1, 1280, generator=generator)}]]

@@ -19,13 +19,13 @@ from .timing import clock
 STEPS = 3
 WATCHED = (
     # (what, module of the pack, name in it)
-    ("similarities", "perfusion_ops.context", "similarities"),
-    ("gates", "perfusion_ops.context", "gate_strength"),
-    ("key and value context", "perfusion_ops.joint", "edit_context"),
-    ("looking up the layers", "nodes.host_model", "cross_attentions"),
-    ("swap of the context", "nodes.model_call", "CallEdit.swap_context"),
-    ("hook on to_v, the add in it", "nodes.model_call", "CallEdit.value_output"),
-    ("the add", "nodes.model_call", "add_value_delta"),
+    ("similarities", "perfusion_ops.edit.context", "similarities"),
+    ("gates", "perfusion_ops.edit.context", "gate_strength"),
+    ("key and value context", "perfusion_ops.edit.joint", "edit_context"),
+    ("looking up the layers", "nodes.families.unet", "UNet.cross_attentions"),
+    ("swap of the context", "nodes.host.model_call", "CallEdit.swap_context"),
+    ("hook on to_v, the add in it", "nodes.host.model_call", "CallEdit.value_output"),
+    ("the add", "nodes.host.model_call", "add_value_delta"),
 )
 PER_LAYER = ("swap of the context", "hook on to_v, the add in it", "the add")
 

@@ -131,7 +131,7 @@ def with_lora(model):
 @contextmanager
 def peer_modules(model) -> Iterator[None]:
     """perfusion-pytorch's module in place of every to_k and to_v, with one concept, for both halves of the guidance."""
-    layers = host.pack("nodes.host_layers").cross_attentions(model.model.diffusion_model)
+    layers = host.pack("nodes.families.family").family_of(model).cross_attentions(model.model.diffusion_model)
     width = next(iter(layers.values())).to_k.in_features
     inverse = torch.eye(width, device=host.device(), dtype=model.model.get_dtype())
     before = {}

@@ -22,10 +22,10 @@ def corpus_row(family: str, count: int) -> dict[str, Any]:
     """Measure ``count`` captions once, loading apart, the inverse included."""
     clip = models.random_clip(family, DTYPES[family])
     clip.load_model()
-    corpus = host.pack("perfusion_ops.captions").captions(count)
-    covariance = host.pack("perfusion_ops.covariance")
+    corpus = host.pack("perfusion_ops.text.captions").captions(count)
+    covariance = host.pack("perfusion_ops.text.covariance")
     found: list[Any] = []
-    took = seconds(lambda: found.append(host.pack("nodes.text_statistics")._measure(clip, corpus, "random weights")))
+    took = seconds(lambda: found.append(host.pack("nodes.host.statistics")._measure(clip, corpus, "random weights")))
     inverted = seconds(lambda: covariance.inverse(found[0].matrix()))
     return {
         "text encoders": ENCODERS[family],

@@ -38,14 +38,14 @@ class Job:
 def concept_steps(job: Job, model: Any, clip: Any) -> list[float]:
     """Seconds of each step of this pack's training, text encoder included; the first also carries its preparation."""
     ops = host.pack("perfusion_ops")
-    training, encoders = host.pack("nodes.host_training"), host.pack("nodes.host_encoder")
+    training, encoders = host.pack("nodes.training.task"), host.pack("nodes.host.encoders")
     times = [clock()]
     with torch.inference_mode(False), torch.enable_grad():
         copies, device = encoders.private_encoders(clip)
         encoder = encoders.HostTextEncoder(clip, copies, SUPERCLASS, device)
         private = training.PrivateModel.of(model, job.dtype, job.recompute)
         pictures = [ops.Picture(latent, latent.new_ones(latent.shape[1:]), latent.flip(-1)) for latent in job.latents()]
-        templates = host.pack("perfusion_ops.prompts").DEFAULT_TEMPLATES
+        templates = host.pack("perfusion_ops.text.prompts").DEFAULT_TEMPLATES
         metric = torch.eye(models.FAMILIES[job.family].context, dtype=torch.float64)
         task = training.training_task(model, private, encoder, "my_teddy", pictures, templates, metric, {})
         settings = ops.TrainingSettings(steps=job.steps, batch_size=job.batch, micro_batch=job.batch)

@@ -30,7 +30,7 @@ def two_servers(folder: Path, pictures: int) -> dict[str, Any]:
     """Start both, let them work at once, and count what is lost, torn or different."""
     from host.server import Server
     from host.workflows import random_concept
-    from perfusion_ops.concept_file import load_concept, save_concept
+    from perfusion_ops.concept.file import load_concept, save_concept
 
     checkpoint, shared = folder / "sd1.safetensors", folder / "concepts"
     subprocess.run([sys.executable, "-P", MAKER, host.host_path(), FAMILY, checkpoint], check=True, timeout=600)

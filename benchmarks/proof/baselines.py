@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from perfusion_ops import EditedContext, inject
-from perfusion_ops.training_batch import draw_batch, picture_losses
-from perfusion_ops.training_task import TrainingTask
+from perfusion_ops.training.batch import draw_batch, picture_losses
+from perfusion_ops.training.task import TrainingTask
 from pixelworld.captions import Caption, sample_scene
 from pixelworld.scene import render
 from pixelworld.unet import value_projection_names

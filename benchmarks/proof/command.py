@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import chain, combinations
 from pathlib import Path
 
-from perfusion_ops.files import write_atomically
+from perfusion_ops.files.atomic import write_atomically
 from report import markdown_table, write_report
 
 from . import tables

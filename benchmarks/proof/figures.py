@@ -12,7 +12,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402 - the backend is chosen first
 import numpy as np  # noqa: E402
 
-from perfusion_ops.files import write_atomically  # noqa: E402
+from perfusion_ops.files.atomic import write_atomically  # noqa: E402
 from pixelworld.scene import training_pictures  # noqa: E402
 from sheets import Row, draw_sheet, save_sheet  # noqa: E402
 

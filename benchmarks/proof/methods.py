@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from perfusion_ops import Concept, EditedContext, EditTerm, JointEdit, KeyLocking, NoiseSchedule, inject, train
-from perfusion_ops.concept_file import concept_bytes, parse_concept
-from perfusion_ops.training_task import TrainingTask
+from perfusion_ops.concept.file import concept_bytes, parse_concept
+from perfusion_ops.training.task import TrainingTask
 from pixelworld.captions import Caption
 from pixelworld.concepts import PLACEHOLDER, concept_task, encode_prompts
 

@@ -11,7 +11,7 @@ from typing import Any
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from perfusion_ops.files import write_atomically
+from perfusion_ops.files.atomic import write_atomically
 
 
 def key_of(description: Any) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from perfusion_ops.covariance import DEFAULT_MIX, TokenKind, UncenteredCovariance, inverse
-from perfusion_ops.injection import Projections
+from perfusion_ops.edit.injection import Projections
+from perfusion_ops.text.covariance import DEFAULT_MIX, TokenKind, UncenteredCovariance, inverse
 from pixelworld.captions import sample_caption
 from pixelworld.text_encoder import END
 from pixelworld.world import World, fast_bfloat16, load_world

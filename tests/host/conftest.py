@@ -13,7 +13,7 @@ import pytest
 
 from host.server import ROOT, Server
 from host.workflows import random_concept
-from perfusion_ops.concept_file import save_concept
+from perfusion_ops.concept.file import save_concept
 
 MAKER = Path(__file__).with_name("make_checkpoints.py")
 CONCEPTS = {
@@ -23,6 +23,12 @@ CONCEPTS = {
     "boat": ("boat_b", "boat", 4),
 }
 PACK = "perfusion_pack"
+ROOMS = {
+    "host": ("clip", "encoded_prompt", "encoders", "folders", "model", "private_copies", "short_prompts", "statistics"),
+    "families": ("family", "unet"),
+    "training": ("pictures", "preview", "run", "task"),
+}
+"""The modules that the ``pack`` fixture gives by name."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -100,9 +106,7 @@ def pack(comfyui_path):
     module = importlib.util.module_from_spec(spec)
     sys.modules[PACK] = module
     spec.loader.exec_module(module)
-    hosts = [f"host_{part}" for part in ("text", "model", "layers", "encoder", "copies", "training")]
-    names = ["encoded_prompt", *hosts, "pictures", "folders"]
-    modules = {name: importlib.import_module(f"{PACK}.nodes.{name}") for name in names}
+    modules = {name: importlib.import_module(f"{PACK}.nodes.{room}.{name}") for room in ROOMS for name in ROOMS[room]}
     return SimpleNamespace(**modules, ops=importlib.import_module(f"{PACK}.perfusion_ops"))
 
 

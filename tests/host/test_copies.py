@@ -35,10 +35,10 @@ def addresses(module: nn.Module) -> list[int]:
 
 
 def test_the_copy_of_a_network_is_the_same_memory_and_can_be_differentiated(pack, host_network):
-    copied = pack.host_copies.private_copy(patcher_of(host_network), "clip_l")
+    copied = pack.private_copies.private_copy(patcher_of(host_network), "clip_l")
     assert addresses(copied) == addresses(host_network)
     assert not any(parameter.is_inference() or parameter.requires_grad for parameter in copied.parameters())
-    pack.host_copies.keep_weights_small(copied)
+    pack.private_copies.keep_weights_small(copied)
     x = torch.ones(2, 8, requires_grad=True)
     copied(x).sum().backward()
     assert x.grad.norm() > 0
@@ -50,7 +50,7 @@ def test_the_copy_of_a_network_is_the_same_memory_and_can_be_differentiated(pack
 
 
 def test_another_dtype_is_a_copy(pack, host_network):
-    copied = pack.host_copies.private_copy(patcher_of(host_network), "clip_l", torch.float32)
+    copied = pack.private_copies.private_copy(patcher_of(host_network), "clip_l", torch.float32)
     assert not set(addresses(copied)) & set(addresses(host_network))
     for ours, theirs in zip(copied.parameters(), host_network.parameters(), strict=True):
         assert ours.dtype == torch.float32 and torch.equal(ours, theirs.float())
@@ -58,7 +58,7 @@ def test_another_dtype_is_a_copy(pack, host_network):
 
 def test_a_weight_under_a_hook_is_a_copy_as_the_host_writes_into_it(pack, host_network):
     patcher = patcher_of(host_network, **{"clip_l.2.weight": None})
-    copied = pack.host_copies.private_copy(patcher, "clip_l")
+    copied = pack.private_copies.private_copy(patcher, "clip_l")
     before = copied[2].weight.clone()
     with torch.inference_mode():
         host_network[2].weight.fill_(7)
@@ -68,8 +68,8 @@ def test_a_weight_under_a_hook_is_a_copy_as_the_host_writes_into_it(pack, host_n
 
 def test_weights_cast_one_by_one_give_the_numbers_of_a_float32_copy_to_the_bit(pack, host_network):
     patcher = patcher_of(host_network)
-    small, wide = (pack.host_copies.private_copy(patcher, "clip_l", dtype) for dtype in (None, torch.float32))
-    pack.host_copies.keep_weights_small(small)
+    small, wide = (pack.private_copies.private_copy(patcher, "clip_l", dtype) for dtype in (None, torch.float32))
+    pack.private_copies.keep_weights_small(small)
     probe = torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(1))
     found = []
     for network in (small, wide):
@@ -82,8 +82,8 @@ def test_weights_cast_one_by_one_give_the_numbers_of_a_float32_copy_to_the_bit(p
 
 def test_gradients_through_cast_weights_equal_finite_differences(pack, host_network):
     """In float64, to which the half precision weights are cast without loss."""
-    network = pack.host_copies.private_copy(patcher_of(host_network), "clip_l")
-    pack.host_copies.keep_weights_small(network)
+    network = pack.private_copies.private_copy(patcher_of(host_network), "clip_l")
+    pack.private_copies.keep_weights_small(network)
     x = torch.randn(2, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(network, (x,), eps=1e-6, atol=1e-8)
     (gradient,) = torch.autograd.grad(network(x).square().sum(), x)
@@ -91,8 +91,8 @@ def test_gradients_through_cast_weights_equal_finite_differences(pack, host_netw
 
 
 def test_no_cast_weight_waits_for_the_backward_pass(pack, host_network):
-    network = pack.host_copies.private_copy(patcher_of(host_network), "clip_l")
-    pack.host_copies.keep_weights_small(network)
+    network = pack.private_copies.private_copy(patcher_of(host_network), "clip_l")
+    pack.private_copies.keep_weights_small(network)
     saved = []
 
     def keep(tensor):
@@ -108,8 +108,8 @@ def test_no_cast_weight_waits_for_the_backward_pass(pack, host_network):
 def test_training_reads_the_weights_of_the_host_itself(pack, loaded):
     """No weight of the U-Net, nor of the text encoder, is there twice."""
     model, clip = loaded
-    encoders, _ = pack.host_encoder.private_encoders(clip)
-    private = pack.host_training.PrivateModel.of(model, "float32", recompute=False)
+    encoders, _ = pack.encoders.private_encoders(clip)
+    private = pack.task.PrivateModel.of(model, "float32", recompute=False)
     assert clip.cond_stage_model.clip_l.transformer.get_input_embeddings().weight.dtype == torch.float16
     for ours, theirs in ((encoders["l"], clip.cond_stage_model.clip_l), (private.unet, model.model.diffusion_model)):
         assert ours is not theirs and addresses(ours) == addresses(theirs)

@@ -11,7 +11,7 @@ import pytest
 
 from host.server import Rejected, WorkflowError
 from host.workflows import Workflow, random_concept
-from perfusion_ops.concept_file import save_concept
+from perfusion_ops.concept.file import save_concept
 
 
 def load_workflow(file: str) -> Workflow:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from host.server import ROOT
 from host.ui_workflows import TRAIN, TWO, USE
-from perfusion_ops.concept_file import load_concept
+from perfusion_ops.concept.file import load_concept
 
 sys.path.append(str(ROOT / "benchmarks"))
 

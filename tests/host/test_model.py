@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from perfusion_ops.injection import inject
+from perfusion_ops.edit.injection import inject
 
 LATENT = (1, 4, 8, 8)
 
@@ -32,8 +32,8 @@ def applied(pack, loaded, pack_concept):
     def make(locking: str = "local", strength: float = 1.0):
         key_locking = pack.ops.KeyLocking(locking)
         term = pack.ops.EditTerm(pack_concept("teddy_t", "bear", 1), pack.ops.Gate(-0.5, 0.15), strength, key_locking)
-        model = pack.host_model.model_with_concept(loaded[0], pack.host_model.AppliedConcept(term))
-        return model, pack.host_text.clip_with_concept(loaded[1], term.concept, strength, key_locking), term
+        model = pack.model.model_with_concept(loaded[0], pack.model.AppliedConcept(term))
+        return model, pack.clip.clip_with_concept(loaded[1], term.concept, strength, key_locking), term
 
     return make
 
@@ -48,9 +48,9 @@ def test_the_host_draws_what_the_edit_draws_without_it(pack, loaded, applied, sa
     keep = torch.zeros(1, 77, dtype=torch.bool)
     keep[0, 0] = True
     context = edit.contexts(encodings, prompt.superclass, keep=keep)
-    known = pack.host_text.ConceptTextEncoder
+    known = pack.clip.ConceptTextEncoder
     assert isinstance(clip.cond_stage_model, known)
-    with torch.inference_mode(), inject(pack.host_layers.projections(model)) as injected:
+    with torch.inference_mode(), inject(pack.family.projections(model)) as injected:
         injected.use(context, edit.value_residuals)
         plain_prompt = [[encodings, {"pooled_output": None}]]
         by_hand = sampled(loaded[0], _Ready(plain_prompt), "")
@@ -97,14 +97,14 @@ def test_a_model_loaded_by_halves_draws_the_same(pack, loaded, applied, sampled)
 def test_a_chain_of_clones_neither_changes_nor_forgets(pack, loaded, applied):
     model, _, term = applied()
     clone = model.clone()
-    key = pack.host_model.KEY
+    key = pack.model.KEY
     assert clone.model_options["transformer_options"][key] is model.model_options["transformer_options"][key]
-    other = pack.host_model.AppliedConcept(pack.ops.EditTerm(_renamed(pack, term.concept, "another"), term.gate))
-    both = pack.host_model.model_with_concept(clone, other)
+    other = pack.model.AppliedConcept(pack.ops.EditTerm(_renamed(pack, term.concept, "another"), term.gate))
+    both = pack.model.model_with_concept(clone, other)
     assert both.model_options["transformer_options"][key].edit.words == ("another", "teddy_t")
     assert model.model_options["transformer_options"][key].edit.words == ("teddy_t",)
     wrappers = both.wrappers["outer_sample"][key]
-    assert wrappers == [pack.host_model.edit_prompts]
+    assert wrappers == [pack.model.edit_prompts]
 
 
 def _renamed(pack, concept, word: str, **changes):
@@ -123,7 +123,7 @@ def test_a_concept_that_does_not_fit_is_refused_with_a_sentence(pack, applied, c
     model, _, term = applied()
     concept = _renamed(pack, term.concept, changes.pop("word", "other"), **changes)
     with pytest.raises(ValueError, match=sentence):
-        pack.host_model.model_with_concept(model, pack.host_model.AppliedConcept(pack.ops.EditTerm(concept)))
+        pack.model.model_with_concept(model, pack.model.AppliedConcept(pack.ops.EditTerm(concept)))
 
 
 def test_a_model_without_text_cross_attention_is_refused(pack):
@@ -135,7 +135,7 @@ def test_a_model_without_text_cross_attention_is_refused(pack):
             model_config = Flux()
 
     with pytest.raises(ValueError, match="of the kind Flux, which has no text cross-attention"):
-        pack.host_layers.base_family(Model)
+        pack.family.family_of(Model)
 
 
 def test_global_locking_without_the_superclass_prompt_is_refused(pack, loaded, applied, sampled):

@@ -14,8 +14,8 @@ def read(pack, loaded, pack_concept):
     clip = loaded[1]
     teddy, cup = pack_concept("teddy_t", "bear", 1), pack_concept("my cup", "coffee cup", 2)
     local = pack.ops.KeyLocking.LOCAL
-    known = pack.host_text.clip_with_concept(clip, teddy, 1.0, local)
-    known = pack.host_text.clip_with_concept(known, cup, 1.0, local)
+    known = pack.clip.clip_with_concept(clip, teddy, 1.0, local)
+    known = pack.clip.clip_with_concept(known, cup, 1.0, local)
 
     def tokens(text: str) -> list:
         chunks = known.tokenize(text)["l"]
@@ -94,7 +94,7 @@ def test_encodings_remember_their_concepts_and_others_stay_plain(pack, read):
 def test_global_locking_carries_the_superclass_prompt_to_the_bit(pack, loaded, pack_concept):
     clip = loaded[1]
     concept = pack_concept("teddy_t", "teddy bear", 1)
-    known = pack.host_text.clip_with_concept(clip, concept, 1.0, pack.ops.KeyLocking.GLOBAL_PURE)
+    known = pack.clip.clip_with_concept(clip, concept, 1.0, pack.ops.KeyLocking.GLOBAL_PURE)
     held = known.encode_from_tokens(known.tokenize("a (teddy_t:1.2) on a beach"))
     plain = clip.encode_from_tokens(clip.tokenize("a (teddy bear:1.2) on a beach"))
     assert torch.equal(held.superclass, plain)
@@ -111,36 +111,36 @@ def test_memory_of_concepts_ends_with_what_is_no_prompt_any_more(pack, read):
 
 def test_a_word_that_is_taken_is_refused(pack, read, pack_concept):
     with pytest.raises(ValueError, match="stands for two concepts"):
-        pack.host_text.clip_with_concept(read.clip, pack_concept("Teddy_T", "dog", 9), 1.0, pack.ops.KeyLocking.LOCAL)
+        pack.clip.clip_with_concept(read.clip, pack_concept("Teddy_T", "dog", 9), 1.0, pack.ops.KeyLocking.LOCAL)
 
 
 def test_a_concept_for_other_text_encoders_is_refused(pack, loaded, pack_concept):
     concept = pack_concept("teddy_t", "bear", 1, "sdxl")
     with pytest.raises(ValueError, match="text encoders 'g' and 'l' of sdxl; this CLIP has 'l'"):
-        pack.host_text.clip_with_concept(loaded[1], concept, 1.0, pack.ops.KeyLocking.LOCAL)
+        pack.clip.clip_with_concept(loaded[1], concept, 1.0, pack.ops.KeyLocking.LOCAL)
 
 
 def test_a_superclass_the_vocabulary_does_not_know_is_read_by_its_parts(pack, loaded):
     """There is no list of known words: every text but an empty one has tokens, and the last one is learned."""
-    known = pack.host_text.vocabulary(loaded[1], "l")
-    made_up = pack.host_text.superclass_tokens(known, "zwurbelix")
-    assert len(made_up) > 1 and len(pack.host_text.superclass_tokens(known, "bear")) == 1
+    known = pack.clip.vocabulary(loaded[1], "l")
+    made_up = pack.clip.superclass_tokens(known, "zwurbelix")
+    assert len(made_up) > 1 and len(pack.clip.superclass_tokens(known, "bear")) == 1
     for nothing in ("", "   "):
         with pytest.raises(ValueError, match="expected one or several words, such as 'teddy bear'"):
-            pack.host_text.superclass_tokens(known, nothing)
+            pack.clip.superclass_tokens(known, nothing)
 
 
 @pytest.mark.parametrize("word", ["", "  ", "(teddy)", "a:b", "embedding:x", "a,b"])
 def test_words_that_no_prompt_can_hold_are_refused(pack, word):
     with pytest.raises(ValueError, match="expected a word without brackets"):
-        pack.host_text.check_concept_word(word)
+        pack.clip.check_concept_word(word)
 
 
 def test_the_gradient_reaches_the_word_through_the_host_text_encoder(pack, loaded):
     """Against central differences in a random direction, in float64."""
     clip = loaded[1]
-    encoders, device = pack.host_encoder.private_encoders(clip)
-    encoder = pack.host_encoder.HostTextEncoder(clip, encoders, "teddy bear", device)
+    encoders, device = pack.encoders.private_encoders(clip)
+    encoder = pack.encoders.HostTextEncoder(clip, encoders, "teddy bear", device)
     start = encoder.initial_embeddings()["l"]
     templates = ["a photo of a {}", "the {}'s hat on a table"]
     generator = torch.Generator().manual_seed(0)
@@ -160,10 +160,10 @@ def test_the_gradient_reaches_the_word_through_the_host_text_encoder(pack, loade
 
 def test_training_and_sampling_read_a_prompt_alike(pack, loaded, pack_concept):
     clip = loaded[1]
-    encoders, device = pack.host_encoder.private_encoders(clip)
-    encoder = pack.host_encoder.HostTextEncoder(clip, encoders, "teddy bear", device)
+    encoders, device = pack.encoders.private_encoders(clip)
+    encoder = pack.encoders.HostTextEncoder(clip, encoders, "teddy bear", device)
     concept = pack_concept("teddy_t", "teddy bear", 1)
-    known = pack.host_text.clip_with_concept(clip, concept, 1.0, pack.ops.KeyLocking.LOCAL)
+    known = pack.clip.clip_with_concept(clip, concept, 1.0, pack.ops.KeyLocking.LOCAL)
     with torch.no_grad():
         encoded = encoder.encode(["a photo of a {}."], dict(concept.word_embeddings))
         superclass = encoder.encode(["a photo of a {}."], None)

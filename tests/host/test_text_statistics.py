@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from host.conftest import PACK
-from perfusion_ops.captions import captions as shipped_captions
-from perfusion_ops.covariance import TokenKind, UncenteredCovariance
+from perfusion_ops.text.captions import captions as shipped_captions
+from perfusion_ops.text.covariance import TokenKind, UncenteredCovariance
 
 SMALL = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_hidden_layers": 3}
 PADDED, BATCH = 6, 4
 CAPTIONS = [*shipped_captions(24, seed=3), "words " * 90, "a"]
-
-
-@pytest.fixture(scope="module")
-def modules(pack):
-    """The pack's modules under test."""
-    names = ("text_statistics", "short_prompts")
-    return SimpleNamespace(**{name: importlib.import_module(f"{PACK}.nodes.{name}") for name in names})
 
 
 @pytest.fixture(scope="module", params=["sd1", "sd2", "sdxl"])
@@ -49,7 +40,7 @@ def whole(pack, clip):
     """``whole(captions)``: statistics of captions encoded to their full length."""
 
     def measure(captions: list[str]) -> UncenteredCovariance:
-        encodings, kinds = pack.host_encoder.encode_captions(clip, captions)
+        encodings, kinds = pack.encoders.encode_captions(clip, captions)
         statistics = UncenteredCovariance(encodings.shape[-1])
         statistics.update(encodings, kinds)
         return statistics
@@ -58,10 +49,10 @@ def whole(pack, clip):
 
 
 @pytest.fixture
-def measured(modules, clip, monkeypatch):
-    monkeypatch.setattr(modules.text_statistics, "PADDED_CAPTIONS", PADDED)
-    monkeypatch.setattr(modules.text_statistics, "BATCH", BATCH)
-    return modules.text_statistics._measure(clip, CAPTIONS, "encoder")
+def measured(pack, clip, monkeypatch):
+    monkeypatch.setattr(pack.statistics, "PADDED_CAPTIONS", PADDED)
+    monkeypatch.setattr(pack.statistics, "BATCH", BATCH)
+    return pack.statistics._measure(clip, CAPTIONS, "encoder")
 
 
 def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
@@ -85,18 +76,18 @@ def test_padding_is_that_of_a_spread_sample_in_full_length(measured, whole):
     assert relative(first.sums[TokenKind.PADDING], sample.sums[TokenKind.PADDING]) > 1e-5
 
 
-def test_little_is_encoded_beyond_the_captions(modules, clip):
-    batches = modules.short_prompts.batches(clip, CAPTIONS, PADDED, BATCH)
+def test_little_is_encoded_beyond_the_captions(pack, clip):
+    batches = pack.short_prompts.batches(clip, CAPTIONS, PADDED, BATCH)
     assert sorted(caption for captions, _ in batches for caption in captions) == sorted(CAPTIONS)
     work = sum(len(captions) * (tokens or 77) for captions, tokens in batches)
     assert work < 77 * len(CAPTIONS) / 2
 
 
-def test_encoding_is_whole_again_afterwards(modules, pack, clip):
-    before, _ = pack.host_encoder.encode_captions(clip, CAPTIONS[:2])
-    with pytest.raises(RuntimeError, match="on purpose"), modules.short_prompts.cut_after(clip, 30):
-        cut, _ = pack.host_encoder.encode_captions(clip, CAPTIONS[:2])
+def test_encoding_is_whole_again_afterwards(pack, clip):
+    before, _ = pack.encoders.encode_captions(clip, CAPTIONS[:2])
+    with pytest.raises(RuntimeError, match="on purpose"), pack.short_prompts.cut_after(clip, 30):
+        cut, _ = pack.encoders.encode_captions(clip, CAPTIONS[:2])
         raise RuntimeError("on purpose")
-    after, _ = pack.host_encoder.encode_captions(clip, CAPTIONS[:2])
+    after, _ = pack.encoders.encode_captions(clip, CAPTIONS[:2])
     assert cut.shape[1] == 30 and torch.equal(after, before)
     assert relative(cut, before[:, :30]) < 1e-5

@@ -24,7 +24,7 @@ from host.workflows import (
     train,
     training_pictures,
 )
-from perfusion_ops.concept_file import load_concept
+from perfusion_ops.concept.file import load_concept
 
 STEPS = 12
 

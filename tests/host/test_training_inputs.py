@@ -27,7 +27,7 @@ def sampling(name: str, base: str = "ModelSamplingDiscrete"):
 
 @pytest.mark.parametrize(("kind", "prediction"), [("EPS", "epsilon"), ("V_PREDICTION", "velocity")])
 def test_the_schedules_of_stable_diffusion_are_taken_over(pack, kind, prediction):
-    schedule = pack.host_training.noise_schedule(sampling(kind))
+    schedule = pack.unet.UNETS[0].noise_schedule(sampling(kind))
     assert schedule.prediction == prediction and len(schedule.alphas_cumprod) == 1000
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64).square()
     assert torch.allclose(schedule.alphas_cumprod.double(), (1 - betas).cumprod(0), atol=1e-6)
@@ -46,12 +46,11 @@ def test_the_schedules_of_stable_diffusion_are_taken_over(pack, kind, prediction
 def test_kinds_that_predict_something_else_are_refused_by_name(pack, kind, base):
     """LCM and x0 prediction descend from noise prediction; trained as such they would learn to draw noise."""
     with pytest.raises(ValueError, match=f"samples by {base} and {kind}; training expects a discrete schedule"):
-        pack.host_training.noise_schedule(sampling(kind, base))
+        pack.unet.UNETS[0].noise_schedule(sampling(kind, base))
 
 
 def run_key(pack, **changes) -> str:
     """The key of one and the same training, but for ``changes``."""
-    train = importlib.import_module(f"{PACK}.nodes.train")
     torch.manual_seed(0)
     fields = {
         "model": None,
@@ -69,7 +68,7 @@ def run_key(pack, **changes) -> str:
         "preview_every": 0,
         "preview_prompt": "a {}",
     }
-    return train.Training(**(fields | changes))._key("base", SimpleNamespace(fingerprint="statistics"))
+    return pack.run.Training(**(fields | changes))._key("base", SimpleNamespace(fingerprint="statistics"))
 
 
 def test_another_first_stage_or_layer_of_the_text_encoder_is_another_training(pack):
@@ -81,7 +80,7 @@ def test_another_first_stage_or_layer_of_the_text_encoder_is_another_training(pa
 
 
 def test_the_first_stage_is_known_by_its_larger_weights(pack):
-    identity = pack.host_copies.first_stage_identity
+    identity = pack.private_copies.first_stage_identity
     stage = nn.Sequential(nn.Linear(128, 128), nn.Linear(8, 8))
     known = identity(SimpleNamespace(first_stage_model=stage))
     nn.init.zeros_(stage[1].weight)
@@ -92,11 +91,11 @@ def test_the_first_stage_is_known_by_its_larger_weights(pack):
 
 def test_the_hosts_model_leaves_the_accelerator_after_a_preview_even_a_failed_one(pack, monkeypatch):
     asked = []
-    monkeypatch.setattr(pack.host_training, "make_room", asked.append)
+    monkeypatch.setattr(pack.preview, "make_room", asked.append)
     model = SimpleNamespace(load_device=torch.device("cuda"))
-    preview = pack.host_training.Preview(model, None, None, "a {}", (8, 8), pack.ops.KeyLocking.LOCAL, 0)
+    preview = pack.preview.Preview(model, None, None, "a {}", (8, 8), pack.ops.KeyLocking.LOCAL, 0)
     for drawn in (lambda _self, _concept: torch.ones(8, 8, 3), lambda _self, _concept: 1 / 0):
-        monkeypatch.setattr(pack.host_training.Preview, "_drawn", drawn)
+        monkeypatch.setattr(pack.preview.Preview, "_drawn", drawn)
         try:
             preview.draw(None)
         except ZeroDivisionError:
@@ -106,15 +105,15 @@ def test_the_hosts_model_leaves_the_accelerator_after_a_preview_even_a_failed_on
 
 def test_a_checkpoint_among_the_concepts_is_not_read_into_memory(pack, monkeypatch, tmp_path):
     """The host asks for every file's fingerprint before it is loaded; this one is longer than any memory."""
-    files = importlib.import_module(f"{PACK}.nodes.files")
+    load = importlib.import_module(f"{PACK}.nodes.load")
     path = tmp_path / "huge.safetensors"
     with open(path, "wb") as file:
         file.truncate(2**42)
-    monkeypatch.setattr(files.folders, "concept_path", lambda _name: path)
-    first = files.PerfusionLoadConcept.fingerprint_inputs("huge.safetensors")
+    monkeypatch.setattr(load.folders, "concept_path", lambda _name: path)
+    first = load.PerfusionLoadConcept.fingerprint_inputs("huge.safetensors")
     with open(path, "r+b") as file:
         file.write(b"x")
-    assert files.PerfusionLoadConcept.fingerprint_inputs("huge.safetensors") != first
+    assert load.PerfusionLoadConcept.fingerprint_inputs("huge.safetensors") != first
 
 
 @pytest.fixture
@@ -162,21 +161,18 @@ def inputs(loaded):
     ],
 )
 def test_what_would_fail_after_hundreds_of_steps_is_refused_at_once(pack, inputs, changes, sentence):
-    train = importlib.import_module(f"{PACK}.nodes.train")
     with pytest.raises(ValueError) as caught:
-        train.Training.of(inputs(**changes))
+        pack.run.Training.of(inputs(**changes))
     assert sentence in str(caught.value)
 
 
 def test_a_preview_prompt_that_is_never_drawn_is_not_asked_for(pack, inputs):
-    train = importlib.import_module(f"{PACK}.nodes.train")
-    assert train.Training.of(inputs(preview_every=0, preview_prompt="")).preview_every == 0
+    assert pack.run.Training.of(inputs(preview_every=0, preview_prompt="")).preview_every == 0
 
 
 def test_the_longest_names_that_are_taken_can_be_saved(pack, inputs, pack_concept, tmp_path):
-    train = importlib.import_module(f"{PACK}.nodes.train")
-    save = importlib.import_module(f"{PACK}.perfusion_ops.concept_file").save_concept
-    training = train.Training.of(inputs(word="é" * 32, superclass="b" * 64))
+    save = importlib.import_module(f"{PACK}.perfusion_ops.concept.file").save_concept
+    training = pack.run.Training.of(inputs(word="é" * 32, superclass="b" * 64))
     concept = pack_concept(training.word, training.superclass)
     metadata = dict.fromkeys(("encoder", "base_model", "statistics"), "0123456789abcdef")
     trained = dataclasses.replace(concept, metadata=metadata | {"training": training.settings.as_text(10_000)})
@@ -185,7 +181,6 @@ def test_the_longest_names_that_are_taken_can_be_saved(pack, inputs, pack_concep
 
 
 def test_a_model_that_also_reads_a_masked_picture_is_refused(pack, inputs, loaded, monkeypatch):
-    train = importlib.import_module(f"{PACK}.nodes.train")
     monkeypatch.setitem(loaded[0].model.model_config.unet_config, "in_channels", 9)
     with pytest.raises(ValueError, match="reads 9 channels, as inpainting and editing models do; training expects"):
-        train.Training.of(inputs())
+        pack.run.Training.of(inputs())

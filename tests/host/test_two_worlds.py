@@ -17,8 +17,8 @@ from host.server import ROOT, Server
 from host.workflows import Output, Workflow, apply, encode, load, sample, show
 from host.workflows import train as train_in_host
 from perfusion_ops import Concept, EditedContext, EditTerm, Gate, JointEdit, KeyLocking, TrainingSettings, inject, train
-from perfusion_ops.concept_file import load_concept, save_concept
-from perfusion_ops.covariance import DEFAULT_DAMPING, DEFAULT_MIX, TokenKind, UncenteredCovariance, inverse
+from perfusion_ops.concept.file import load_concept, save_concept
+from perfusion_ops.text.covariance import DEFAULT_DAMPING, DEFAULT_MIX, TokenKind, UncenteredCovariance, inverse
 from pixelworld.captions import Caption, sample_caption, sample_scene
 from pixelworld.concepts import TEMPLATES, concept_task, encode_prompts
 from pixelworld.evaluate import judge

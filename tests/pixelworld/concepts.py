@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from perfusion_ops import Concept, Encoded, NoiseSchedule, Picture, TrainingTask
-from perfusion_ops.prompts import fill_template
+from perfusion_ops.text.prompts import fill_template
 
 from .scene import Individual, training_pictures
 from .text_encoder import START, TextEncoder

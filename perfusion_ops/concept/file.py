@@ -14,8 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..files.atomic import write_atomically
+from ..files.strict_json import FormatError
+from ..files.strict_safetensors import pack, read_bounded, read_header, read_tensors
 from .concept import Concept
-from .concept_schema import (
+from .file_schema import (
     EMBEDDING_PREFIX,
     MAX_FILE_BYTES,
     TENSOR_DTYPES,
@@ -28,10 +31,7 @@ from .concept_schema import (
     scale_segments,
     write_metadata,
 )
-from .files import write_atomically
 from .layer_table import natural_key
-from .strict_json import FormatError
-from .strict_safetensors import pack, read_bounded, read_header, read_tensors
 
 INT8_MAX = 127
 

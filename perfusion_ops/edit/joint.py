@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from .concept import Concept, KeyLocking
+from ..concept.concept import Concept, KeyLocking
 from .context import EditedContext, edit_context
-from .edit import Gate, correlation_matrix, value_delta
+from .equations import Gate, correlation_matrix, value_delta
 
 PARALLEL_CONDITION = 1e4
 """Above this condition number of the correlation matrix, concepts count as nearly parallel."""

@@ -1,64 +1,16 @@
-"""Load Perfusion Concept and Save Perfusion Concept."""
+"""Save Perfusion Concept: a concept to a file, and a thumbnail beside it."""
 
 from __future__ import annotations
-
-import hashlib
 
 import numpy as np
 from comfy_api.latest import io, ui
 from PIL import Image
 
-from ..perfusion_ops.concept_file import load_concept, save_concept
-from ..perfusion_ops.concept_schema import MAX_FILE_BYTES
-from . import folders
+from ..perfusion_ops.concept.file import save_concept
+from .host import folders
 from .schema import ConceptIO, expert, schema
 
 THUMBNAIL_PIXELS = 384
-
-
-class PerfusionLoadConcept(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return schema(
-            ["perfusion", "load concept", "concept loader"],
-            node_id="PerfusionLoadConcept",
-            display_name="Load Perfusion Concept",
-            description="Loads a concept from models/perfusion or output/perfusion, and the word that names it.",
-            inputs=[
-                io.Combo.Input(
-                    "concept",
-                    options=folders.concept_names(),
-                    tooltip="A concept file from models/perfusion or output/perfusion; press R to refresh the list.",
-                ),
-            ],
-            outputs=[
-                ConceptIO.Output(display_name="concept", tooltip="For Apply Key-Locked Attention."),
-                io.String.Output(display_name="word", tooltip="The word that names the concept in a prompt."),
-            ],
-        )
-
-    @classmethod
-    def validate_inputs(cls, concept):
-        if concept and folders.concept_path(concept) is not None:
-            return True
-        return (
-            f"There is no concept file {concept!r} in models/perfusion or output/perfusion. Train one, or copy one "
-            "there and press R."
-        )
-
-    @classmethod
-    def fingerprint_inputs(cls, concept):
-        path = folders.concept_path(concept)
-        if path is None:
-            return ""
-        # No more than a concept file can hold: a checkpoint among them would fill the memory.
-        with open(path, "rb") as file:
-            return hashlib.sha256(file.read(MAX_FILE_BYTES + 1)).hexdigest()
-
-    @classmethod
-    def execute(cls, concept) -> io.NodeOutput:
-        loaded = load_concept(folders.concept_path(concept))
-        return io.NodeOutput(loaded, loaded.word)
 
 
 class PerfusionSaveConcept(io.ComfyNode):

@@ -1,29 +1,23 @@
-"""One training in the queue: its files on disk, progress on the node, previews, cancel and resume."""
+"""What a training keeps on disk, under a name made of everything that decides its outcome."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import comfy.model_management
-import comfy.utils
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from ..perfusion_ops import Concept, StepReport
-from ..perfusion_ops.concept_file import load_concept, save_concept
-from ..perfusion_ops.files import write_atomically
-from . import folders
-from .messages import running_node, show_on_node
+from ...perfusion_ops import Concept
+from ...perfusion_ops.concept.file import load_concept, save_concept
+from ...perfusion_ops.files.atomic import write_atomically
+from ..host import folders
 
 ALGORITHM_VERSION = "1"
-PREVIEW_PIXELS = 512
 
 
 def run_key(*parts: object) -> str:
@@ -102,52 +96,6 @@ class Finished:
     """All previews side by side (H, W, 3), 0 to 1."""
 
 
-@dataclass
-class Progress:
-    """The training loop's callback: shows where it stands, draws previews, stops when the user cancels."""
-
-    steps: int
-    preview_every: int
-    draw: Callable[[Concept], Tensor]
-    previews: list[Tensor] = field(default_factory=list)
-    last: StepReport | None = None
-
-    def __post_init__(self) -> None:
-        self.node = running_node()
-        self.bar = comfy.utils.ProgressBar(self.steps)
-
-    def __call__(self, report: StepReport) -> None:
-        self.last = report
-        self.tell(
-            f"{report.step}/{report.steps} · loss {report.loss:.4f} · {_speed(report.seconds_per_step)} · "
-            f"{_left(report)} left"
-        )
-        picture = None
-        if self.preview_every and report.step % self.preview_every == 0:
-            picture = self._preview(report.concept())
-        self.bar.update_absolute(report.step, report.steps, picture)
-        comfy.model_management.throw_exception_if_processing_interrupted()
-
-    def _preview(self, concept: Concept) -> tuple[str, Image.Image, int]:
-        self.previews.append(self.draw(concept))
-        return ("JPEG", as_image(self.previews[-1]), PREVIEW_PIXELS)
-
-    def tell(self, text: str) -> None:
-        """A line on the node."""
-        show_on_node(text, self.node)
-
-    def sheet(self) -> Tensor | None:
-        return torch.cat(self.previews, dim=1) if self.previews else None
-
-
 def as_image(pixels: Tensor) -> Image.Image:
     """(H, W, 3), 0 to 1, as a picture."""
     return Image.fromarray((pixels.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
-
-
-def _speed(seconds: float) -> str:
-    return f"{1 / seconds:.2f} steps/s" if seconds < 1 else f"{seconds:.1f} s/step"
-
-
-def _left(report: StepReport) -> str:
-    return time.strftime("%H:%M:%S", time.gmtime((report.steps - report.step) * report.seconds_per_step))

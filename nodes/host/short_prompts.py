@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from .host_text import text_encoder, text_encoder_names
+from .clip import text_encoder, text_encoder_names
 
 
 @contextmanager

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..perfusion_ops import Encoded
-from ..perfusion_ops.covariance import TokenKind
-from ..perfusion_ops.prompts import SLOT
-from .host_copies import keep_weights_small, loaded, make_room, private_copy, protect_from_in_place_sums
-from .host_text import ConceptWord, WordTokenizer, superclass_tokens, text_encoder_names, vocabulary
+from ...perfusion_ops import Encoded
+from ...perfusion_ops.text.covariance import TokenKind
+from ...perfusion_ops.text.prompts import SLOT
+from .clip import ConceptWord, WordTokenizer, superclass_tokens, text_encoder_names, vocabulary
+from .private_copies import keep_weights_small, loaded, make_room, private_copy, protect_from_in_place_sums
 
 PLACEHOLDER = "perfusionconceptplaceholder"
 

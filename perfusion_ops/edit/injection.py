@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from .context import EditedContext
-from .edit import add_value_delta
+from .equations import add_value_delta
 
 Projections = Mapping[str, tuple[nn.Module, nn.Module]]
 """Layer name -> its key and value projections, (to_k, to_v)."""

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .files import write_atomically
-from .strict_json import FormatError, shown
-from .strict_safetensors import NAMES, Header, pack, read_bounded, read_header, read_tensors
+from ..files.atomic import write_atomically
+from ..files.strict_json import FormatError, shown
+from ..files.strict_safetensors import NAMES, Header, pack, read_bounded, read_header, read_tensors
 
 DEFAULT_DAMPING = 1e-2
 SINGULAR = 1e-12

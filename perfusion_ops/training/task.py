@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from .concept import KeyLocking
-from .edit import PAPER_TRAINING_BIAS, PAPER_TRAINING_TEMPERATURE, Gate
-from .injection import Projections
+from ..concept.concept import KeyLocking
+from ..edit.equations import PAPER_TRAINING_BIAS, PAPER_TRAINING_TEMPERATURE, Gate
+from ..edit.injection import Projections
+from ..text.prompts import DEFAULT_TEMPLATES, split_template
 from .noise import NoiseSchedule
-from .prompts import DEFAULT_TEMPLATES, split_template
 
 STRAIGHT_THROUGH, NO_GRADIENT = "straight_through", "none"
 

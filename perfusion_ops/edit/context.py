@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .concept import KeyLocking
-from .edit import Gate, coefficient_matrix, edited_encodings, gate_strength, similarities
+from ..concept.concept import KeyLocking
+from .equations import Gate, coefficient_matrix, edited_encodings, gate_strength, similarities
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
-from ..perfusion_ops import JointEdit
-from ..perfusion_ops.edit import add_value_delta, value_delta
-from ..perfusion_ops.regions import mask_at
+from ...perfusion_ops import JointEdit
+from ...perfusion_ops.edit.equations import add_value_delta, value_delta
+from ...perfusion_ops.edit.regions import mask_at
 
 
 class CallEdit:

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 
-from .strict_json import FormatError, shown
+from ..files.strict_json import FormatError, shown
 
 MAX_LAYERS = 1024
 MAX_WIDTH = 65_536

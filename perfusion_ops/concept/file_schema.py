@@ -9,10 +9,10 @@ from typing import Literal
 
 import torch
 
+from ..files.strict_json import FormatError, compact_json, shown
+from ..files.strict_safetensors import NAMES, Header
 from .concept import Concept
 from .layer_table import decode_layers, encode_layers
-from .strict_json import FormatError, compact_json, shown
-from .strict_safetensors import NAMES, Header
 
 FORMAT_VERSION = "1"
 MAX_FILE_BYTES = 2 * 1024 * 1024

@@ -16,9 +16,9 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor, nn
 
-from ..perfusion_ops import EditTerm, JointEdit, check_combinable
+from ...perfusion_ops import EditTerm, JointEdit, check_combinable
+from ..families.family import check_fits, family_of
 from .encoded_prompt import EncodedPrompt, plain
-from .host_layers import check_fits, cross_attentions
 from .model_call import CallEdit, editing
 
 KEY = "perfusion"
@@ -147,7 +147,7 @@ def _edited_context(applied: AppliedConcepts, prompt: EncodedPrompt, encodings: 
 
 def _model_call(applied: AppliedConcepts, patcher):
     """The wrapper that puts a batch's edited contexts into one model call."""
-    sampling = patcher.get_model_object("model_sampling")
+    family, sampling = family_of(patcher), patcher.get_model_object("model_sampling")
     begins = [sampling.percent_to_sigma(c.start_percent) for c in applied.concepts]
     ends = [sampling.percent_to_sigma(c.end_percent) for c in applied.concepts]
     regions = [c.region for c in applied.concepts]
@@ -162,7 +162,7 @@ def _model_call(applied: AppliedConcepts, patcher):
         model, place = executor.class_obj, {"device": x.device, "dtype": inference_dtype(executor.class_obj)}
         if x.device not in edits:
             edits[x.device] = applied.edit.to(**place)
-            layers[x.device] = cross_attentions(model.diffusion_model)
+            layers[x.device] = family.cross_attentions(model.diffusion_model)
         parts = {part: tensor.to(**place) for part, tensor in parts.items()}
         sigma = transformer_options["sigmas"].max().to(x.device)
         active = torch.stack([(sigma <= begin) & (sigma > end) for begin, end in zip(begins, ends, strict=True)])

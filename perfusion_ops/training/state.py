@@ -11,9 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from .concept import Concept, KeyLocking
-from .files import write_atomically
-from .training_task import STRAIGHT_THROUGH, TrainingSettings, TrainingTask
+from ..concept.concept import Concept, KeyLocking
+from ..files.atomic import write_atomically
+from .task import STRAIGHT_THROUGH, TrainingSettings, TrainingTask
 
 
 @dataclass

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .noise import masked_loss
-from .training_task import Picture, TrainingSettings, TrainingTask
+from .task import Picture, TrainingSettings, TrainingTask
 
 
 @dataclass(frozen=True)

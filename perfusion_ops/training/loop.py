@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .concept import Concept
-from .context import EditedContext, edit_context
-from .injection import InjectedEdit, inject
-from .training_batch import Draw, draw_batch, micro_batches, picture_losses, run_identity
-from .training_state import TrainingState
-from .training_task import Encoded, TrainingSettings, TrainingTask
+from ..concept.concept import Concept
+from ..edit.context import EditedContext, edit_context
+from ..edit.injection import InjectedEdit, inject
+from .batch import Draw, draw_batch, micro_batches, picture_losses, run_identity
+from .state import TrainingState
+from .task import Encoded, TrainingSettings, TrainingTask
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from ..perfusion_ops import Concept, KeyLocking
+from ...perfusion_ops import Concept, KeyLocking
 from .encoded_prompt import EncodedPrompt
 
 FORBIDDEN_IN_WORDS = '()[]{}:,;|\\"\n\r\t'

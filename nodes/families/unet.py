@@ -1,0 +1,86 @@
+"""SD 1.x, SD 2.x and SDXL: U-Nets whose cross-attention reads the text encoder's encodings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import comfy.model_sampling
+import comfy.supported_models
+import torch
+from torch import Tensor, nn
+
+from ...perfusion_ops import NoiseSchedule
+
+LATENT_CHANNELS = 4
+PREDICTIONS = {
+    comfy.model_sampling.EPS.calculate_denoised: "epsilon",
+    comfy.model_sampling.V_PREDICTION.calculate_denoised: "velocity",
+}
+
+
+@dataclass(frozen=True)
+class UNet:
+    """One family of U-Nets."""
+
+    name: str
+    """As concept files name it."""
+    config: type
+    """The host's class of its checkpoints."""
+
+    def fits(self, model) -> bool:
+        """Whether a MODEL is of this family and has text cross-attention."""
+        net = model.model.diffusion_model
+        return isinstance(model.model.model_config, self.config) and next(_cross_attentions(net), None) is not None
+
+    def cross_attentions(self, net: nn.Module) -> dict[str, nn.Module]:
+        """The text cross-attention layers by name, in the order of the network, compiled or not."""
+        return dict(_cross_attentions(net))
+
+    def check_trainable(self, model) -> None:
+        """Raise ValueError for a model that reads more than a noisy latent, which training cannot give it."""
+        channels = model.model.model_config.unet_config["in_channels"]
+        if channels != LATENT_CHANNELS:
+            raise ValueError(
+                f"The model reads {channels} channels, as inpainting and editing models do; training expects the "
+                f"{LATENT_CHANNELS} of a latent. Load the text-to-image checkpoint that it was made from."
+            )
+        self.noise_schedule(model)
+
+    def noise_schedule(self, model) -> NoiseSchedule:
+        """The model's own schedule. Raises ValueError for the kinds that training does not know."""
+        sampling = model.get_model_object("model_sampling")
+        discrete = comfy.model_sampling.ModelSamplingDiscrete
+        # What a kind computes, not what it descends from: LCM and x0 prediction descend from noise prediction.
+        prediction = PREDICTIONS.get(getattr(type(sampling), "calculate_denoised", None))
+        if prediction is None or getattr(type(sampling), "timestep", None) is not discrete.timestep:
+            kinds = " and ".join(kind.__name__ for kind in type(sampling).__bases__)
+            raise ValueError(
+                f"The model samples by {kinds}; training expects a discrete schedule with noise or v prediction, as SD "
+                "1.x, SD 2.x and SDXL have. Train on the model as its checkpoint gives it."
+            )
+        alphas = 1 / (sampling.sigmas.double() ** 2 + 1)
+        return NoiseSchedule(alphas.float().cpu(), prediction)
+
+    def conditioning(self, model, pooled: Tensor | None, pixels: tuple[int, int]) -> dict[str, Tensor]:
+        """What the network reads beside noise, timestep and context: SDXL's pooled encoding (1, 1280) and sizes."""
+        height, width = pixels
+        size = {"height": height, "width": width, "target_height": height, "target_width": width}
+        adm = model.model.encode_adm(pooled_output=pooled, device=torch.device("cpu"), **size)
+        return {} if adm is None else {"y": adm}
+
+
+UNETS = (
+    UNet("sd1", comfy.supported_models.SD15),
+    UNet("sd2", comfy.supported_models.SD20),
+    UNet("sdxl", comfy.supported_models.SDXL),
+)
+
+
+def _cross_attentions(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Goes down itself: ``named_modules`` hands each name up through all levels, which takes longer."""
+    for name, child in module.named_children():
+        if name == "attn2":
+            yield f"{path}{name}", child
+        else:
+            yield from _cross_attentions(child, path if name == "_orig_mod" else f"{path}{name}.")

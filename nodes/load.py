@@ -1,0 +1,57 @@
+"""Load Perfusion Concept: a concept from a file, and its word."""
+
+from __future__ import annotations
+
+import hashlib
+
+from comfy_api.latest import io
+
+from ..perfusion_ops.concept.file import load_concept
+from ..perfusion_ops.concept.file_schema import MAX_FILE_BYTES
+from .host import folders
+from .schema import ConceptIO, schema
+
+
+class PerfusionLoadConcept(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            ["perfusion", "load concept", "concept loader"],
+            node_id="PerfusionLoadConcept",
+            display_name="Load Perfusion Concept",
+            description="Loads a concept from models/perfusion or output/perfusion, and the word that names it.",
+            inputs=[
+                io.Combo.Input(
+                    "concept",
+                    options=folders.concept_names(),
+                    tooltip="A concept file from models/perfusion or output/perfusion; press R to refresh the list.",
+                ),
+            ],
+            outputs=[
+                ConceptIO.Output(display_name="concept", tooltip="For Apply Key-Locked Attention."),
+                io.String.Output(display_name="word", tooltip="The word that names the concept in a prompt."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, concept):
+        if concept and folders.concept_path(concept) is not None:
+            return True
+        return (
+            f"There is no concept file {concept!r} in models/perfusion or output/perfusion. Train one, or copy one "
+            "there and press R."
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, concept):
+        path = folders.concept_path(concept)
+        if path is None:
+            return ""
+        # No more than a concept file can hold: a checkpoint among them would fill the memory.
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read(MAX_FILE_BYTES + 1)).hexdigest()
+
+    @classmethod
+    def execute(cls, concept) -> io.NodeOutput:
+        loaded = load_concept(folders.concept_path(concept))
+        return io.NodeOutput(loaded, loaded.word)

@@ -1,0 +1,1 @@
+"""A training in the queue: its inputs, its run, its files, its progress."""

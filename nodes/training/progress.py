@@ -1,0 +1,65 @@
+"""A training's progress on its node: a line, previews, cancel."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import comfy.model_management
+import comfy.utils
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ...perfusion_ops import Concept, StepReport
+from ..host.messages import running_node, show_on_node
+from .files import as_image
+
+PREVIEW_PIXELS = 512
+
+
+@dataclass
+class Progress:
+    """The training loop's callback: shows where it stands, draws previews, stops when the user cancels."""
+
+    steps: int
+    preview_every: int
+    draw: Callable[[Concept], Tensor]
+    previews: list[Tensor] = field(default_factory=list)
+    last: StepReport | None = None
+
+    def __post_init__(self) -> None:
+        self.node = running_node()
+        self.bar = comfy.utils.ProgressBar(self.steps)
+
+    def __call__(self, report: StepReport) -> None:
+        self.last = report
+        self.tell(
+            f"{report.step}/{report.steps} · loss {report.loss:.4f} · {_speed(report.seconds_per_step)} · "
+            f"{_left(report)} left"
+        )
+        picture = None
+        if self.preview_every and report.step % self.preview_every == 0:
+            picture = self._preview(report.concept())
+        self.bar.update_absolute(report.step, report.steps, picture)
+        comfy.model_management.throw_exception_if_processing_interrupted()
+
+    def _preview(self, concept: Concept) -> tuple[str, Image.Image, int]:
+        self.previews.append(self.draw(concept))
+        return ("JPEG", as_image(self.previews[-1]), PREVIEW_PIXELS)
+
+    def tell(self, text: str) -> None:
+        """A line on the node."""
+        show_on_node(text, self.node)
+
+    def sheet(self) -> Tensor | None:
+        return torch.cat(self.previews, dim=1) if self.previews else None
+
+
+def _speed(seconds: float) -> str:
+    return f"{1 / seconds:.2f} steps/s" if seconds < 1 else f"{seconds:.1f} s/step"
+
+
+def _left(report: StepReport) -> str:
+    return time.strftime("%H:%M:%S", time.gmtime((report.steps - report.step) * report.seconds_per_step))

@@ -1,0 +1,182 @@
+"""One training: the node's inputs, checked, and the run from them to a finished concept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ...perfusion_ops import Gate, TrainingDiverged, TrainingSettings, train
+from ...perfusion_ops.concept.file_schema import Description, check_texts
+from ...perfusion_ops.files.strict_json import FormatError
+from ...perfusion_ops.text.captions import captions as shipped_captions
+from ...perfusion_ops.text.covariance import DEFAULT_MIX, UncenteredCovariance, inverse
+from ...perfusion_ops.text.prompts import DEFAULT_TEMPLATES, SLOT, split_template
+from ..families.family import family_of
+from ..host.clip import check_concept_word, superclass_tokens, text_encoder_names, vocabulary
+from ..host.encoders import HostTextEncoder, private_encoders
+from ..host.private_copies import encoder_identity, fingerprint, first_stage_identity, loaded
+from ..host.statistics import CAPTION_SEED, DEFAULT_CAPTIONS, measured
+from ..schema import KEY_LOCKINGS
+from .files import Finished, RunFiles, run_key
+from .pictures import Shot, shots
+from .preview import Preview
+from .progress import Progress
+from .task import PrivateModel, latent_pictures, training_task
+
+LISTS = ("images", "masks")
+
+
+@dataclass(frozen=True)
+class Training:
+    """The node's inputs, checked."""
+
+    model: Any
+    clip: Any
+    vae: Any
+    word: str
+    superclass: str
+    shots: list[Shot]
+    templates: tuple[str, ...]
+    captions: tuple[str, ...]
+    settings: TrainingSettings
+    statistics: UncenteredCovariance | None
+    dtype: str
+    gradient_checkpointing: bool
+    preview_every: int
+    preview_prompt: str
+
+    @classmethod
+    def of(cls, inputs: dict[str, list]) -> Training:
+        """Raises ValueError, in one sentence each, before anything is loaded or lost."""
+        for name, values in inputs.items():
+            if name not in LISTS and len(values) != 1:
+                raise ValueError(
+                    f"The input {name} got a list of {len(values)}; expected one value. Use one Train Perfusion "
+                    "Concept node for each concept."
+                )
+        one = {name: values[0] for name, values in inputs.items() if name not in LISTS}
+        superclass = " ".join(one["superclass"].split())
+        word = check_concept_word(one["word"])
+        family = family_of(one["model"])
+        _check_can_be_saved(word, superclass, family.name)
+        family.check_trainable(one["model"])
+        for name in text_encoder_names(one["clip"]):
+            superclass_tokens(vocabulary(one["clip"], name), superclass)
+        taken = shots(inputs["images"], inputs.get("masks") or [], one["resolution"])
+        captions = _lines(one["captions"])
+        if one["preview_every"]:
+            split_template(one["preview_prompt"])
+        if len(captions) not in (0, len(taken)):
+            raise ValueError(f"There are {len(taken)} pictures and {len(captions)} captions; expected one for each.")
+        return cls(
+            model=one["model"],
+            clip=one["clip"],
+            vae=one["vae"],
+            word=word,
+            superclass=superclass,
+            shots=taken,
+            templates=_lines(one["templates"]) or DEFAULT_TEMPLATES,
+            captions=captions,
+            settings=_settings(one),
+            statistics=one.get("statistics"),
+            dtype=one["dtype"],
+            gradient_checkpointing=one["gradient_checkpointing"],
+            preview_every=one["preview_every"],
+            preview_prompt=one["preview_prompt"],
+        )
+
+    def run(self) -> Finished:
+        """Train, or take the concept that the same inputs gave before."""
+        statistics = self.statistics or measured(self.clip, shipped_captions(DEFAULT_CAPTIONS, CAPTION_SEED))
+        base = fingerprint(loaded(self.model).model.diffusion_model.named_parameters())
+        files = RunFiles.of(self.word, self._key(base, statistics))
+        progress = Progress(self.settings.steps, self.preview_every, self._preview().draw)
+        finished = files.finished()
+        if finished is not None:
+            progress.bar.update_absolute(self.settings.steps)
+            progress.tell(f"Reused {files.concept.name}: the same inputs trained it before.")
+            return finished
+        with torch.inference_mode(False), torch.enable_grad():
+            return self._train(base, statistics, files, progress)
+
+    def _train(self, base: str, statistics: UncenteredCovariance, files: RunFiles, progress: Progress) -> Finished:
+        encoders, device = private_encoders(self.clip)
+        encoder = HostTextEncoder(self.clip, encoders, self.superclass, device)
+        with torch.inference_mode():
+            pictures = latent_pictures(self.model, self.vae, self.shots, self.settings.flip, self.captions)
+        task = training_task(
+            self.model,
+            PrivateModel.of(self.model, self.dtype, self.gradient_checkpointing),
+            encoder,
+            self.word,
+            [_outside_inference(picture) for picture in pictures],
+            self.templates,
+            inverse(statistics.matrix(DEFAULT_MIX)),
+            {"encoder": encoder_identity(encoders), "base_model": base, "statistics": statistics.fingerprint},
+        )
+        try:
+            result = train(task, self.settings, checkpoint=files.checkpoint, callback=progress)
+        except TrainingDiverged as error:
+            files.save_partial(error.concept, error.step)
+            raise
+        except BaseException:
+            if progress.last is not None:
+                kept = files.save_partial(progress.last.concept(), progress.last.step)
+                progress.tell(f"Stopped at step {progress.last.step}; kept as {kept.name}. Queue again to go on.")
+            raise
+        return files.save(result.concept, list(result.losses), progress.sheet())
+
+    def _key(self, base: str, statistics: UncenteredCovariance) -> str:
+        parts = [part for shot in self.shots for part in (shot.pixels, shot.mask)]
+        texts = (self.word, self.superclass, self.templates, self.captions, self.dtype)
+        settings = sorted(self.settings.as_dict().items(), key=str)
+        model = (base, self.clip.layer_idx, statistics.fingerprint, first_stage_identity(self.vae))
+        return run_key(*parts, *texts, settings, *model)
+
+    def _preview(self) -> Preview:
+        height, width = (side // 8 for side in self.shots[0].pixels.shape[:2])
+        locking = self.settings.key_locking
+        parts = (self.model, self.clip, self.vae, self.preview_prompt)
+        return Preview(*parts, size=(height, width), key_locking=locking, seed=self.settings.seed)
+
+
+def _outside_inference(picture):
+    """The same picture in tensors that may meet a backward pass."""
+    tensors = {name: getattr(picture, name) for name in ("latent", "mask", "mirrored")}
+    tensors = {name: None if tensor is None else tensor.clone() for name, tensor in tensors.items()}
+    return type(picture)(**tensors, templates=picture.templates)
+
+
+def _check_can_be_saved(word: str, superclass: str, family: str) -> None:
+    """Raise ValueError now for names that the trained concept's file could not hold."""
+    try:
+        check_texts(Description(word, superclass, family, {}, {}))
+    except FormatError as error:
+        raise ValueError(f"The concept {error}") from None
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    lines = tuple(line.strip() for line in text.splitlines() if line.strip())
+    for line in lines:
+        if line.count(SLOT) != 1:
+            raise ValueError(
+                f"The template or caption {line!r} names the concept {line.count(SLOT)} times; write {SLOT} once, in "
+                "its place."
+            )
+    return lines
+
+
+def _settings(one: dict[str, Any]) -> TrainingSettings:
+    return TrainingSettings(
+        steps=one["steps"],
+        batch_size=one["batch_size"],
+        micro_batch=min(one["micro_batch"], one["batch_size"]),
+        value_learning_rate=one["value_learning_rate"],
+        word_learning_rate=one["word_learning_rate"],
+        gate=Gate(one["bias"], one["temperature"]),
+        key_locking=KEY_LOCKINGS[one["key_locking"]],
+        flip=one["flip"],
+        seed=one["seed"] % 2**63,
+    )

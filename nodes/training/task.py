@@ -1,0 +1,109 @@
+"""From the host's MODEL, CLIP and VAE to a training task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ...perfusion_ops import Picture, TrainingTask
+from ..families.family import family_of
+from ..host.encoders import HostTextEncoder
+from ..host.private_copies import checkpoint_gradients, loaded, make_room, private_copy
+from .pictures import Shot
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def training_dtype(name: str, device: torch.device) -> torch.dtype:
+    """``auto``: bfloat16 where the device computes in it, float32 elsewhere."""
+    if name != "auto":
+        return DTYPES[name]
+    fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def latent_pictures(model, vae, shots: Sequence[Shot], flip: bool, captions: Sequence[str] = ()) -> list[Picture]:
+    """Encode pictures, and their mirror images if ``flip``, by the first stage."""
+
+    def encode(pixels: Tensor) -> Tensor:
+        return model.model.process_latent_in(vae.encode(pixels.unsqueeze(0)))[0].float().cpu().clone()
+
+    pictures = []
+    for number, shot in enumerate(shots):
+        latent = encode(shot.pixels)
+        mask = None
+        if shot.mask is not None:
+            mask = nn.functional.interpolate(shot.mask[None, None].cpu(), size=latent.shape[1:], mode="area")[0, 0]
+        own = (captions[number % len(captions)],) if captions else None
+        mirrored = encode(shot.pixels.flip(1)) if flip else None
+        pictures.append(Picture(latent, mask, mirrored, own))
+    return pictures
+
+
+@dataclass
+class PrivateModel:
+    """The U-Net training runs in: the host's weights, its LoRA patches on them, in modules of its own."""
+
+    unet: nn.Module
+    device: torch.device
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, model, dtype_name: str, recompute: bool) -> PrivateModel:
+        patcher = loaded(model)
+        dtype = training_dtype(dtype_name, patcher.load_device)
+        unet = private_copy(patcher, "diffusion_model", dtype)
+        make_room(patcher.load_device)
+        if recompute:
+            checkpoint_gradients(unet)
+        return cls(unet, patcher.load_device, dtype)
+
+    def predictor(self, model, pooled: Tensor | None):
+        """``predict`` of a training task. ``pooled`` (1, 1280) conditions SDXL beside the picture's size."""
+        family = family_of(model)
+
+        def predict(noisy: Tensor, timesteps: Tensor, encodings: Tensor) -> Tensor:
+            height, width = (8 * side for side in noisy.shape[-2:])
+            extra = family.conditioning(model, pooled, (height, width))
+            extra = {name: t.to(self.device, self.dtype).expand(len(noisy), -1) for name, t in extra.items()}
+            return self.unet(
+                noisy.to(self.dtype),
+                timesteps.to(self.device).float(),
+                context=encodings.to(self.device, self.dtype),
+                transformer_options={},
+                **extra,
+            )
+
+        return predict
+
+
+def training_task(
+    model,
+    private: PrivateModel,
+    encoder: HostTextEncoder,
+    word: str,
+    pictures: Sequence[Picture],
+    templates: Sequence[str],
+    inverse_covariance: Tensor,
+    metadata: dict[str, str],
+) -> TrainingTask:
+    """Everything ``train`` needs. Call it outside inference mode."""
+    family = family_of(model)
+    layers = family.cross_attentions(private.unet)
+    return TrainingTask(
+        word=word,
+        superclass=encoder.superclass,
+        base_family=family.name,
+        pictures=pictures,
+        encoder=encoder,
+        predict=private.predictor(model, encoder.pooled_superclass(templates)),
+        projections={name: (layer.to_k, layer.to_v) for name, layer in layers.items()},
+        schedule=family.noise_schedule(model),
+        inverse_covariance=inverse_covariance,
+        templates=tuple(templates),
+        device=private.device,
+        metadata=metadata,
+    )

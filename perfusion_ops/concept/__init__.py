@@ -1,0 +1,1 @@
+"""A concept and its file."""

@@ -1,0 +1,1 @@
+"""Prompts, the caption corpus, and the text encoder's uncentered covariance."""
