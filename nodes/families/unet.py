@@ -30,8 +30,9 @@ class UNet:
 
     def fits(self, model) -> bool:
         """Whether a MODEL is of this family and has text cross-attention."""
-        net = model.model.diffusion_model
-        return isinstance(model.model.model_config, self.config) and next(_cross_attentions(net), None) is not None
+        if not isinstance(model.model.model_config, self.config):
+            return False
+        return next(_cross_attentions(model.model.diffusion_model), None) is not None
 
     def cross_attentions(self, net: nn.Module) -> dict[str, nn.Module]:
         """The text cross-attention layers by name, in the order of the network, compiled or not."""
