@@ -18,8 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from builders.server import Server
 from demonstration.studio import STARS
-from host.server import Server
 from hosting.story import HostStory
 from hosting.studio import QUICK, HostStudio, Plan, write_pictures
 from pixelworld.expand import write_checkpoint

@@ -14,7 +14,7 @@ import numpy as np
 from . import host
 from .scale import Scale
 
-MAKER = host.ROOT / "tests" / "host" / "make_checkpoints.py"
+MAKER = host.ROOT / "tests" / "builders" / "make_checkpoints.py"
 SAVES = 12
 FAMILY = "sd1"
 
@@ -28,8 +28,8 @@ def run(scale: Scale) -> dict[str, list[dict[str, Any]]]:
 
 def two_servers(folder: Path, pictures: int) -> dict[str, Any]:
     """Start both, let them work at once, and count what is lost, torn or different."""
-    from host.server import Server
-    from host.workflows import random_concept
+    from builders.server import Server
+    from builders.workflows import random_concept
     from perfusion_ops.concept.file import load_concept, save_concept
 
     checkpoint, shared = folder / "sd1.safetensors", folder / "concepts"
@@ -71,7 +71,7 @@ def base_folder(folder: Path, checkpoint: Path, shared: Path) -> Path:
 
 def busy(server: Any, pictures: int) -> list[np.ndarray]:
     """Save new files under one name, overwrite one, and draw with a concept of the folder, all in turn."""
-    from host.workflows import Workflow
+    from builders.workflows import Workflow
 
     drawn = []
     for turn in range(SAVES):
@@ -88,7 +88,7 @@ def busy(server: Any, pictures: int) -> list[np.ndarray]:
 
 def draw(server: Any) -> np.ndarray:
     """One picture with a concept of the shared folder."""
-    from host.workflows import picture
+    from builders.workflows import picture
 
     graph, node = picture("a photo of a teddy_t on a beach", [("teddy.safetensors", {})])
     return server.pictures(server.run(graph), node)

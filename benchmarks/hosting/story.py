@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from builders.ui_workflows import TRAIN, TWO, USE
 from demonstration.scores import identity, leakage, text_alignment
 from demonstration.studio import PAIRS, STARS, Star
-from host.ui_workflows import TRAIN, TWO, USE
 from pixelworld.captions import Caption
 from pixelworld.scene import training_pictures
 from sheets import Row, draw_sheet, save_sheet

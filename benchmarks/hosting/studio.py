@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from builders.server import Server
+from builders.ui_workflows import TRAIN, TWO, USE, nodes_of, set_inputs, shipped, to_api
 from demonstration.studio import PROMPTS, SEED, Star
-from host.server import Server
-from host.ui_workflows import TRAIN, TWO, USE, nodes_of, set_inputs, shipped, to_api
 from pixelworld.captions import Caption
 from pixelworld.concepts import TEMPLATES
 from pixelworld.scene import training_pictures

@@ -11,18 +11,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from host.server import ROOT, Server
-from host.workflows import random_concept
+from builders.places import PACK, ROOT
+from builders.server import Server
+from builders.workflows import random_concept
 from perfusion_ops.concept.file import save_concept
 
-MAKER = Path(__file__).with_name("make_checkpoints.py")
+MAKER = ROOT / "tests/builders/make_checkpoints.py"
 CONCEPTS = {
     "teddy": ("teddy_t", "bear", 1),
     "mug": ("mug_m", "coffee cup", 2),
     "cat": ("cat_c", "cat", 3),
     "boat": ("boat_b", "boat", 4),
 }
-PACK = "perfusion_pack"
 ROOMS = {
     "host": ("clip", "encoded_prompt", "encoders", "folders", "model", "private_copies", "short_prompts", "statistics"),
     "families": ("family", "unet"),

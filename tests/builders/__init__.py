@@ -1,0 +1,1 @@
+"""What the tests and the benchmarks build their cases with: concepts, small models, workflows, a real server."""

@@ -1,0 +1,73 @@
+"""Shipped workflows, as the browser saves them, turned into what the server's API takes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from builders.places import ROOT
+
+FOLDER = ROOT / "example_workflows"
+TRAIN, USE, TWO = "Train a Perfusion concept", "Use a Perfusion concept", "Two concepts in one picture"
+WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+NOTES = ("Note", "MarkdownNote")
+
+
+def shipped(name: str) -> dict:
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def to_api(workflow: dict, server) -> dict[str, dict]:
+    """The workflow in API form, by the node definitions of a running server.
+
+    A loader's choice is left open in the files, so that they open on every machine: as in the browser, it becomes the
+    first one there is.
+    """
+    sources = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
+    return {
+        str(node["id"]): {"class_type": node["type"], "inputs": _inputs(node, sources, server)}
+        for node in workflow["nodes"]
+        if node["type"] not in NOTES
+    }
+
+
+def _inputs(node: dict, sources: dict[int, list], server) -> dict[str, Any]:
+    inputs = {entry["name"]: sources[entry["link"]] for entry in node["inputs"] if entry["link"] is not None}
+    values = list(node.get("widgets_values", ()))
+    for name, specification in widget_inputs(definition(server, node["type"])):
+        inputs.setdefault(name, values.pop(0) if values else first_choice(specification))
+        extra = specification[1] if len(specification) > 1 else {}
+        # The browser keeps what follows a seed, and how a picture was chosen, as widgets of their own.
+        if values and (extra.get("control_after_generate") or extra.get("image_upload")):
+            values.pop(0)
+    if values:
+        raise ValueError(f"{node['type']} has {len(values)} widget values more than inputs: {values}")
+    return inputs
+
+
+def first_choice(specification: list) -> str | None:
+    options = specification[0] if isinstance(specification[0], list) else specification[1]["options"]
+    return options[0] if options else None
+
+
+def definition(server, kind: str) -> dict:
+    return server.get(f"/object_info/{kind}")[kind]
+
+
+def widget_inputs(definition: dict) -> list[tuple[str, list]]:
+    """Inputs with a widget, in the order their values are saved."""
+    groups = definition["input"]
+    every = [item for group in ("required", "optional") for item in groups.get(group, {}).items()]
+    return [(name, spec) for name, spec in every if isinstance(spec[0], list) or spec[0] in WIDGETS]
+
+
+def nodes_of(workflow: dict[str, dict], kind: str) -> list[str]:
+    return [name for name, node in workflow.items() if node["class_type"] == kind]
+
+
+def set_inputs(workflow: dict[str, dict], kind: str, **values: Any) -> None:
+    """Give all nodes of ``kind`` these values. Raises KeyError for an input they do not have."""
+    for name in nodes_of(workflow, kind):
+        for key, value in values.items():
+            workflow[name]["inputs"][key]
+            workflow[name]["inputs"][key] = value

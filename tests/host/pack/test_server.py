@@ -1,0 +1,78 @@
+"""What a browser finds on the server: nodes, help pages, translations, workflows with their pictures."""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+
+import pytest
+
+from builders.places import ROOT
+from builders.schema_snapshot import perfusion_schemas, read_snapshot
+from builders.server import PACK_FOLDER
+from builders.ui_workflows import FOLDER
+
+WORKFLOWS = sorted(path.stem for path in FOLDER.glob("*.json"))
+
+
+def complaints(log: str) -> list[str]:
+    """Lines that say a pack was not loaded, or that name this one beside an error."""
+    return [
+        line
+        for line in log.splitlines()
+        if "IMPORT FAILED" in line
+        or (PACK_FOLDER in line and ("rror" in line or "Cannot import" in line or "skipping" in line))
+    ]
+
+
+def test_the_pack_loads_without_a_complaint(server):
+    """What the shared server wrote while it started: later on, tests provoke errors on purpose."""
+    assert f"custom_nodes/{PACK_FOLDER}" in server.startup_log
+    assert complaints(server.startup_log) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "   0.1 seconds (IMPORT FAILED): /base/custom_nodes/ComfyUI-Perfusion",
+        "Error while calling comfy_entrypoint in /base/custom_nodes/ComfyUI-Perfusion: No module named 'x'",
+        "Cannot import /base/custom_nodes/ComfyUI-Perfusion module for custom nodes: invalid syntax",
+        "comfy_entrypoint in /base/custom_nodes/ComfyUI-Perfusion did not return a ComfyExtension, skipping.",
+    ],
+)
+def test_a_complaint_of_the_host_is_noticed(line):
+    assert complaints(f"Starting server\n{line}\n") == [line]
+
+
+def test_the_schemas_are_the_ones_saved_workflows_rely_on(server):
+    """A difference here breaks workflows that users have saved, unless it only adds at the end."""
+    found, expected = perfusion_schemas(server.get("/object_info")), read_snapshot()
+    assert found == expected
+    for node, schema in expected.items():
+        assert list(found[node]["inputs"]) == list(schema["inputs"]), node
+
+
+@pytest.mark.parametrize("node", read_snapshot())
+def test_a_help_page_opens(server, node):
+    page = server.get(f"/extensions/{PACK_FOLDER}/docs/{node}.md")
+    assert page == (ROOT / "web" / "docs" / f"{node}.md").read_bytes()
+
+
+def test_translations_are_served(server):
+    served = server.get("/i18n")
+    for language in ("en", "zh"):
+        texts = json.loads((ROOT / f"locales/{language}/nodeDefs.json").read_text(encoding="utf-8"))
+        assert texts.items() <= served[language]["nodeDefs"].items()
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_shipped_workflow_is_listed_with_its_picture(server, name):
+    assert name in server.get("/workflow_templates")[PACK_FOLDER]
+    address = f"/api/workflow_templates/{PACK_FOLDER}/{urllib.parse.quote(name)}"
+    assert server.get(f"{address}.json")["nodes"]
+    assert server.get(f"{address}.jpg")[:2] == b"\xff\xd8"
+
+
+def test_the_host_knows_the_concept_folder(server):
+    assert "perfusion" in {entry["name"] for entry in server.get("/experiment/models")}
+    assert "teddy.safetensors" in server.get("/models/perfusion")

@@ -1,0 +1,60 @@
+"""Imports point down: perfusion_ops knows no host, is quick to import and touches no accelerator."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from builders.places import ROOT
+
+HOST_MODULES = ("comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "nodes", "server", "execution")
+ALLOWED = {"torch", "safetensors", "numpy", "__future__"} | sys.stdlib_module_names
+
+
+def run(code: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+
+
+def import_check(statement: str) -> str:
+    return (
+        f"import sys\n{statement}\n"
+        f"found = sorted(m for m in sys.modules if m.split('.')[0] in {HOST_MODULES!r})\n"
+        "sys.exit(f'host modules imported: {found}' if found else 0)"
+    )
+
+
+def test_importing_the_library_imports_no_host_module() -> None:
+    result = run(import_check("import perfusion_ops"))
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_check_above_can_fail() -> None:
+    fake = "import types\nsys.modules['comfy.utils'] = types.ModuleType('comfy.utils')"
+    assert "host modules imported: ['comfy.utils']" in run(import_check(fake)).stderr
+
+
+def test_importing_the_library_touches_no_accelerator() -> None:
+    code = "import perfusion_ops, torch\nassert not torch.cuda.is_initialized()"
+    assert run(code).returncode == 0
+
+
+def test_importing_the_library_takes_under_half_a_second_beyond_torch() -> None:
+    """The smallest of three runs: a bound on work done at import, not a measurement of this machine."""
+    code = (
+        "import time, torch, numpy, safetensors.torch\nstart = time.process_time()\n"
+        "import perfusion_ops\nprint(time.process_time() - start)"
+    )
+    assert min(float(run(code).stdout) for _ in range(3)) < 0.5
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "perfusion_ops").glob("*.py")), ids=lambda path: path.name)
+def test_every_module_imports_only_what_a_host_has_or_its_own_neighbours(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            assert all(alias.name.split(".")[0] in ALLOWED for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 1 or node.module.split(".")[0] in ALLOWED

@@ -1,0 +1,160 @@
+"""What the browser shows of the pack: help pages, translations and example workflows, against the nodes' schemas."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+
+import pytest
+from PIL import Image
+
+from builders.places import ROOT
+from builders.schema_snapshot import read_snapshot
+
+SCHEMAS = read_snapshot()
+LANGUAGES = ("en", "zh")
+WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
+SPECIAL = re.compile(r"[{}@|$]")
+"""What the frontend's translator takes for its own syntax."""
+
+
+def translations(language: str) -> dict:
+    return json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
+
+
+def page(node: str) -> str:
+    return (ROOT / "web" / "docs" / f"{node}.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_node_input_and_output_is_translated_and_nothing_else_is(language):
+    found = translations(language)
+    assert list(found) == list(SCHEMAS)
+    for node, schema in SCHEMAS.items():
+        assert list(found[node]["inputs"]) == list(schema["inputs"]), node
+        assert list(found[node]["outputs"]) == [str(index) for index in range(len(schema["outputs"]))], node
+        for entry in (*found[node]["inputs"].values(), *found[node]["outputs"].values()):
+            assert entry["name"] and entry["tooltip"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_translation_holds_what_the_translator_would_take_for_its_own(language):
+    assert not SPECIAL.search("".join(texts_of(translations(language))))
+
+
+def texts_of(entry: dict | str) -> list[str]:
+    return [entry] if isinstance(entry, str) else [text for value in entry.values() for text in texts_of(value)]
+
+
+def test_english_says_what_the_schema_says():
+    english = translations("en")
+    for node, schema in SCHEMAS.items():
+        assert english[node]["display_name"] == schema["display_name"]
+        assert english[node]["description"] == schema["description"]
+        pairs = [(english[node]["inputs"][key]["tooltip"], entry["tooltip"]) for key, entry in schema["inputs"].items()]
+        pairs += [
+            (english[node]["outputs"][str(index)]["tooltip"], entry["tooltip"])
+            for index, entry in enumerate(schema["outputs"])
+        ]
+        for translated, tooltip in pairs:
+            assert translated == tooltip.replace("{}", "a pair of braces")
+
+
+def test_every_input_and_output_has_a_tooltip():
+    for schema in SCHEMAS.values():
+        assert all(entry["tooltip"] for entry in (*schema["inputs"].values(), *schema["outputs"]))
+
+
+def test_there_is_a_help_page_for_every_node_and_for_no_other():
+    assert {path.stem for path in (ROOT / "web" / "docs").glob("*.md")} == set(SCHEMAS)
+
+
+@pytest.mark.parametrize("node", SCHEMAS)
+def test_a_help_page_names_every_input_and_output_and_its_default(node):
+    text, schema = page(node), SCHEMAS[node]
+    assert text.startswith(f"# {schema['display_name']}\n")
+    for key in (*schema["inputs"], *(output["name"] for output in schema["outputs"])):
+        assert re.search(rf"\b{key}\b", text), key
+    for key, default in defaults_on(text):
+        assert default == shown(schema["inputs"][key].get("default")), key
+
+
+def defaults_on(text: str) -> list[tuple[str, str]]:
+    """Input and default of every row in the tables that have a column for it."""
+    tables = re.findall(r"^\| Input \| Default \|.*\n\|[- |]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    rows = [[cell.strip() for cell in row.split("|")[1:3]] for table in tables for row in table.splitlines()]
+    return [(key, default) for key, default in rows]
+
+
+def shown(default: str | bool | float | None) -> str:
+    """A default as a help page writes it; an input without one is to be connected."""
+    if default is None:
+        return ""
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    if isinstance(default, str):
+        return default or "empty"
+    return f"{default:g}"
+
+
+def quoted_messages() -> list[tuple[str, str]]:
+    """Every error message that a help page explains. Rows in italics describe what has other words."""
+    rows = [(node, row) for node in SCHEMAS for row in page(node).partition("| Message | What to do |")[2].splitlines()]
+    messages = [(node, row.split("|")[1].strip()) for node, row in rows if row.startswith("| ") and "---" not in row]
+    return [(node, message) for node, message in messages if not message.startswith("*")]
+
+
+def messages_in_code() -> str:
+    """All strings of the pack, with … for every value that is put in."""
+    texts = []
+    for folder in ("nodes", "perfusion_ops"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.JoinedStr):
+                    parts = [part.value if isinstance(part, ast.Constant) else "…" for part in node.values]
+                    texts.append("".join(parts))
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    texts.append(node.value)
+    return "\n".join(texts)
+
+
+@pytest.mark.parametrize("node, message", quoted_messages())
+def test_an_explained_message_is_one_the_pack_gives(node, message):
+    code = messages_in_code()
+    for fragment in message.split("…"):
+        assert fragment.strip() in code, f"{node}: {message}"
+
+
+def test_the_pack_ships_no_script_for_the_browser():
+    assert not list((ROOT / "web").rglob("*.js"))
+
+
+def test_the_workflows_of_the_template_browser_are_there():
+    names = [path.stem for path in WORKFLOWS]
+    assert names == ["Train a Perfusion concept", "Two concepts in one picture", "Use a Perfusion concept"]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_has_a_thumbnail_of_its_name(path):
+    with Image.open(path.with_suffix(".jpg")) as thumbnail:
+        assert thumbnail.format == "JPEG"
+        assert min(thumbnail.size) >= 256
+    assert path.with_suffix(".jpg").stat().st_size < 200_000
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_links_join_outputs_and_inputs_of_one_type(path):
+    workflow = json.loads(path.read_text(encoding="utf-8"))
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    for link, origin, slot, target, place, kind in workflow["links"]:
+        assert link in nodes[origin]["outputs"][slot]["links"]
+        assert nodes[target]["inputs"][place]["link"] == link
+        types = {kind, nodes[origin]["outputs"][slot]["type"], nodes[target]["inputs"][place]["type"]}
+        assert len(types - {"*"}) <= 1, types
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_tells_nothing_of_the_machine_it_was_made_on(path):
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"/home|/root|/tmp|/Users|https?://", text)
