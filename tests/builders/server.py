@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import os
@@ -28,6 +29,19 @@ PACK_FOLDER = "ComfyUI-Perfusion"
 START_SECONDS = 600
 TEXT_MESSAGE = 3
 """The kind of binary message that carries a node's line: the length of the node's id, the id, the text."""
+
+
+def device() -> str:
+    """Where hosts compute, by PERFUSION_DEVICE: ``cpu``, the default, or ``cuda``. Raises ValueError for another."""
+    name = os.environ.get("PERFUSION_DEVICE", "cpu")
+    if name not in ("cpu", "cuda"):
+        raise ValueError(f"PERFUSION_DEVICE is {name!r}; expected 'cpu' or 'cuda'. Correct or unset it.")
+    return name
+
+
+def device_flags() -> tuple[str, ...]:
+    """The flags that go with ``device``: none on a GPU, where the host starts as users start it."""
+    return ("--cpu", "--fp32-text-enc") if device() == "cpu" else ()
 
 
 class WorkflowError(RuntimeError):
@@ -96,9 +110,9 @@ class Server:
 
     def __enter__(self) -> Server:
         command = [
-            *(sys.executable, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(self.port)),
+            *(sys.executable, "main.py", "--listen", "127.0.0.1", "--port", str(self.port)),
             *("--base-directory", str(self.folder), "--disable-auto-launch", "--disable-api-nodes"),
-            *("--database-url", "sqlite:///:memory:", "--fp32-text-enc", *self.flags),
+            *("--database-url", "sqlite:///:memory:", *device_flags(), *self._front_end_flags(), *self.flags),
         ]
         environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "COMFYUI_PATH")}
         with open(self.log, "ab") as log:
@@ -113,6 +127,14 @@ class Server:
             raise
         self.startup_log = self.log.read_bytes()[begins:].decode(errors="replace")
         return self
+
+    def _front_end_flags(self) -> tuple[str, ...]:
+        """A host without its front-end package starts with an empty folder to serve in its place."""
+        if importlib.util.find_spec("comfyui_frontend_package"):
+            return ()
+        folder = self.folder / "front_end"
+        folder.mkdir(exist_ok=True)
+        return "--front-end-root", str(folder)
 
     def __exit__(self, *_error) -> None:
         self.stop()

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from builders.places import PACK, ROOT
-from builders.server import Server
+from builders.server import Server, device
 from builders.workflows import random_concept
 from perfusion_ops.concept.file import save_concept
 
@@ -99,7 +99,7 @@ def pack(comfyui_path):
     importlib.import_module("utils.extra_config")
     from comfy.cli_args import args
 
-    args.cpu = True
+    args.cpu = device() == "cpu"
     spec = importlib.util.spec_from_file_location(
         PACK, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
     )

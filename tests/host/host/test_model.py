@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -47,11 +49,15 @@ def test_the_host_draws_what_the_edit_draws_without_it(pack, loaded, applied, sa
     encodings = pack.encoded_prompt.plain(prompt)
     keep = torch.zeros(1, 77, dtype=torch.bool)
     keep[0, 0] = True
-    context = edit.contexts(encodings, prompt.superclass, keep=keep)
+    place = {"device": model.load_device, "dtype": pack.model.inference_dtype(model.model)}
+    computed = edit.to(encodings.device, torch.float32).contexts(
+        encodings, prompt.superclass, keep=keep.to(encodings.device)
+    )
+    context = replace(computed, **{part: tensor.to(**place) for part, tensor in vars(computed).items()})
     known = pack.clip.ConceptTextEncoder
     assert isinstance(clip.cond_stage_model, known)
     with torch.inference_mode(), inject(pack.family.projections(model)) as injected:
-        injected.use(context, edit.value_residuals)
+        injected.use(context, edit.to(**place).value_residuals)
         plain_prompt = [[encodings, {"pooled_output": None}]]
         by_hand = sampled(loaded[0], _Ready(plain_prompt), "")
     with torch.inference_mode():

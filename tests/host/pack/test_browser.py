@@ -14,6 +14,7 @@ from builders.workflows import training_pictures
 from host_version import OLDEST
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
+pytest.importorskip("comfyui_frontend_package", reason="the host has no front end: install its requirements")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
