@@ -13,9 +13,9 @@ from .host import messages
 from .host.clip import clip_with_concept, text_encoder, text_encoder_names
 from .host.model import AppliedConcept, applied_terms, model_with_concept
 from .host.private_copies import encoder_identity
+from .host.widgets import KEY_LOCKINGS
 from .schema import (
     KEY_LOCKING_TOOLTIP,
-    KEY_LOCKINGS,
     ConceptIO,
     bias_input,
     expert,

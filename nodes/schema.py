@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..perfusion_ops import KeyLocking
-
 CATEGORY = "Perfusion"
 ConceptIO = io.Custom("PERFUSION_CONCEPT")
 StatisticsIO = io.Custom("PERFUSION_STATISTICS")
 
-KEY_LOCKINGS = {
-    "local": KeyLocking.LOCAL,
-    "global gated": KeyLocking.GLOBAL_GATED,
-    "global pure": KeyLocking.GLOBAL_PURE,
-    "exact": KeyLocking.EXACT,
-    "off": KeyLocking.OFF,
-}
 KEY_LOCKING_TOOLTIP = (
     "Where the concept's keys come from. local: the concept's word attends like the superclass (the paper's default). "
     "global gated, global pure: the whole prompt attends as if it named the superclass; best for scenes and "

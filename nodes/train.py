@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io, ui
 
+from .host.widgets import KEY_LOCKINGS
 from .schema import (
     KEY_LOCKING_TOOLTIP,
-    KEY_LOCKINGS,
     ConceptIO,
     StatisticsIO,
     bias_input,

@@ -18,7 +18,7 @@ from ..host.clip import check_concept_word, superclass_tokens, text_encoder_name
 from ..host.encoders import HostTextEncoder, private_encoders
 from ..host.private_copies import encoder_identity, fingerprint, first_stage_identity, loaded
 from ..host.statistics import CAPTION_SEED, DEFAULT_CAPTIONS, measured
-from ..schema import KEY_LOCKINGS
+from ..host.widgets import KEY_LOCKINGS
 from .files import Finished, RunFiles, run_key
 from .pictures import Shot, shots
 from .preview import Preview

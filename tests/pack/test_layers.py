@@ -51,10 +51,50 @@ def test_importing_the_library_takes_under_half_a_second_beyond_torch() -> None:
     assert min(float(run(code).stdout) for _ in range(3)) < 0.5
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "perfusion_ops").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "perfusion_ops").rglob("*.py")), ids=lambda path: path.name)
 def test_every_module_imports_only_what_a_host_has_or_its_own_neighbours(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             assert all(alias.name.split(".")[0] in ALLOWED for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 1 or node.module.split(".")[0] in ALLOWED
+            assert node.level in (1, 2) or node.module.split(".")[0] in ALLOWED
+
+
+ROOMS = ("perfusion_ops", "nodes/families", "nodes/host", "nodes/training", "nodes")
+"""From the ground up: a file may import from its own room and from those before it."""
+
+
+def room_of(path: Path) -> str:
+    place = path.relative_to(ROOT)
+    return "perfusion_ops" if place.parts[0] == "perfusion_ops" else place.parent.as_posix()
+
+
+def imported_rooms(path: Path, code: str) -> set[str]:
+    """The rooms that a file's relative imports lead to."""
+    rooms = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            target = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            for place in (target, *(target / alias.name for alias in node.names)):
+                if place.with_suffix(".py").exists():
+                    rooms.add(room_of(place))
+    return rooms
+
+
+def upward(path: Path, code: str) -> set[str]:
+    return {room for room in imported_rooms(path, code) if ROOMS.index(room) > ROOMS.index(room_of(path))}
+
+
+FILES = sorted([*(ROOT / "perfusion_ops").rglob("*.py"), *(ROOT / "nodes").rglob("*.py")])
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_point_down_from_room_to_room(path: Path) -> None:
+    assert upward(path, path.read_text(encoding="utf-8")) == set()
+
+
+def test_an_import_that_points_up_would_be_found() -> None:
+    path = ROOT / "nodes" / "host" / "clip.py"
+    assert upward(path, "from ..training.files import RunFiles") == {"nodes/training"}
+    assert upward(path, "from .. import train") == {"nodes"}
+    assert upward(path, "from . import folders") == set()
