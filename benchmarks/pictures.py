@@ -1,0 +1,144 @@
+"""The pictures of README, drawn in the pixel world: two concepts, and each dial turned.
+
+    python dev.py bench pictures [--out docs/figures]
+
+Every picture is the first one drawn for its prompt: none is chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from demonstration.pages import heads, led_by, shots_of
+from demonstration.studio import PROMPTS, STARS, Plan, Studio, Taught, pictures_of
+from perfusion_ops import EditTerm, JointEdit, KeyLocking, inject
+from perfusion_ops.edit.injection import InjectedEdit
+from perfusion_ops.edit.regions import mask_at
+from pixelworld.captions import Caption
+from pixelworld.concepts import encode_prompts
+from proof.baselines import adapted_modules
+from proof.specs import RESIDUAL
+from proof.world_access import the_world
+from report import ROOT
+from sheets import Row, draw_sheet, save_sheet
+
+CAT, ROBOT = STARS
+ALONE = (PROMPTS[0],)
+BESIDE = (Caption("cat", place="forest", position="left", partner="dog"),)
+HALF = torch.arange(16) < 8
+REGIONS = {
+    "not connected": torch.ones(16, 16),
+    "left half": HALF.float().expand(16, 16),
+    "right half": (~HALF).float().expand(16, 16),
+    "upper half": HALF.float()[:, None].expand(16, 16),
+    "lower half": (~HALF).float()[:, None].expand(16, 16),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "figures", help="the folder to write to")
+    out = parser.parse_args().out
+    with tempfile.TemporaryDirectory() as folder:
+        studio = Studio(Plan(), ROOT / "bench_out" / "demo", lambda _done: None)
+        cat, robot = (studio.teach(star, Path(folder)) for star in STARS)
+    save_sheet(front(studio, cat, robot), out / "front.png")
+    for name, caption, turned in dials(studio, cat):
+        pictures = [draw(studio, cat, caption, term) for term in turned.values()]
+        save_dial(out, name, caption, dict(zip(turned, pictures, strict=True)))
+    pictures = [draw_in(studio, cat, ALONE, mask) for mask in REGIONS.values()]
+    save_dial(out, "region", ALONE, dict(zip(REGIONS, pictures, strict=True)))
+
+
+def front(studio: Studio, cat: Taught, robot: Taught) -> Image.Image:
+    """What was learned from, what the word of each concept draws, and both in one picture."""
+    captions, rows = PROMPTS[:4], []
+    for taught in (cat, robot):
+        star = taught.star
+        pictures = drawn(studio, [caption.text(star.word) for caption in captions], [studio.term(taught.concept)])
+        rows.append(led_by(shots_of(star)[0], Row(f"{star.word}\na {star.individual.class_word}", list(pictures))))
+    texts = [caption.text(CAT.word, ROBOT.word) for caption in studio.plan.pairs[:4]]
+    pictures = drawn(studio, texts, [studio.term(taught.concept) for taught in (cat, robot)])
+    rows.append(led_by(None, Row(f"{CAT.word} and {ROBOT.word}\nin one picture", list(pictures))))
+    return trimmed(draw_sheet("", "", ["one of five training pictures", *heads(captions)], rows, side=96))
+
+
+def dials(studio: Studio, cat: Taught) -> Iterator[tuple[str, Sequence[Caption], dict[str, EditTerm]]]:
+    """Each dial that is one number or choice: its name, a prompt, and the concept at five settings."""
+    term = studio.term(cat.concept)
+    yield "bias", BESIDE, {f"{b:g}": studio.term(cat.concept, b) for b in studio.plan.biases}
+    yield "visual_strength", ALONE, {f"{s:g}": replace(term, strength=s) for s in (0.0, 0.5, 1.0, 1.5, 2.0)}
+    lockings = (lock for lock in KeyLocking if lock is not KeyLocking.TRAINED)
+    yield "key_locking", BESIDE, {lock.value.replace("_", " "): replace(term, key_locking=lock) for lock in lockings}
+
+
+def draw(studio: Studio, taught: Taught, captions: Sequence[Caption], term: EditTerm) -> np.ndarray:
+    return drawn(studio, [caption.text(taught.star.word) for caption in captions], [term])[0]
+
+
+def drawn(studio: Studio, texts: Sequence[str], terms: Sequence[EditTerm]) -> np.ndarray:
+    return pictures_of(studio.draw(texts, terms))
+
+
+def draw_in(studio: Studio, taught: Taught, captions: Sequence[Caption], mask: Tensor) -> np.ndarray:
+    """A picture (16, 16, 3) with the concept's look only where ``mask`` (16, 16) is."""
+    edit = JointEdit.of([studio.term(taught.concept)])
+    texts = [caption.text(taught.star.word) for caption in captions]
+    prompts = encode_prompts(the_world().text_encoder, [*texts, ""], [taught.concept])
+    context = edit.contexts(prompts.encodings, present=prompts.present, keep=prompts.keep)
+    with inject(adapted_modules(RESIDUAL)) as injected, within(mask, injected):
+        injected.use(context, edit.value_residuals)
+        # The projections read ``context``, whatever prompt they are given.
+        return pictures_of(studio.draw([caption.text() for caption in captions]))[0]
+
+
+@contextmanager
+def within(mask: Tensor, injected: InjectedEdit) -> Iterator[None]:
+    """Inside, value residuals change what a cross-attention layer gives only where ``mask`` (16, 16) is."""
+    layers = [the_world().unet.get_submodule(name) for name in adapted_modules(RESIDUAL)]
+
+    def masked(attention):
+        def attend(queries: Tensor, context: Tensor | None = None) -> Tensor:
+            residuals, side = injected.value_residuals, math.isqrt(queries.shape[1])
+            edited = attention(queries, context)
+            injected.value_residuals = {}
+            plain = attention(queries, context)
+            injected.value_residuals = residuals
+            return torch.lerp(plain, edited, mask_at(mask, side, side).unsqueeze(-1).to(plain))
+
+        return attend
+
+    try:
+        for layer in layers:
+            layer.forward = masked(layer.forward)
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+def save_dial(out: Path, name: str, captions: Sequence[Caption], pictures: dict[str, np.ndarray]) -> None:
+    label = f"{name}\n{captions[0].text(CAT.word)}"
+    sheet = draw_sheet("", "", list(pictures), [Row(label, list(pictures.values()))], side=96)
+    save_sheet(trimmed(sheet), out / f"dial_{name}.png")
+
+
+def trimmed(sheet: Image.Image, margin: int = 12) -> Image.Image:
+    """The sheet without the room that a title would take."""
+    left, top, right, bottom = ImageOps.invert(sheet).getbbox()
+    return sheet.crop((left - margin, top - margin, right + margin, bottom + margin))
+
+
+if __name__ == "__main__":
+    main()
