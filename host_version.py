@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 OLDEST = (0, 13, 0)
-"""The oldest ComfyUI that the tests passed on (docs/design.md); ``requires-comfyui`` in pyproject.toml agrees."""
+"""The oldest ComfyUI that the tests passed on (docs/method.md); ``requires-comfyui`` in pyproject.toml agrees."""
 
 
 def require_supported_host() -> None:

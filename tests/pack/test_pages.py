@@ -1,0 +1,65 @@
+"""What the pages promise a reader: short pages, links that lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from builders.places import ROOT
+
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "web" / "docs").glob("*.md")],
+    key=lambda path: path.relative_to(ROOT).as_posix(),
+)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def lines_of(page: str) -> list[str]:
+    return (ROOT / page).read_text(encoding="utf-8").splitlines()
+
+
+def paragraphs(lines: list[str]) -> list[list[str]]:
+    """Runs of lines of prose. Each row of a table and each point of a list is a paragraph of its own."""
+    parts: list[list[str]] = []
+    for blank, run in groupby(lines, key=lambda line: not line.strip()):
+        for number, line in enumerate([] if blank else run):
+            if number == 0 or re.match(r"\||[-*] |\d+\. |#", line):
+                parts.append([])
+            parts[-1].append(line)
+    return parts
+
+
+def test_the_readme_fits_on_two_screens():
+    lines = lines_of("README.md")
+    assert len(lines) <= 120
+    assert [line for line in lines if len(line) > 100] == []
+
+
+def test_no_paragraph_of_the_readme_is_longer_than_four_lines():
+    assert [part[0] for part in paragraphs(lines_of("README.md")) if len(part) > 4] == []
+
+
+def test_a_paragraph_that_is_too_long_would_be_found():
+    assert max(map(len, paragraphs(["", *["words"] * 5, "", "- a", "- b"]))) == 5
+
+
+def test_the_first_screen_of_the_readme_comes_in_the_order_a_newcomer_asks():
+    text = "\n".join(lines_of("README.md"))
+    first = ("Teach", "front.png", "## Install", "## Your first concept")
+    second = ("## The nodes", "## The dials", "## What it is good at", "## Proof")
+    order = [text.index(part) for part in (*first, *second)]
+    assert order == sorted(order)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_every_link_to_a_file_leads_to_one(path):
+    targets = [target.partition("#")[0] for target in LINK.findall(path.read_text(encoding="utf-8"))]
+    files = [target for target in targets if target and not target.startswith("http")]
+    assert [target for target in files if not (path.parent / target).exists()] == []
