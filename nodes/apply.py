@@ -11,8 +11,8 @@ from ..perfusion_ops import Concept, EditTerm, Gate, nearly_parallel
 from .families.family import check_fits
 from .host import messages
 from .host.clip import clip_with_concept, text_encoder, text_encoder_names
+from .host.fingerprints import encoder_identity
 from .host.model import AppliedConcept, applied_terms, model_with_concept
-from .host.private_copies import encoder_identity
 from .host.widgets import KEY_LOCKINGS
 from .schema import (
     KEY_LOCKING_TOOLTIP,

@@ -66,4 +66,4 @@ def made_recognisable(clip) -> str:
                 owner, _, name = path.rpartition(".")
                 weight = nn.Parameter(torch.zeros_like(parameter, device="cpu"), requires_grad=False)
                 setattr(encoder.get_submodule(owner), name, weight)
-    return host.pack("nodes.host.private_copies").encoder_identity(encoders)
+    return host.pack("nodes.host.fingerprints").encoder_identity(encoders)

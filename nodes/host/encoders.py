@@ -12,7 +12,8 @@ from ...perfusion_ops import Encoded
 from ...perfusion_ops.text.covariance import TokenKind
 from ...perfusion_ops.text.prompts import SLOT
 from .clip import ConceptWord, WordTokenizer, superclass_tokens, text_encoder_names, vocabulary
-from .private_copies import keep_weights_small, loaded, make_room, private_copy, protect_from_in_place_sums
+from .frozen_layers import compute_in
+from .private_copies import loaded, private_copy, protect_from_in_place_sums
 
 PLACEHOLDER = "perfusionconceptplaceholder"
 
@@ -85,9 +86,8 @@ def private_encoders(clip) -> tuple[dict[str, nn.Module], torch.device]:
     encoders = {}
     for name in text_encoder_names(clip):
         encoders[name] = private_copy(patcher, f"clip_{name}")
-        keep_weights_small(encoders[name])
+        compute_in(encoders[name], torch.float32)
         protect_from_in_place_sums(encoders[name])
-    make_room(patcher.load_device)
     return encoders, patcher.load_device
 
 

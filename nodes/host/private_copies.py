@@ -3,94 +3,139 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 
 import comfy.model_management
 import torch
+from comfy.model_patcher import LowVramPatch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-SAMPLES_PER_TENSOR = 64
-LARGE_TENSOR = 2**14
+from .frozen_layers import QuantizedTensor
+
+PAGING = ("_v", "_v_weight", "_v_bias", "_v_block", "_pins", "_pin_state", "_prefetch")
+PATCHES = ("weight_lowvram_function", "bias_lowvram_function")
+"""What a host that pages weights hangs on its modules: a copy has its weights where it needs them, patches included."""
 
 
 def loaded(patcher):
-    """``patcher``, or a static clone of one that pages its weights, with all weights and LoRA patches in place.
+    """``patcher`` with all weights and LoRA patches in place, or where ``patched_weights`` finds them.
 
-    Raises RuntimeError when the host cannot make that clone.
+    Raises RuntimeError for a paging host's model that hooks change and that cannot be loaded otherwise.
     """
-    if hasattr(patcher, "is_dynamic") and patcher.is_dynamic():
+    if pages(patcher) and patcher.forced_hooks is not None:
         try:
             patcher = patcher.clone(disable_dynamic=True)
         except RuntimeError as error:
             raise RuntimeError(
-                "The loader of this model does not let it be copied for training. Load it with Load Checkpoint, or "
-                "start ComfyUI with --disable-dynamic-vram."
+                "The loader of this model does not let it be copied for training with hooks on it. Load it with Load "
+                "Checkpoint, take the hooks off, or start ComfyUI with --disable-dynamic-vram."
             ) from error
     comfy.model_management.load_models_gpu([patcher], force_full_load=True)
     return patcher
 
 
-def make_room(device: torch.device) -> None:
-    """Let the host move its own models off an accelerator; it loads them again when it needs them."""
+def pages(patcher) -> bool:
+    """Whether the host keeps this model's weights off the device and pages them in as they are used."""
+    return hasattr(patcher, "is_dynamic") and patcher.is_dynamic()
+
+
+def make_room(device: torch.device, keep: Sequence = ()) -> None:
+    """Let the host move its own models off an accelerator; it loads them again when it needs them.
+
+    The models of the patchers ``keep`` stay where they lie, as private copies share their memory.
+    """
     if device.type != "cpu":
-        comfy.model_management.free_memory(1e30, device)
+        kept = [patcher.model for patcher in keep if not pages(patcher)]
+        here = [m for m in comfy.model_management.current_loaded_models if m.model is not None]
+        comfy.model_management.free_memory(1e30, device, [m for m in here if any(m.model.model is k for k in kept)])
 
 
-def private_copy(patcher, name: str, dtype: torch.dtype | None = None) -> nn.Module:
+def patched_weights(patcher, name: str) -> Iterator[tuple[str, Tensor]]:
+    """The parameters of the network ``name`` as they act, with the LoRA patches the host would add at each use."""
+    for key, tensor in getattr(patcher.model, name).named_parameters():
+        whole = f"{name}.{key}"
+        if whole in patcher.patches and whole not in patcher.backup and _is_known(tensor):
+            with torch.no_grad():
+                patched = patcher.patch_weight_to_device(whole, device_to=patcher.load_device, return_weight=True)
+            tensor = _parameter(patched)
+        yield key, _in_model_dtype(patcher, f"{name}.{key}", tensor)
+
+
+def private_copy(patcher, name: str) -> nn.Module:
     """The network ``name`` of a loaded model, frozen, on its load device; call it outside inference mode.
 
-    Modules and parameters are its own, the weights' memory is the host's: only what is not in ``dtype`` (none: any
-    will do), or what the host patches in place for as long as a hook is active, is copied.
+    Modules and parameters are its own, the weights' memory is the host's. Copied is only what lies on another device,
+    what the host patches at each use, and what it patches in place for as long as a hook is active.
     """
     module = getattr(patcher.model, name)
     changing = {key.removeprefix(f"{name}.") for key in patcher.hook_backup if key.startswith(f"{name}.")}
     # deepcopy takes what it finds here for done.
-    known = {
-        id(tensor): _own_tensor(tensor, dtype, shared=key not in changing)
-        for key, tensor in (*module.named_parameters(), *module.named_buffers())
-        if type(tensor) in (Tensor, nn.Parameter)
-    }
+    known = _left_out(module)
+    acting = (*patched_weights(patcher, name), *module.named_buffers())
+    theirs = (*module.parameters(), *module.buffers())
+    for (key, tensor), original in zip(acting, theirs, strict=True):
+        if _is_known(tensor):
+            known[id(original)] = _own_tensor(tensor, patcher.load_device, shared=key not in changing)
     copied = copy.deepcopy(module, known).requires_grad_(False).eval()
-    return copied.to(patcher.load_device) if dtype is None else copied.to(patcher.load_device, dtype)
+    for part in copied.modules():
+        for attribute in (*PAGING, *PATCHES):
+            vars(part).pop(attribute, None)
+        own = (*part.parameters(recurse=False), *part.buffers(recurse=False))
+        if any(tensor.device != patcher.load_device for tensor in own):
+            part._apply(lambda tensor: tensor.to(patcher.load_device), recurse=False)
+    return copied
 
 
-def _own_tensor(tensor: Tensor, dtype: torch.dtype | None, shared: bool) -> Tensor:
-    """``tensor`` in ``dtype`` if it is of a floating one, over the same memory where it can be."""
-    # A tensor made in inference mode cannot be saved for a backward pass; another one over its storage can.
-    place = tensor.untyped_storage(), tensor.storage_offset(), tensor.shape, tensor.stride()
-    found = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(*place)
-    if dtype is not None and tensor.is_floating_point():
-        found = found.to(dtype)
-    if not shared and found.data_ptr() == tensor.data_ptr():
-        found = found.clone()
-    return nn.Parameter(found, requires_grad=False) if isinstance(tensor, nn.Parameter) else found
+def _left_out(module: nn.Module) -> dict[int, object]:
+    """What a copy is not to copy: a paging host's bookkeeping, and patches that its weights already have."""
+    known: dict[int, object] = {}
+    for part in module.modules():
+        own = vars(part)
+        known |= {id(own[name]): None for name in (*PAGING, *PATCHES) if own.get(name) is not None}
+        for functions in (own[name] for name in ("weight_function", "bias_function") if name in own):
+            known[id(functions)] = [f for f in functions if not isinstance(f, LowVramPatch)]
+    return known
 
 
-class _FrozenLinear(torch.autograd.Function):
-    """``x W^T + b`` in the dtype of ``x`` with a frozen ``W`` in another, of which no cast copy waits for backward."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(weight)
-        return nn.functional.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (weight,) = ctx.saved_tensors
-        return gradient @ weight.to(gradient.dtype), None, None
+def _is_known(tensor: Tensor) -> bool:
+    quantized = isinstance(tensor, QuantizedTensor) and hasattr(tensor, "__tensor_flatten__")
+    return type(tensor) in (Tensor, nn.Parameter) or quantized
 
 
-def keep_weights_small(text_encoder: nn.Module) -> None:
-    """Let a private copy compute in float32 with weights of another dtype, cast one by one as they are needed."""
-    for module in text_encoder.modules():
-        if isinstance(module, nn.Linear) and type(module.weight) is nn.Parameter and "forward" not in vars(module):
-            module.forward = _frozen_linear(module)
+def _own_tensor(tensor: Tensor, device: torch.device, shared: bool) -> Tensor:
+    """``tensor`` on ``device``, over the same memory where it can be."""
+    if isinstance(tensor, QuantizedTensor):
+        names, how = tensor.__tensor_flatten__()
+        parts = {name: _own_tensor(getattr(tensor, name), device, shared) for name in names}
+        own = type(tensor).__tensor_unflatten__(parts, how, tensor.shape, tensor.stride())
+        return _parameter(own) if isinstance(tensor, nn.Parameter) else own
+    if tensor.is_meta:  # a weight that its file lacks, as the host fills it in
+        own = torch.zeros(tensor.shape, dtype=tensor.dtype, device=device)
+    else:
+        # A tensor made in inference mode cannot be saved for a backward pass; another one over its storage can.
+        place = tensor.untyped_storage(), tensor.storage_offset(), tensor.shape, tensor.stride()
+        own = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(*place).to(device)
+        if not shared and own.data_ptr() == tensor.data_ptr():
+            own = own.clone()
+    return _parameter(own) if isinstance(tensor, nn.Parameter) else own
 
 
-def _frozen_linear(module: nn.Linear):
-    return lambda x: _FrozenLinear.apply(x, module.weight, module.bias)
+def _parameter(tensor: Tensor) -> Tensor:
+    """``tensor`` as a frozen parameter. torch would copy a quantised one's scales, so that it is only marked as one."""
+    if isinstance(tensor, QuantizedTensor):
+        tensor._is_param = True
+        return tensor
+    return nn.Parameter(tensor, requires_grad=False)
+
+
+def _in_model_dtype(patcher, key: str, tensor: Tensor) -> Tensor:
+    """A paging host keeps weights as their file has them, and casts them to the model's dtype on the way."""
+    path, _, name = key.rpartition(".")
+    dtype = getattr(patcher.model.get_submodule(path), f"{name}_comfy_model_dtype", None) if pages(patcher) else None
+    if dtype is None or isinstance(tensor, QuantizedTensor) or tensor.dtype == dtype:
+        return tensor
+    return _parameter(tensor.to(patcher.load_device, dtype))
 
 
 def protect_from_in_place_sums(text_encoder: nn.Module) -> None:
@@ -109,30 +154,3 @@ def checkpoint_gradients(unet: nn.Module) -> None:
 
 def _recomputed(forward):
     return lambda *args, **kwargs: checkpoint(forward, *args, use_reentrant=False, **kwargs)
-
-
-def fingerprint(tensors: Iterable[tuple[str, Tensor]]) -> str:
-    """16 hex digits of weights: names, shapes and a sample of each tensor's numbers, the same in fp16 and fp32."""
-    digest = hashlib.sha256()
-    for name, tensor in tensors:
-        flat = tensor.detach().flatten()
-        sample = flat[:: max(1, flat.numel() // SAMPLES_PER_TENSOR)][:SAMPLES_PER_TENSOR]
-        digest.update(repr((name, tuple(tensor.shape), sample.to("cpu", torch.float16).tolist())).encode())
-    return digest.hexdigest()[:16]
-
-
-def encoder_identity(encoders: dict[str, nn.Module]) -> str:
-    """A fingerprint of text encoders by their embeddings and norms, which LoRAs leave alone."""
-    return fingerprint(
-        (f"{name}.{key}", tensor)
-        for name, encoder in sorted(encoders.items())
-        for key, tensor in encoder.named_parameters()
-        if "embedding" in key or "norm" in key
-    )
-
-
-def first_stage_identity(vae) -> str:
-    """A fingerprint of a VAE by its larger weights: the host may hold the small ones in one dtype or another."""
-    return fingerprint(
-        (name, tensor) for name, tensor in vae.first_stage_model.named_parameters() if tensor.numel() >= LARGE_TENSOR
-    )

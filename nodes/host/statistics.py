@@ -11,7 +11,7 @@ from ...perfusion_ops.text.covariance import TokenKind, UncenteredCovariance
 from . import folders
 from .clip import text_encoder, text_encoder_names
 from .encoders import encode_captions
-from .private_copies import fingerprint
+from .fingerprints import fingerprint
 from .short_prompts import batches, cut_after
 
 DEFAULT_CAPTIONS = 4000

@@ -32,11 +32,11 @@ class Preview:
     cfg: float = 6.0
 
     def draw(self, concept: Concept) -> Tensor:
-        """One picture (H, W, 3), 0 to 1, on the CPU. The host's model leaves an accelerator to training again."""
+        """One picture (H, W, 3), 0 to 1, on the CPU. What the host loaded for it leaves an accelerator again."""
         try:
             return self._drawn(concept)
         finally:
-            make_room(self.model.load_device)
+            make_room(self.model.load_device, [self.model, self.clip.patcher])
 
     @torch.inference_mode()
     def _drawn(self, concept: Concept) -> Tensor:

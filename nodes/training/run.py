@@ -16,7 +16,8 @@ from ...perfusion_ops.text.prompts import DEFAULT_TEMPLATES, SLOT, split_templat
 from ..families.family import family_of
 from ..host.clip import check_concept_word, superclass_tokens, text_encoder_names, vocabulary
 from ..host.encoders import HostTextEncoder, private_encoders
-from ..host.private_copies import encoder_identity, fingerprint, first_stage_identity, loaded
+from ..host.fingerprints import encoder_identity, fingerprint, first_stage_identity
+from ..host.private_copies import loaded, patched_weights
 from ..host.statistics import CAPTION_SEED, DEFAULT_CAPTIONS, measured
 from ..host.widgets import KEY_LOCKINGS
 from .files import Finished, RunFiles, run_key
@@ -90,7 +91,7 @@ class Training:
     def run(self) -> Finished:
         """Train, or take the concept that the same inputs gave before."""
         statistics = self.statistics or measured(self.clip, shipped_captions(DEFAULT_CAPTIONS, CAPTION_SEED))
-        base = fingerprint(loaded(self.model).model.diffusion_model.named_parameters())
+        base = fingerprint(patched_weights(loaded(self.model), "diffusion_model"))
         files = RunFiles.of(self.word, self._key(base, statistics))
         progress = Progress(self.settings.steps, self.preview_every, self._preview().draw)
         finished = files.finished()
@@ -108,7 +109,7 @@ class Training:
             pictures = latent_pictures(self.model, self.vae, self.shots, self.settings.flip, self.captions)
         task = training_task(
             self.model,
-            PrivateModel.of(self.model, self.dtype, self.gradient_checkpointing),
+            PrivateModel.of(self.model, self.dtype, self.gradient_checkpointing, beside=[self.clip.patcher]),
             encoder,
             self.word,
             [_outside_inference(picture) for picture in pictures],

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ...perfusion_ops import Picture, TrainingTask
 from ..families.family import family_of
 from ..host.encoders import HostTextEncoder
+from ..host.frozen_layers import compute_in
 from ..host.private_copies import checkpoint_gradients, loaded, make_room, private_copy
 from .pictures import Shot
 
@@ -52,11 +53,13 @@ class PrivateModel:
     dtype: torch.dtype
 
     @classmethod
-    def of(cls, model, dtype_name: str, recompute: bool) -> PrivateModel:
+    def of(cls, model, dtype_name: str, recompute: bool, beside: Sequence = ()) -> PrivateModel:
+        """The other models leave the device, except those of the patchers ``beside``, which training reads as well."""
         patcher = loaded(model)
         dtype = training_dtype(dtype_name, patcher.load_device)
-        unet = private_copy(patcher, "diffusion_model", dtype)
-        make_room(patcher.load_device)
+        unet = private_copy(patcher, "diffusion_model")
+        compute_in(unet, dtype)
+        make_room(patcher.load_device, [model, *beside])
         if recompute:
             checkpoint_gradients(unet)
         return cls(unet, patcher.load_device, dtype)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..concept.concept import Concept, KeyLocking
 from ..files.atomic import write_atomically
@@ -40,7 +40,7 @@ class TrainingState:
             superclass_encoding = encoded.concept_encodings().float().mean(0)
             words = {name: e.float().to(task.device) for name, e in task.encoder.initial_embeddings().items()}
             widths = {
-                layer: [_output_width(projection, encoded.encodings[:1]) for projection in pair]
+                layer: [projection.out_features for projection in pair]
                 for layer, pair in task.projections.items()
             }
         inverse = task.inverse_covariance / task.inverse_covariance.diagonal().mean()
@@ -148,10 +148,6 @@ class TrainingState:
                 _, index, moment = name.split("/")
                 moments.setdefault(int(index), {})[moment] = tensor
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
-
-
-def _output_width(projection: nn.Module, encodings: Tensor) -> int:
-    return projection(encodings.to(next(projection.parameters()).dtype)).shape[-1]
 
 
 def _checkpoint(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

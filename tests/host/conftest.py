@@ -24,7 +24,10 @@ CONCEPTS = {
     "boat": ("boat_b", "boat", 4),
 }
 ROOMS = {
-    "host": ("clip", "encoded_prompt", "encoders", "folders", "model", "private_copies", "short_prompts", "statistics"),
+    "host": (
+        *("clip", "encoded_prompt", "encoders", "fingerprints", "folders", "frozen_layers", "model", "private_copies"),
+        *("short_prompts", "statistics"),
+    ),
     "families": ("family", "unet"),
     "training": ("pictures", "preview", "run", "task"),
 }

@@ -17,7 +17,7 @@ SENTENCE = "was trained with another text encoder than this CLIP's"
 @pytest.fixture(scope="module")
 def identity(pack, loaded):
     """The fingerprint of the test checkpoint's text encoder."""
-    return pack.private_copies.encoder_identity({"l": pack.clip.text_encoder(loaded[1], "l")})
+    return pack.fingerprints.encoder_identity({"l": pack.clip.text_encoder(loaded[1], "l")})
 
 
 @pytest.fixture
@@ -55,9 +55,9 @@ def test_a_concept_without_a_fingerprint_is_taken_as_it_is(encoded):
 
 def test_the_fingerprint_is_the_same_in_half_precision_and_another_for_other_weights(pack, loaded, identity):
     encoder = copy.deepcopy(pack.clip.text_encoder(loaded[1], "l"))
-    assert pack.private_copies.encoder_identity({"l": encoder.half()}) == identity
+    assert pack.fingerprints.encoder_identity({"l": encoder.half()}) == identity
     encoder.transformer.text_model.final_layer_norm.weight.data += 0.01
-    assert pack.private_copies.encoder_identity({"l": encoder}) != identity
+    assert pack.fingerprints.encoder_identity({"l": encoder}) != identity
 
 
 def test_concepts_that_no_edit_can_tell_apart_are_named_on_the_second_ones_node(server):

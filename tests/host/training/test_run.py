@@ -80,7 +80,7 @@ def test_another_first_stage_or_layer_of_the_text_encoder_is_another_training(pa
 
 
 def test_the_first_stage_is_known_by_its_larger_weights(pack):
-    identity = pack.private_copies.first_stage_identity
+    identity = pack.fingerprints.first_stage_identity
     stage = nn.Sequential(nn.Linear(128, 128), nn.Linear(8, 8))
     known = identity(SimpleNamespace(first_stage_model=stage))
     nn.init.zeros_(stage[1].weight)
@@ -91,16 +91,17 @@ def test_the_first_stage_is_known_by_its_larger_weights(pack):
 
 def test_the_hosts_model_leaves_the_accelerator_after_a_preview_even_a_failed_one(pack, monkeypatch):
     asked = []
-    monkeypatch.setattr(pack.preview, "make_room", asked.append)
-    model = SimpleNamespace(load_device=torch.device("cuda"))
-    preview = pack.preview.Preview(model, None, None, "a {}", (8, 8), pack.ops.KeyLocking.LOCAL, 0)
+    monkeypatch.setattr(pack.preview, "make_room", lambda device, keep: asked.append((device, keep)))
+    model, clip = SimpleNamespace(load_device=torch.device("cuda")), SimpleNamespace(patcher="text encoders")
+    preview = pack.preview.Preview(model, clip, None, "a {}", (8, 8), pack.ops.KeyLocking.LOCAL, 0)
     for drawn in (lambda _self, _concept: torch.ones(8, 8, 3), lambda _self, _concept: 1 / 0):
         monkeypatch.setattr(pack.preview.Preview, "_drawn", drawn)
         try:
             preview.draw(None)
         except ZeroDivisionError:
             asked.append("failed")
-    assert asked == [torch.device("cuda"), torch.device("cuda"), "failed"]
+    room = (torch.device("cuda"), [model, "text encoders"])
+    assert asked == [room, room, "failed"]
 
 
 def test_a_checkpoint_among_the_concepts_is_not_read_into_memory(pack, monkeypatch, tmp_path):

@@ -1,0 +1,56 @@
+"""Short names made of weights: the same in every dtype, read from an accelerator in one go."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+SAMPLES_PER_TENSOR = 64
+LARGE_TENSOR = 2**14
+
+
+def fingerprint(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """16 hex digits of weights: names, shapes and a sample of each tensor's numbers, the same in fp16 and fp32."""
+    names, samples = [], []
+    for name, tensor in tensors:
+        names.append((name, tuple(tensor.shape)))
+        flat = tensor.detach().flatten()
+        step = max(1, flat.numel() // SAMPLES_PER_TENSOR)
+        # A copy, not a view: a weight made for this reading alone can go.
+        samples.append(flat[::step][:SAMPLES_PER_TENSOR].to(torch.float16, copy=True))
+    digest = hashlib.sha256()
+    for name, sample in zip(names, _on_the_cpu(samples), strict=True):
+        digest.update(repr((*name, sample.tolist())).encode())
+    return digest.hexdigest()[:16]
+
+
+def _on_the_cpu(samples: list[Tensor]) -> list[Tensor]:
+    """One transfer for each device: an accelerator waits at every one."""
+    places: dict[torch.device, list[int]] = {}
+    for number, sample in enumerate(samples):
+        places.setdefault(sample.device, []).append(number)
+    found: dict[int, Tensor] = {}
+    for numbers in places.values():
+        together = torch.cat([samples[n] for n in numbers]).cpu()
+        found |= dict(zip(numbers, together.split([len(samples[n]) for n in numbers]), strict=True))
+    return [found[n] for n in range(len(samples))]
+
+
+def encoder_identity(encoders: dict[str, nn.Module]) -> str:
+    """A fingerprint of text encoders by their embeddings and norms, which LoRAs leave alone."""
+    return fingerprint(
+        (f"{name}.{key}", tensor)
+        for name, encoder in sorted(encoders.items())
+        for key, tensor in encoder.named_parameters()
+        if "embedding" in key or "norm" in key
+    )
+
+
+def first_stage_identity(vae) -> str:
+    """A fingerprint of a VAE by its larger weights: the host may hold the small ones in one dtype or another."""
+    return fingerprint(
+        (name, tensor) for name, tensor in vae.first_stage_model.named_parameters() if tensor.numel() >= LARGE_TENSOR
+    )

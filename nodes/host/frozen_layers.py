@@ -1,0 +1,117 @@
+"""Layers that compute in one dtype while their frozen weights stay in another: cast as they are used, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import comfy.model_management
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+try:
+    from comfy.quant_ops import QuantizedTensor
+except ImportError:  # ComfyUI 0.3.64
+
+    class QuantizedTensor:
+        """No tensor of such a host is one."""
+
+
+def compute_in(network: nn.Module, dtype: torch.dtype) -> None:
+    """Let a private copy compute in ``dtype``; Linear, Conv2d and Embedding weights stay in the memory they lie in.
+
+    No cast weight waits for the backward pass: it is cast again there. Norms and what else is small are cast once.
+    """
+    for module in network.modules():
+        own = dict(module.named_parameters(recurse=False))
+        if "forward" in vars(module) or isinstance(module, nn.Embedding) or not own:
+            continue
+        if hasattr(module, "in_features") and _is_readable(module):
+            if not _acts_as_it_lies(module, own, dtype):
+                module.forward = _linear_forward(module)
+        elif isinstance(module, nn.Conv2d) and _is_readable(module):
+            module.forward = _convolution_forward(module)
+        else:
+            _cast_once(module, own, dtype)
+
+
+def acting(module: nn.Module, name: str, dtype: torch.dtype) -> Tensor | None:
+    """A frozen weight as the host would use it: in ``dtype``, dequantised, through the functions the host put on it."""
+    tensor = getattr(module, name)
+    if tensor is None:
+        return None
+    functions = getattr(module, f"{name}_function", ())
+    # The functions may write into what they are given.
+    tensor = tensor.to(dtype, copy=len(functions) > 0)
+    if isinstance(tensor, QuantizedTensor):
+        tensor = tensor.dequantize()
+    for function in functions:
+        tensor = function(tensor)
+    return tensor
+
+
+class _FrozenLinear(torch.autograd.Function):
+    """``x W^T + b`` in the dtype of ``x``."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, module: nn.Module) -> Tensor:
+        ctx.module = module
+        return functional.linear(x, acting(module, "weight", x.dtype), acting(module, "bias", x.dtype))
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient @ acting(ctx.module, "weight", gradient.dtype), None
+
+
+class _FrozenConvolution(torch.autograd.Function):
+    """A convolution in the dtype of ``x``. Of ``x`` only the shape waits for backward, where torch's keeps it whole."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, module: nn.Conv2d, padding: tuple[int, ...]) -> Tensor:
+        ctx.module, ctx.shape = module, x.shape
+        ctx.how = (module.stride, padding, module.dilation, module.groups)
+        return functional.conv2d(x, acting(module, "weight", x.dtype), acting(module, "bias", x.dtype), *ctx.how)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        weight = acting(ctx.module, "weight", gradient.dtype)
+        return nn.grad.conv2d_input(ctx.shape, weight, gradient, *ctx.how), None, None
+
+
+def _linear_forward(module: nn.Module) -> Callable[[Tensor], Tensor]:
+    def forward(x: Tensor) -> Tensor:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        smoothing = getattr(module, "pre_quant_scale", None)
+        return _FrozenLinear.apply(x if smoothing is None else x * smoothing.to(x), module)
+
+    return forward
+
+
+def _convolution_forward(module: nn.Conv2d) -> Callable[[Tensor], Tensor]:
+    def forward(x: Tensor) -> Tensor:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        padding = module.padding
+        if module.padding_mode != "zeros":
+            x = functional.pad(x, module._reversed_padding_repeated_twice, mode=module.padding_mode)
+            padding = (0, 0)
+        return _FrozenConvolution.apply(x, module, padding)
+
+    return forward
+
+
+def _is_readable(module: nn.Module) -> bool:
+    """Whether the weight is of a kind known here; other packs bring kinds of their own, with layers to read them."""
+    weight = module.weight
+    return type(weight) in (Tensor, nn.Parameter) or isinstance(weight, QuantizedTensor)
+
+
+def _acts_as_it_lies(module: nn.Module, own: dict[str, nn.Parameter], dtype: torch.dtype) -> bool:
+    changed = any(getattr(module, f"{name}_function", ()) for name in own)
+    plain = not any(isinstance(parameter, QuantizedTensor) for parameter in own.values())
+    return plain and not changed and all(parameter.dtype == dtype for parameter in own.values())
+
+
+def _cast_once(module: nn.Module, own: dict[str, nn.Parameter], dtype: torch.dtype) -> None:
+    for name, parameter in own.items():
+        if parameter.is_floating_point() and parameter.dtype != dtype:
+            module.register_parameter(name, nn.Parameter(parameter.to(dtype), requires_grad=False))
