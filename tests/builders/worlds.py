@@ -1,13 +1,14 @@
-"""Small random worlds for the theorems: a covariance with a real encoder's spread, concepts, encodings, projections."""
+"""Small random worlds for the theorems: a covariance with a real encoder's spread, concepts, encodings, one layer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
-from perfusion_ops import Concept
+from perfusion_ops import Concept, EditTerm, JointEdit
 
 
 @dataclass
@@ -54,3 +55,37 @@ def random_world(concepts: int = 3, width: int = 24, out: int = 10, seed: int = 
         weight=normal(out, width),
         residuals=normal(concepts, out),
     )
+
+
+class CrossAttention(nn.Module):
+    """One cross-attention layer in float64, without a query projection."""
+
+    def __init__(self, width: int, out: int) -> None:
+        super().__init__()
+        self.to_k = nn.Linear(width, out, bias=False, dtype=torch.float64)
+        self.to_v = nn.Linear(width, out, bias=False, dtype=torch.float64)
+
+    def attend(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        return functional.scaled_dot_product_attention(query, keys, values)
+
+    def forward(self, query: Tensor, context: Tensor) -> Tensor:
+        return self.attend(query, self.to_k(context), self.to_v(context))
+
+
+@dataclass
+class AttentionScene:
+    """Two concepts, and one layer that attends to their prompts from a picture of 16 places."""
+
+    world: RandomWorld
+    layer: CrossAttention
+    query: Tensor  # (2, 16, d_out)
+    edit: JointEdit
+
+
+def attention_scene() -> AttentionScene:
+    torch.manual_seed(0)
+    world = random_world(2, width=24, out=10)
+    layer = CrossAttention(24, 10)
+    query = torch.randn(2, 16, 10, dtype=torch.float64)
+    edit = JointEdit.of([EditTerm(world.concept(j)) for j in range(2)], dtype=torch.float64)
+    return AttentionScene(world, layer, query, edit)

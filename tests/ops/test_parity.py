@@ -86,12 +86,14 @@ def oracle_output(modules, encodings: torch.Tensor, covariance: torch.Tensor) ->
 
 
 def test_the_real_covariance_is_what_the_design_says(covariance) -> None:
+    """The tests' small covariances are as uneven as the real one."""
     eigenvalues = torch.linalg.eigvalsh(covariance.double())
     assert 3e3 < eigenvalues[-1] / eigenvalues[0] < 5e3
     assert 0.27 < eigenvalues[-1] / eigenvalues.sum() < 0.31
 
 
 def test_a_single_concept_agrees(covariance, encodings) -> None:
+    """Where the best known reimplementation is right, ours draws the same."""
     module = trained_module(covariance, encodings)
     theirs = module(encodings)
     torch.testing.assert_close(our_output([module], encodings), theirs, rtol=1e-5, atol=1e-5)
@@ -99,6 +101,7 @@ def test_a_single_concept_agrees(covariance, encodings) -> None:
 
 
 def test_their_approximate_joint_edit_leaves_a_concepts_own_component(covariance, encodings) -> None:
+    """Two concepts in one prompt do not carry a part of each other; in theirs they do."""
     blend = encodings.clone()
     blend[:, 9] = 0.8 * encodings[:, 5] + 0.6 * encodings[:, 9]
     modules = [trained_module(covariance, blend, 5), trained_module(covariance, blend, 9)]
@@ -109,6 +112,7 @@ def test_their_approximate_joint_edit_leaves_a_concepts_own_component(covariance
 
 
 def test_their_cholesky_branch_projects_in_the_wrong_metric(covariance, encodings) -> None:
+    """Two concepts are told apart in the paper's metric; in theirs they are not."""
     modules = [trained_module(covariance, encodings, 5), trained_module(covariance, encodings, 9)]
     merged = peer.merge_rank1_edit_modules(*modules, use_cholesky=True)
     theirs = merged.eval()(encodings, concept_id=(0, 1))[0, :12].detach()
@@ -118,6 +122,7 @@ def test_their_cholesky_branch_projects_in_the_wrong_metric(covariance, encoding
 
 
 def test_their_value_projections_are_not_among_the_trained_parameters(covariance) -> None:
+    """The look is learned; in theirs nothing of it is."""
     linear = nn.Linear(768, OUT, bias=False)
     assert list(peer.Rank1EditModule(linear, C=covariance, is_key_proj=False).parameters()) == []
     key = peer.Rank1EditModule(linear, C=covariance, is_key_proj=True)
@@ -126,6 +131,7 @@ def test_their_value_projections_are_not_among_the_trained_parameters(covariance
 
 
 def test_their_wiring_helper_asks_for_an_argument_that_does_not_exist(covariance) -> None:
+    """What the README may say of theirs: its helper cannot be called."""
     attention = nn.ModuleDict({"k": nn.Linear(768, OUT, bias=False), "v": nn.Linear(768, OUT, bias=False)})
     attention.k, attention.v = attention["k"], attention["v"]
     with pytest.raises(TypeError, match="input_covariance"):
@@ -135,11 +141,13 @@ def test_their_wiring_helper_asks_for_an_argument_that_does_not_exist(covariance
 
 
 def test_two_concepts_in_their_constructor_crash(covariance) -> None:
+    """What the README may say of theirs: two concepts cannot be made."""
     with pytest.raises(AttributeError, match="multi_concepts_use_cholesky"):
         peer.Rank1EditModule(nn.Linear(768, OUT, bias=False), C=covariance, num_concepts=2)
 
 
 def test_their_mask_is_normalised_per_row_and_their_loss_cannot_be_called(monkeypatch) -> None:
+    """A mask weighs each part of a picture as it says; in theirs a dim row counts as fully as a bright one."""
     prediction, target = torch.zeros(1, 4, 2, 2), torch.ones(1, 4, 2, 2)
     target[:, :, 1] = 3.0
     mask = torch.tensor([[[1.0, 1.0], [0.25, 0.25]]])
@@ -153,7 +161,9 @@ def test_their_mask_is_normalised_per_row_and_their_loss_cannot_be_called(monkey
 
 
 def test_scaling_a_gradient_does_not_slow_adam() -> None:
-    """Their way to a lower learning rate for the word; ours is a parameter group (test_training)."""
+    """The word's own learning rate acts. Theirs scales its gradient, which Adam takes no notice of; ours is a parameter
+    group (test_loop).
+    """
 
     def moved(scale: float) -> float:
         parameter = torch.zeros(1, requires_grad=True)
@@ -167,6 +177,7 @@ def test_scaling_a_gradient_does_not_slow_adam() -> None:
 
 
 def test_their_file_carries_the_covariance_and_ours_does_not(covariance, encodings) -> None:
+    """A concept is a file of kilobytes; theirs is one of megabytes."""
     module = trained_module(covariance, encodings)
     assert sum(t.numel() * 4 for t in module.state_dict().values()) > 2_300_000
     ours = our_concept(module)

@@ -31,6 +31,7 @@ def same_but_numbers(a: Concept, b: Concept) -> bool:
 
 
 def test_fp32_keeps_every_bit(tmp_path):
+    """A concept saved in fp32 is the concept that was trained."""
     concept = random_concept(SMALL, 12, {"l": 9, "g": 130}, keys=True, metadata=METADATA)
     save_concept(concept, tmp_path / "rex.safetensors", "fp32")
     loaded = load_concept(tmp_path / "rex.safetensors")
@@ -40,6 +41,7 @@ def test_fp32_keeps_every_bit(tmp_path):
 
 
 def test_fp16_is_within_half_a_unit_of_eleven_bits():
+    """The default file loses no more than half precision must."""
     concept = random_concept(SD1_LAYERS, 768, {"l": 768}, keys=True)
     before, after = all_tensors(concept), all_tensors(reloaded(concept, "fp16"))
     scale = before["target_dual"].norm() / after["target_dual"].norm()
@@ -50,6 +52,7 @@ def test_fp16_is_within_half_a_unit_of_eleven_bits():
 
 
 def test_int8_values_are_within_a_254th_of_their_layer():
+    """The smallest file keeps quiet layers as well as loud ones."""
     concept = random_concept(SDXL_LAYERS, 2048, {"l": 768, "g": 1280})
     loaded = reloaded(concept, "int8")
     errors = [
@@ -63,6 +66,7 @@ def test_int8_values_are_within_a_254th_of_their_layer():
 
 
 def test_int8_embeddings_are_within_a_254th_of_their_block_and_encodings_are_fp16():
+    """The smallest file keeps the word that prompts are read by."""
     concept = random_concept(SMALL, 12, {"l": 9, "g": 130})
     loaded = reloaded(concept, "int8")
     for name, embedding in concept.word_embeddings.items():
@@ -72,6 +76,7 @@ def test_int8_embeddings_are_within_a_254th_of_their_block_and_encodings_are_fp1
 
 
 def test_all_zero_layers_and_subnormal_numbers_survive_int8():
+    """A layer that learned nothing does not fill the picture with numbers that are none."""
     residuals = {"a": torch.zeros(4), "b": torch.full((4,), 1e-44), "c": torch.ones(4)}
     loaded = reloaded(small_concept(value_residuals=residuals), "int8")
     assert torch.equal(loaded.value_residuals["a"], residuals["a"])
@@ -81,7 +86,9 @@ def test_all_zero_layers_and_subnormal_numbers_survive_int8():
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_similarities_survive_rounding(precision):
-    """With the spread of SD 1.5's own text encoder: its C has a condition number of 3.9e3."""
+    """A saved concept opens its gate at the same words as the trained one. With the spread of SD 1.5's own text
+    encoder: its C has a condition number of 3.9e3.
+    """
     covariance = clip_covariance()
     encodings = torch.randn(2000, 768, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     encodings = encodings @ torch.linalg.cholesky(covariance).mT
@@ -112,6 +119,7 @@ def similarity(encodings: torch.Tensor, concept: Concept) -> torch.Tensor:
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
 def test_the_scale_of_the_dual_is_free(scale):
+    """Whatever the scale of the text statistics, the dual fits in half precision."""
     concept = small_concept()
     encodings = torch.randn(50, 12, dtype=torch.float64)
     scaled = dataclasses.replace(concept, target_dual=concept.target_dual * scale)
@@ -121,6 +129,7 @@ def test_the_scale_of_the_dual_is_free(scale):
 
 
 def test_the_same_concept_gives_the_same_bytes_in_any_order_of_layers():
+    """The same concept is the same file, so that fingerprints and downloads can be compared."""
     concept = small_concept()
     backwards = dataclasses.replace(
         concept, **{g: dict(reversed(getattr(concept, g).items())) for g in (*GROUPS, "metadata")}
@@ -132,8 +141,15 @@ def test_the_same_concept_gives_the_same_bytes_in_any_order_of_layers():
 
 
 def test_other_programs_can_read_the_file():
+    """A concept can be read without this pack, by any reader of safetensors."""
     concept = small_concept()
     tensors = safetensors.torch.load(concept_bytes(concept, "x", "fp32"))
     assert torch.equal(tensors["encodings"][0], concept.target_input)
     flat = torch.cat([concept.value_residuals[name] for name in ("blocks.2.attn2", "blocks.10.attn2", "middle.attn2")])
     assert torch.equal(tensors["value_residuals"], flat)
+
+
+def test_an_unknown_precision_is_named():
+    """A precision that does not exist is named, with those that do."""
+    with pytest.raises(ValueError, match="'fp8'; expected one of fp32, fp16, int8"):
+        concept_bytes(small_concept(), "x", "fp8")

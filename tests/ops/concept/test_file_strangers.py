@@ -16,12 +16,15 @@ from perfusion_ops.concept.file_schema import MAX_FILE_BYTES
 
 
 def test_ten_thousand_broken_files_are_refused_or_loaded_whole():
+    """A stranger's file can neither crash ComfyUI nor load as half a concept."""
     outcomes, peak = fuzz_concept_file.fuzz(10_000, seed=2)
     assert outcomes["refused"] > 5_000 and outcomes["loaded"] > 100
     assert peak <= fuzz_concept_file.MAX_PYTHON_BYTES
 
 
 def test_the_fuzzer_notices_a_reader_that_lets_other_errors_out(monkeypatch):
+    """Negative control: a careless reader fails the test above."""
+
     def careless(data: bytes, name: str) -> Concept:
         return {}[data[:8]]
 
@@ -47,6 +50,7 @@ print((used() - before) * 1024)
 
 @pytest.mark.parametrize("kind", ["oversized", "largest"])
 def test_no_file_takes_more_memory_than_the_stated_bound(tmp_path, kind):
+    """A stranger's file cannot fill the memory."""
     pytest.importorskip("resource", reason="peak memory is read as on Unix")
     small, path = tmp_path / "small.safetensors", tmp_path / "big.safetensors"
     save_concept(small_concept(), small, "int8")

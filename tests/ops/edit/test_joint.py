@@ -22,6 +22,7 @@ def values_of(edit: JointEdit, world: RandomWorld, encodings: torch.Tensor, **kw
 
 
 def test_the_order_of_terms_does_not_change_a_bit() -> None:
+    """Apply nodes that swap places draw the same picture, to the bit."""
     world = random_world(3)
     encodings = world.encodings.float()
     expected = JointEdit.of(terms_of(world)).contexts(encodings)
@@ -33,6 +34,7 @@ def test_the_order_of_terms_does_not_change_a_bit() -> None:
 
 
 def test_a_prompt_without_a_concept_comes_back_bit_for_bit() -> None:
+    """A prompt without the concept is drawn as if the pack were not installed."""
     world = random_world(2)
     edit = JointEdit.of(terms_of(world, 2))
     encodings = world.encodings.half()
@@ -43,6 +45,7 @@ def test_a_prompt_without_a_concept_comes_back_bit_for_bit() -> None:
 
 
 def test_a_prompt_with_one_of_two_concepts_equals_that_concept_alone() -> None:
+    """A concept that is loaded but not named has no say in the picture."""
     world = random_world(2)
     both, alone = JointEdit.of(terms_of(world, 2)), JointEdit.of(terms_of(world, 1))
     encodings = world.encodings.float()
@@ -52,6 +55,7 @@ def test_a_prompt_with_one_of_two_concepts_equals_that_concept_alone() -> None:
 
 
 def test_kept_tokens_are_never_edited() -> None:
+    """The start token, which steers the whole picture, stays the model's own."""
     world = random_world(1)
     keep = torch.zeros(2, 7, dtype=torch.bool)
     keep[:, 0] = True
@@ -62,6 +66,7 @@ def test_kept_tokens_are_never_edited() -> None:
 
 
 def test_strength_zero_is_the_superclass() -> None:
+    """Visual strength runs from the superclass at 0 through the concept at 1, evenly."""
     world = random_world(1)
     encodings = world.encodings.float()
 
@@ -76,6 +81,7 @@ def test_strength_zero_is_the_superclass() -> None:
 
 
 def test_a_layer_strength_scales_one_layer() -> None:
+    """One layer's share of the look can be turned down without the others."""
     world = random_world(1)
     full = JointEdit.of(terms_of(world, 1))
     half = JointEdit.of(terms_of(world, 1, layer_strengths={"layer": 0.5, "another": 0.0}))
@@ -83,6 +89,7 @@ def test_a_layer_strength_scales_one_layer() -> None:
 
 
 def test_global_pure_locking_takes_all_keys_from_the_superclass_prompt() -> None:
+    """With ``global pure`` the picture is laid out as the superclass prompt lays it out."""
     world = random_world(1)
     encodings, superclass_prompt = world.encodings.float(), world.encodings.flip(0).float()
     pure = JointEdit.of(terms_of(world, 1, key_locking=KeyLocking.GLOBAL_PURE))
@@ -93,6 +100,7 @@ def test_global_pure_locking_takes_all_keys_from_the_superclass_prompt() -> None
 
 
 def test_global_gated_locking_is_the_local_edit_of_the_superclass_prompt() -> None:
+    """With ``global gated`` the keys are those of the superclass prompt, edited."""
     world = random_world(2)
     encodings, superclass_prompt = world.encodings.float(), world.encodings.flip(0).float()
     gated = JointEdit.of(terms_of(world, 2, key_locking=KeyLocking.GLOBAL_GATED))
@@ -103,6 +111,7 @@ def test_global_gated_locking_is_the_local_edit_of_the_superclass_prompt() -> No
 
 
 def test_global_locking_without_a_superclass_prompt_says_so() -> None:
+    """A global locking that lacks what it needs is refused; it would silently have been a local one."""
     world = random_world(1)
     edit = JointEdit.of(terms_of(world, 1, key_locking=KeyLocking.GLOBAL_GATED))
     with pytest.raises(ValueError, match="needs the encodings of the superclass prompt"):
@@ -110,6 +119,7 @@ def test_global_locking_without_a_superclass_prompt_says_so() -> None:
 
 
 def test_locking_off_leaves_the_keys_alone() -> None:
+    """With ``off`` only the look changes, and the prompt's own keys lay the picture out."""
     world = random_world(1)
     context = JointEdit.of(terms_of(world, 1, key_locking=KeyLocking.OFF)).contexts(world.encodings.float())
     assert torch.equal(context.keys, world.encodings.float())
@@ -117,6 +127,7 @@ def test_locking_off_leaves_the_keys_alone() -> None:
 
 
 def test_one_concept_off_beside_one_locked_leaves_the_locked_key_as_alone() -> None:
+    """Each concept of a chain keeps its own key locking."""
     world = random_world(2)
     encodings = world.encodings.float()
     locked = EditTerm(world.concept(0), Gate(0.6, 0.15))
@@ -126,6 +137,7 @@ def test_one_concept_off_beside_one_locked_leaves_the_locked_key_as_alone() -> N
 
 
 def test_half_precision_encodings_come_back_in_half_precision_with_a_float32_gate() -> None:
+    """Models in half precision take the context as it comes, and the gate is not rounded."""
     world = random_world(2)
     context = JointEdit.of(terms_of(world, 2)).contexts(world.encodings.to(torch.bfloat16))
     assert context.keys.dtype == context.values.dtype == torch.bfloat16
@@ -133,6 +145,7 @@ def test_half_precision_encodings_come_back_in_half_precision_with_a_float32_gat
 
 
 def test_nearly_parallel_concepts_stay_finite_and_say_so() -> None:
+    """Two concepts that no edit can tell apart are named, and the picture is still drawn."""
     world = random_world(2)
     world.target_inputs[1] = world.target_inputs[0] * 1.000001
     assert "'<concept0>' and '<concept1>' have nearly the same target input" in nearly_parallel(terms_of(world, 2))
@@ -142,7 +155,9 @@ def test_nearly_parallel_concepts_stay_finite_and_say_so() -> None:
 
 @pytest.mark.parametrize("scale", [2.0**-20, 2.0**10])
 def test_the_scale_of_each_dual_cancels(scale: float) -> None:
-    """Of two much alike concepts one comes from training, the other from an fp16 file, which sets its dual's scale."""
+    """A concept draws the same from memory and from its file. Of two much alike concepts one comes from training, the
+    other from an fp16 file, which sets its dual's scale.
+    """
     world = random_world(2)
     world.target_inputs[1] = world.target_inputs[0] + 0.02 * world.target_inputs[1]
     first, second = terms_of(world, 2)
@@ -156,6 +171,7 @@ def test_the_scale_of_each_dual_cancels(scale: float) -> None:
 
 
 def test_the_sentence_names_a_correlation_whatever_the_scale_of_a_dual() -> None:
+    """The warning about two alike concepts gives a figure from 0 to 1, for concepts from files too."""
     world = random_world(2)
     world.target_inputs[1] = world.target_inputs[0] * 1.000001
     first, second = terms_of(world, 2)
@@ -164,6 +180,7 @@ def test_the_sentence_names_a_correlation_whatever_the_scale_of_a_dual() -> None
 
 
 def test_distinct_concepts_and_one_alone_have_no_such_sentence() -> None:
+    """No warning is shown where nothing is wrong."""
     terms = terms_of(random_world(3), 3)
     concept = terms[0].concept
     scaled = replace(terms[0], concept=replace(concept, target_dual=concept.target_dual * 1e6))
@@ -171,12 +188,14 @@ def test_distinct_concepts_and_one_alone_have_no_such_sentence() -> None:
 
 
 def test_two_concepts_of_one_word_are_refused() -> None:
+    """Two concepts of one word are refused; one of them would never be drawn."""
     world = random_world(2)
     with pytest.raises(ValueError, match="'<cat>' stands for two concepts"):
         JointEdit.of([EditTerm(world.concept(0, "<cat>")), EditTerm(world.concept(1, "<cat>"))])
 
 
 def test_concepts_of_different_widths_or_layers_are_refused() -> None:
+    """Concepts for different models are refused by name, before anything is drawn."""
     world, other = random_world(2), random_world(1, width=32)
     with pytest.raises(ValueError, match="context width 24 and '<b>' for 32"):
         JointEdit.of([EditTerm(world.concept(0, "<a>")), EditTerm(other.concept(0, "<b>"))])
@@ -185,12 +204,14 @@ def test_concepts_of_different_widths_or_layers_are_refused() -> None:
 
 
 def test_an_empty_edit_is_refused() -> None:
+    """An edit without a concept is an error of the caller, and says so."""
     with pytest.raises(ValueError, match="at least one concept"):
         JointEdit.of([])
 
 
 @pytest.mark.gpu
 def test_one_edit_serves_several_devices() -> None:
+    """On a GPU the edit is the one computed on the processor."""
     world = random_world(2)
     edit = JointEdit.of(terms_of(world, 2))
     on_gpu = edit.to("cuda", torch.float32).contexts(world.encodings.float().cuda())

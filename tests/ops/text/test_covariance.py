@@ -44,6 +44,7 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def test_streaming_equals_the_whole_batch_in_its_definition():
+    """Captions are measured in small batches, without a loss and without much memory."""
     encodings, kinds = tokens()
     flat = encodings.double().flatten(0, 1)
     assert relative(measured(encodings, kinds, batch=3).matrix(), flat.T @ flat / len(flat)) < 1e-14
@@ -52,6 +53,7 @@ def test_streaming_equals_the_whole_batch_in_its_definition():
 
 
 def test_the_order_of_captions_does_not_matter():
+    """The same captions give the same statistics in any order."""
     encodings, kinds = tokens()
     order = torch.randperm(len(encodings), generator=torch.Generator().manual_seed(1))
     one, other = measured(encodings, kinds, 7), measured(encodings[order], kinds[order], 5)
@@ -61,6 +63,7 @@ def test_the_order_of_captions_does_not_matter():
 
 
 def test_merging_is_measuring_the_union():
+    """Statistics of two lists of captions can be put together."""
     encodings, kinds = tokens()
     left = measured(encodings[:13], kinds[:13], corpus="a")
     right = measured(encodings[13:], kinds[13:], corpus="b")
@@ -72,11 +75,13 @@ def test_merging_is_measuring_the_union():
 
 
 def test_statistics_of_different_encoders_do_not_merge():
+    """Statistics of different text encoders are not mixed up."""
     with pytest.raises(ValueError, match="'one' .*'two' .*cannot be merged"):
         UncenteredCovariance(3, "one").merged(UncenteredCovariance(3, "two"))
 
 
 def test_float64_keeps_what_float32_sums_lose():
+    """The sums of millions of tokens lose nothing that a concept's edit needs."""
     encodings, kinds = torch.full((1, 20_000, 1), 0.1, dtype=torch.float32), torch.ones(1, 20_000)
     statistics, careless = UncenteredCovariance(1), torch.zeros(1, dtype=torch.float32)
     for part, its_kinds in zip(encodings.split(10, 1), kinds.split(10, 1), strict=True):
@@ -89,6 +94,7 @@ def test_float64_keeps_what_float32_sums_lose():
 
 
 def test_half_precision_encodings_are_taken_at_their_own_value():
+    """A text encoder in half precision is measured as it is."""
     encodings, kinds = tokens()
     half = encodings.half()
     assert torch.equal(measured(half, kinds).matrix(), measured(half.double(), kinds).matrix())
@@ -98,6 +104,7 @@ def test_half_precision_encodings_are_taken_at_their_own_value():
 
 
 def test_each_kind_has_its_own_mean():
+    """Words, ends and padding each have the weight that was chosen for them."""
     encodings, kinds = tokens()
     statistics = measured(encodings, kinds)
     for kind in TokenKind:
@@ -109,6 +116,7 @@ def test_each_kind_has_its_own_mean():
 
 
 def test_a_mix_is_linear_in_its_weights():
+    """Twice the weight is twice the share."""
     statistics = measured(*tokens())
     words, ends = statistics.matrix({TokenKind.WORD: 1}), statistics.matrix({TokenKind.END: 1})
     assert relative(statistics.matrix({TokenKind.WORD: 3, TokenKind.END: 1}), 0.75 * words + 0.25 * ends) < 1e-14
@@ -116,11 +124,13 @@ def test_a_mix_is_linear_in_its_weights():
 
 @pytest.mark.parametrize("mix", [{}, {TokenKind.WORD: 0.0}, {TokenKind.WORD: 2.0, TokenKind.END: -1.0}])
 def test_a_mix_needs_positive_weights(mix):
+    """A mix that could not be inverted is refused at once."""
     with pytest.raises(ValueError, match="expected positive weights"):
         measured(*tokens()).matrix(mix)
 
 
 def test_kinds_never_seen_cannot_be_mixed_in():
+    """Statistics that lack a kind of token say so; its weight would silently have no effect."""
     encodings, _ = tokens()
     statistics = measured(encodings, torch.full(encodings.shape[:-1], int(TokenKind.WORD)))
     with pytest.raises(ValueError, match="no tokens of kind padding; measure more captions"):
@@ -130,6 +140,7 @@ def test_kinds_never_seen_cannot_be_mixed_in():
 
 
 def test_bad_encodings_are_refused_and_nothing_is_taken_in():
+    """One broken batch does not spoil the statistics that were measured before it."""
     encodings, kinds = tokens()
     statistics = measured(encodings, kinds)
     before = statistics.fingerprint
@@ -146,6 +157,7 @@ def test_bad_encodings_are_refused_and_nothing_is_taken_in():
 
 
 def test_the_inverse_inverts_and_is_symmetric():
+    """Similarities are measured in the metric that the paper means."""
     matrix = measured(*tokens()).matrix()
     inverted = inverse(matrix, damping=0.0)
     assert torch.equal(inverted, inverted.T)
@@ -153,6 +165,7 @@ def test_the_inverse_inverts_and_is_symmetric():
 
 
 def test_damping_adds_its_share_of_the_mean_eigenvalue():
+    """Damping acts as much on every text encoder, whatever the scale of its encodings."""
     matrix = measured(*tokens()).matrix()
     eigenvalues, vectors = torch.linalg.eigh(matrix)
     damped = vectors @ torch.diag(1 / (eigenvalues + 0.01 * eigenvalues.mean())) @ vectors.T
@@ -162,6 +175,7 @@ def test_damping_adds_its_share_of_the_mean_eigenvalue():
 
 
 def test_the_scale_of_the_covariance_cancels_in_similarities():
+    """The number of captions does not move the gate."""
     encodings, kinds = tokens()
     matrix, target_input = measured(encodings, kinds).matrix(), encodings[0, 1].double()
 
@@ -174,6 +188,7 @@ def test_the_scale_of_the_covariance_cancels_in_similarities():
 
 
 def test_too_few_tokens_are_singular_until_damped():
+    """Who measures too few captions is told to measure more."""
     encodings, kinds = tokens(count=1, length=WIDTH - 2)
     matrix = measured(encodings, kinds).matrix()
     with pytest.raises(
@@ -187,6 +202,7 @@ def test_too_few_tokens_are_singular_until_damped():
 
 
 def test_files_keep_every_bit(tmp_path):
+    """Statistics from disk are those that were measured."""
     statistics = measured(*tokens(), encoder="e" * 16, corpus="c" * 16)
     statistics.save(tmp_path / "s.safetensors")
     loaded = UncenteredCovariance.load(tmp_path / "s.safetensors")
@@ -214,6 +230,7 @@ def good_parts() -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     ],
 )
 def test_other_files_are_refused_by_name(tmp_path, tensors, metadata, sentence):
+    """A wrong or damaged statistics file is named by what is wrong with it."""
     path = tmp_path / "s.safetensors"
     good_tensors, good_metadata = good_parts()
     path.write_bytes(pack(good_tensors, good_metadata))
@@ -225,12 +242,14 @@ def test_other_files_are_refused_by_name(tmp_path, tensors, metadata, sentence):
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
+    """Who saves to a wrong folder is told which."""
     with pytest.raises(StatisticsFileError, match="could not be saved") as caught:
         UncenteredCovariance(3).save(tmp_path / "missing" / "s.safetensors")
     assert os.fspath(tmp_path / "missing") in str(caught.value)
 
 
 def test_the_encoder_fingerprint_sees_names_shapes_dtypes_and_every_bit():
+    """A concept is not drawn in silence with another text encoder than its own."""
     weights = {"a": torch.arange(6.0), "b": torch.ones(2, 3, dtype=torch.bfloat16)}
     own = encoder_fingerprint(weights)
     assert re.fullmatch("[0-9a-f]{16}", own)
@@ -248,6 +267,7 @@ def test_the_encoder_fingerprint_sees_names_shapes_dtypes_and_every_bit():
 
 
 def test_the_encoder_fingerprint_does_not_change_between_versions():
+    """An update of the pack does not warn about every concept that was trained before."""
     assert encoder_fingerprint({"a": torch.arange(4.0), "b": torch.ones(1)}) == "c0803c19fd357846"
 
 

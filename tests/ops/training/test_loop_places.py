@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 
 from builders.tiny_model import SHORT, TinyDenoiser, tiny_task
-from perfusion_ops import Encoded, train
+from perfusion_ops import train
 
 
 def task_in(dtype: torch.dtype, device: str = "cpu"):
@@ -23,6 +21,7 @@ def task_in(dtype: torch.dtype, device: str = "cpu"):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_a_model_in_half_precision_learns_nearly_the_same(dtype: torch.dtype) -> None:
+    """A training in half precision fits a smaller card and learns the same subject."""
     wide, half = (train(task_in(chosen), SHORT).concept for chosen in (torch.float32, dtype))
     for layer, residual in wide.value_residuals.items():
         found = half.value_residuals[layer]
@@ -30,16 +29,9 @@ def test_a_model_in_half_precision_learns_nearly_the_same(dtype: torch.dtype) ->
         assert torch.cosine_similarity(found, residual, dim=0) > 0.95
 
 
-def test_prompts_follow_to_another_device() -> None:
-    encoded = Encoded(torch.ones(2, 3, 4), torch.tensor([1, 2]), torch.ones(2, 3, dtype=torch.bool))
-    moved = encoded.to("meta")
-    assert moved.encodings.device.type == moved.keep.device.type == "meta"
-    assert moved.positions.tolist() == [1, 2]
-    assert replace(encoded, keep=None).to("meta").keep is None
-
-
 @pytest.mark.gpu
 def test_a_text_encoder_on_the_cpu_trains_with_a_model_on_the_gpu() -> None:
+    """A text encoder that ComfyUI keeps on the processor still trains."""
     here, there = (train(task_in(torch.float32, device), SHORT).concept for device in ("cpu", "cuda"))
     for layer, residual in here.value_residuals.items():
         assert torch.allclose(residual, there.value_residuals[layer], atol=1e-2)
