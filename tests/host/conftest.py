@@ -131,3 +131,9 @@ def pack_concept(pack):
         return pack.ops.Concept(**vars(concept))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def clip_identity(pack, loaded):
+    """The fingerprint of the small SD 1.x checkpoint's text encoder."""
+    return pack.fingerprints.encoder_identity({"l": pack.clip.text_encoder(loaded[1], "l")})

@@ -1,23 +1,29 @@
-"""Apply says on its node what may spoil the likeness, and goes on."""
+"""Apply Key-Locked Attention on the real server: what its inputs do, what it warns of, and what it refuses."""
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from builders.workflows import Workflow, apply, encode, load, random_concept
+from builders.scenes import PLAIN, PROMPT, TEDDY, Scene
+from builders.server import WorkflowError
+from builders.workflows import (
+    Workflow,
+    apply,
+    encode,
+    load,
+    mean_difference,
+    picture,
+    random_concept,
+    sample,
+    show,
+)
 from perfusion_ops.concept.file import save_concept
 
 OTHER = "0123456789abcdef"
 SENTENCE = "was trained with another text encoder than this CLIP's"
-
-
-@pytest.fixture(scope="module")
-def identity(pack, loaded):
-    """The fingerprint of the test checkpoint's text encoder."""
-    return pack.fingerprints.encoder_identity({"l": pack.clip.text_encoder(loaded[1], "l")})
 
 
 @pytest.fixture
@@ -38,29 +44,25 @@ def encoded(server):
     return run
 
 
-def test_another_encoder_is_named_on_the_node_and_in_the_log_until_the_right_one_is_there(encoded, identity):
-    lines, log = encoded("the right one", identity)
+def test_another_encoder_is_named_on_the_node_and_in_the_log_until_the_right_one_is_there(encoded, clip_identity):
+    """Who connects another CLIP than the concept was trained with learns why its likeness suffers."""
+    lines, log = encoded("the right one", clip_identity)
     assert lines == [] and SENTENCE not in log
     lines, log = encoded("another", OTHER)
-    assert len(lines) == 1 and SENTENCE in lines[0] and OTHER in lines[0] and identity in lines[0]
+    assert len(lines) == 1 and SENTENCE in lines[0] and OTHER in lines[0] and clip_identity in lines[0]
     assert lines[0] in log
-    lines, log = encoded("the right one again", identity)
+    lines, log = encoded("the right one again", clip_identity)
     assert lines == [""] and SENTENCE not in log
 
 
 def test_a_concept_without_a_fingerprint_is_taken_as_it_is(encoded):
+    """A concept that says nothing of its text encoder is drawn without a warning."""
     lines, log = encoded("nothing known", None)
     assert lines == [] and SENTENCE not in log
 
 
-def test_the_fingerprint_is_the_same_in_half_precision_and_another_for_other_weights(pack, loaded, identity):
-    encoder = copy.deepcopy(pack.clip.text_encoder(loaded[1], "l"))
-    assert pack.fingerprints.encoder_identity({"l": encoder.half()}) == identity
-    encoder.transformer.text_model.final_layer_norm.weight.data += 0.01
-    assert pack.fingerprints.encoder_identity({"l": encoder}) != identity
-
-
 def test_concepts_that_no_edit_can_tell_apart_are_named_on_the_second_ones_node(server):
+    """Who chains two concepts that are nearly the same learns which two will mix."""
     graph = Workflow()
     model, clip, _ = load(graph)
     for word in ("rex", "max"):
@@ -72,3 +74,51 @@ def test_concepts_that_no_edit_can_tell_apart_are_named_on_the_second_ones_node(
     (line,) = server.run(graph).texts()
     assert "'max' and 'rex' have nearly the same target input" in line
     assert line in server.log_text()[logged:]
+
+
+def test_a_region_keeps_the_look_inside(draw):
+    """A region keeps the look inside its mask. With a mask of ones the region is everywhere; with zeros the word draws
+    what it draws without its look.
+    """
+
+    def scene(value: float | None, strength: float = 1.0):
+        scene = Scene(edited=True)
+        settings = {"visual_strength": strength}
+        if value is not None:
+            settings["region"] = scene.graph.add("SolidMask", value=value, width=64, height=64)[0]
+        scene.apply(**settings)
+        return draw(*scene.finish())
+
+    everywhere, nowhere = scene(1.0), scene(0.0)
+    assert np.abs(everywhere.astype(int) - scene(None).astype(int)).max() <= 2
+    assert mean_difference(nowhere, everywhere) > 1
+    assert np.abs(nowhere.astype(int) - scene(None, strength=1e-6).astype(int)).max() <= 2
+
+
+def test_a_concept_that_starts_after_the_end_has_no_look(draw):
+    """``start_percent`` and ``end_percent`` give and take the look of the steps that they name."""
+    whole = draw(*picture(PROMPT, [(TEDDY, {})]))
+    never = draw(*picture(PROMPT, [(TEDDY, {"start_percent": 1.0})]))
+    half = draw(*picture(PROMPT, [(TEDDY, {"end_percent": 0.5})]))
+    assert mean_difference(whole, half) > 0, "of two sampling steps, the last one lacks the look"
+    assert mean_difference(whole, never) > 0.5
+    assert mean_difference(half, never) > 0.5
+
+
+@pytest.mark.parametrize("key_locking", ["local", "global gated", "global pure", "exact", "off"])
+def test_every_key_locking_draws_the_concept(draw, key_locking):
+    """Every choice of ``key_locking`` draws the concept."""
+    plain = draw(*picture(PLAIN))
+    edited = draw(*picture(PROMPT, [(TEDDY, {"key_locking": key_locking})]))
+    assert mean_difference(edited, plain) > 1
+
+
+def test_the_chain_refuses_a_word_that_is_taken(server):
+    """Two concepts of one word are refused by a sentence; one of them would never be drawn."""
+    graph = Workflow()
+    model, clip, vae = load(graph)
+    for file in ("teddy.safetensors", "teddy.safetensors"):
+        model, clip = apply(graph, model, clip, file)
+    show(graph, sample(graph, model, encode(graph, clip, "a"), encode(graph, clip, "")), vae)
+    with pytest.raises(WorkflowError, match="stands for two concepts; give one of them another word"):
+        server.run(graph)

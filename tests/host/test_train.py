@@ -82,6 +82,7 @@ class Watch:
 
 
 def test_training_shows_its_progress_and_leaves_a_concept_that_changes_pictures(host, comfyui_path):
+    """The node does its work: pictures in, a concept out, with its progress on the node."""
     plain = picture("a photo of a box", steps=2)
     before = host.pictures(host.run(plain[0]), plain[1])
     graph, node = training(host, word="redbox", steps=STEPS, preview_every=6, value_learning_rate=0.3)
@@ -104,7 +105,9 @@ def test_training_shows_its_progress_and_leaves_a_concept_that_changes_pictures(
 
 
 def test_the_loss_falls(host):
-    """Beside a training that learns nothing from the same draws: what a step draws does not depend on the rates."""
+    """Training in ComfyUI learns. Beside a training that learns nothing from the same draws: what a step draws does not
+    depend on the rates.
+    """
     losses = {}
     for word, rate in (("learnbox", 0.3), ("idlebox", 0.0)):
         rates = {"value_learning_rate": rate, "word_learning_rate": rate / 10}
@@ -117,6 +120,7 @@ def test_the_loss_falls(host):
 
 
 def test_the_plain_workflow_after_training_is_that_of_a_fresh_server(host, comfyui_path, host_folder):
+    """A training leaves nothing behind that changes later pictures."""
     graph, node = picture("a photo of a dog", seed=77)
     after = host.pictures(host.run(graph), node)
     with Server(comfyui_path, host_folder(), pack=False) as fresh:
@@ -124,7 +128,9 @@ def test_the_plain_workflow_after_training_is_that_of_a_fresh_server(host, comfy
 
 
 def test_two_trainings_alternating_with_another_workflow_train_once_each(host):
-    """What runs between them empties the host's cache, and another micro-batch would miss it anyway."""
+    """Queueing again does not train again. What runs between them empties the host's cache, and another micro-batch
+    would miss it anyway.
+    """
     drawing, _ = picture("a photo of a box", steps=1)
     words = ("oncebox", "otherbox")
     for word in words:
@@ -145,6 +151,7 @@ def test_two_trainings_alternating_with_another_workflow_train_once_each(host):
 
 
 def test_cancel_acts_within_a_step_keeps_what_is_trained_and_the_queue_goes_on(host):
+    """Cancel stops at once, keeps the concept so far, and queueing again goes on from there."""
     graph, node = training(host, word="cancelbox", steps=STEPS)
     watch = Watch(node, cancel_at=4)
     result = host.run(graph, watch)
@@ -163,7 +170,9 @@ def test_cancel_acts_within_a_step_keeps_what_is_trained_and_the_queue_goes_on(h
 
 @pytest.mark.slow
 def test_a_killed_training_resumes_to_the_concept_of_an_uninterrupted_one(comfyui_path, host_folder, host):
-    """Cancelled at step 5, which leaves a checkpoint; gone on with and killed at step 8; gone on with from step 5."""
+    """A crash costs some steps and never the training. Cancelled at step 5, which leaves a checkpoint; gone on with and
+    killed at step 8; gone on with from step 5.
+    """
     graph, node = training(host, word="killbox", steps=STEPS)
     host.run(graph)
     (whole,) = trained_files(host, "killbox")
@@ -189,6 +198,7 @@ def test_a_killed_training_resumes_to_the_concept_of_an_uninterrupted_one(comfyu
 
 
 def test_a_trained_concept_saves_loads_and_applies_in_one_workflow(host):
+    """Train, Save and Apply can be wired into one workflow and queued once."""
     graph = Workflow()
     model, clip, vae = load(graph)
     node = train(graph, image_list(graph, *host.shots[:2]), (model, clip, vae), word="wirebox", steps=3)
@@ -221,6 +231,7 @@ def test_a_trained_concept_saves_loads_and_applies_in_one_workflow(host):
 
 @pytest.mark.parametrize("how", ["alpha", None])
 def test_one_picture_and_pictures_with_alpha_train(host, how):
+    """One picture is enough, and PNG files with transparency need no other node."""
     graph = Workflow()
     pixels = graph.add("LoadImage", image=host.shots[0])[0]
     if how is not None:
@@ -232,6 +243,7 @@ def test_one_picture_and_pictures_with_alpha_train(host, how):
 
 
 def test_gradient_checkpointing_learns_the_same(host):
+    """Who saves memory by ``gradient_checkpointing`` gets the same concept."""
     concepts = []
     for recompute in (False, True):
         graph, _ = training(host, word="samebox", steps=2, gradient_checkpointing=recompute)

@@ -13,6 +13,7 @@ FAMILIES = ["sd2", pytest.param("sdxl", marks=pytest.mark.slow)]
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_applies_trains_and_refuses_concepts_of_another(comfyui_path, host_folder, family):
+    """SD 2.x and SDXL draw and train, and a concept for another family is refused by name."""
     folder = host_folder(family, "sd1")
     prompts = {"prompt": "a photo of a teddy_t", "family": family, "steps": 1}
     concept = f"{family}_teddy.safetensors"

@@ -36,6 +36,7 @@ def addresses(module: nn.Module) -> list[int]:
 
 
 def test_the_copy_of_a_network_is_the_same_memory_and_can_be_differentiated(pack, host_network):
+    """Training needs no second model in memory, and gradients pass through the host's."""
     copied = pack.private_copies.private_copy(patcher_of(host_network), "clip_l")
     assert addresses(copied) == addresses(host_network)
     assert not any(parameter.is_inference() or parameter.requires_grad for parameter in copied.parameters())
@@ -51,6 +52,7 @@ def test_the_copy_of_a_network_is_the_same_memory_and_can_be_differentiated(pack
 
 
 def test_a_weight_under_a_hook_is_a_copy_as_the_host_writes_into_it(pack, host_network):
+    """A LoRA that the host switches on and off does not change what a training computes with."""
     patcher = patcher_of(host_network, **{"clip_l.2.weight": None})
     copied = pack.private_copies.private_copy(patcher, "clip_l")
     before = copied[2].weight.clone()
@@ -61,7 +63,7 @@ def test_a_weight_under_a_hook_is_a_copy_as_the_host_writes_into_it(pack, host_n
 
 
 def test_training_reads_the_weights_of_the_host_itself(pack, loaded):
-    """No matrix of the U-Net, nor of the text encoder, is there twice; a paging host's lie in its files' memory."""
+    """No weight of the U-Net, nor of the text encoder, is there twice."""
     model, clip = loaded
     encoders, _ = pack.encoders.private_encoders(clip)
     private = pack.task.PrivateModel.of(model, "float32", recompute=False, beside=[clip.patcher])

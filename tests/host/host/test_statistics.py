@@ -60,6 +60,7 @@ def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 def test_words_and_ends_count_as_in_full_length(measured, whole):
+    """Statistics that stop at each caption's end are those of the whole prompts, in a quarter of the time."""
     expected = whole(CAPTIONS)
     for kind in (TokenKind.START, TokenKind.WORD, TokenKind.END):
         assert measured.counts[kind] == expected.counts[kind] > 0
@@ -69,6 +70,7 @@ def test_words_and_ends_count_as_in_full_length(measured, whole):
 
 
 def test_padding_is_that_of_a_spread_sample_in_full_length(measured, whole):
+    """Padding, most of a prompt, is measured over captions of all lengths."""
     sample = whole([CAPTIONS[number * len(CAPTIONS) // PADDED] for number in range(PADDED)])
     assert measured.counts[TokenKind.PADDING] == sample.counts[TokenKind.PADDING] > 0
     assert relative(measured.sums[TokenKind.PADDING], sample.sums[TokenKind.PADDING]) < 1e-5
@@ -77,6 +79,7 @@ def test_padding_is_that_of_a_spread_sample_in_full_length(measured, whole):
 
 
 def test_little_is_encoded_beyond_the_captions(pack, clip):
+    """Measuring does not take the hours that whole prompts would."""
     batches = pack.short_prompts.batches(clip, CAPTIONS, PADDED, BATCH)
     assert sorted(caption for captions, _ in batches for caption in captions) == sorted(CAPTIONS)
     work = sum(len(captions) * (tokens or 77) for captions, tokens in batches)
@@ -84,6 +87,7 @@ def test_little_is_encoded_beyond_the_captions(pack, clip):
 
 
 def test_encoding_is_whole_again_afterwards(pack, clip):
+    """After a measurement, and after a failed one, prompts are encoded in full."""
     before, _ = pack.encoders.encode_captions(clip, CAPTIONS[:2])
     with pytest.raises(RuntimeError, match="on purpose"), pack.short_prompts.cut_after(clip, 30):
         cut, _ = pack.encoders.encode_captions(clip, CAPTIONS[:2])

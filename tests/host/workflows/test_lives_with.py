@@ -7,11 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from builders.workflows import LAYERS, Workflow, encode, load, mean_difference, picture, sample, show
-from builders.workflows import apply as apply_concept
-
-TEDDY = "teddy.safetensors"
-PROMPT, PLAIN = "a photo of a teddy_t", "a photo of a bear"
+from builders.scenes import PLAIN, PROMPT, TEDDY, Scene
+from builders.workflows import LAYERS, mean_difference, picture
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +18,9 @@ def lora(server):
     tensors = {}
     for layer in LAYERS["sd1"]:
         for projection in ("to_k", "to_v"):
-            name = "diffusion_model_" + f"{layer}.{projection}".replace(".", "_")
-            tensors[f"lora_unet_{name.removeprefix('diffusion_model_')}.lora_up.weight"] = 0.05 * torch.randn(
-                320, 4, generator=generator
-            )
-            tensors[f"lora_unet_{name.removeprefix('diffusion_model_')}.lora_down.weight"] = torch.randn(
-                4, 768, generator=generator
-            )
+            name = "lora_unet_" + f"{layer}.{projection}".replace(".", "_")
+            tensors[f"{name}.lora_up.weight"] = 0.05 * torch.randn(320, 4, generator=generator)
+            tensors[f"{name}.lora_down.weight"] = torch.randn(4, 768, generator=generator)
     for layer in range(12):
         name = f"lora_te_text_model_encoder_layers_{layer}_self_attn_v_proj"
         tensors[f"{name}.lora_up.weight"] = 0.05 * torch.randn(768, 4, generator=generator)
@@ -43,28 +36,6 @@ def with_lora(graph, model, clip, file):
         "LoraLoader", model=model, clip=clip, lora_name=file, strength_model=1.0, strength_clip=1.0
     )
     return node[0], node[1]
-
-
-class Scene:
-    """A workflow under construction: the plain or the edited picture of one prompt."""
-
-    def __init__(self, edited: bool) -> None:
-        self.graph = Workflow()
-        self.model, self.clip, self.vae = load(self.graph)
-        self.edited = edited
-        self.text = PROMPT if edited else PLAIN
-
-    def apply(self, **settings) -> None:
-        if self.edited:
-            self.model, self.clip = apply_concept(self.graph, self.model, self.clip, TEDDY, **settings)
-
-    def prompt(self, text: str | None = None):
-        return encode(self.graph, self.clip, text or self.text)
-
-    def finish(self, positive=None, negative=None, **settings):
-        positive = positive or self.prompt()
-        negative = negative or self.prompt("blurry")
-        return self.graph, show(self.graph, sample(self.graph, self.model, positive, negative, **settings), self.vae)
 
 
 def test_a_lora_under_and_over_the_concept_is_the_same_lora(draw, lora):
@@ -261,36 +232,3 @@ def test_a_controlnet_and_the_concept_both_work(draw, controlnet):
     assert mean_difference(both, scene(True, None, False)) > 0.5
     assert mean_difference(both, scene(False, None, True)) > 0.5
     np.testing.assert_array_equal(scene(True, PLAIN, True), scene(False, PLAIN, True))
-
-
-def test_a_region_keeps_the_look_inside(draw):
-    """With a mask of ones the region is everywhere; with zeros the word draws what it draws without its look."""
-
-    def scene(value: float | None, strength: float = 1.0):
-        scene = Scene(edited=True)
-        settings = {"visual_strength": strength}
-        if value is not None:
-            settings["region"] = scene.graph.add("SolidMask", value=value, width=64, height=64)[0]
-        scene.apply(**settings)
-        return draw(*scene.finish())
-
-    everywhere, nowhere = scene(1.0), scene(0.0)
-    assert np.abs(everywhere.astype(int) - scene(None).astype(int)).max() <= 2
-    assert mean_difference(nowhere, everywhere) > 1
-    assert np.abs(nowhere.astype(int) - scene(None, strength=1e-6).astype(int)).max() <= 2
-
-
-def test_a_concept_that_starts_after_the_end_has_no_look(draw):
-    whole = draw(*picture(PROMPT, [(TEDDY, {})]))
-    never = draw(*picture(PROMPT, [(TEDDY, {"start_percent": 1.0})]))
-    half = draw(*picture(PROMPT, [(TEDDY, {"end_percent": 0.5})]))
-    assert mean_difference(whole, half) > 0, "of two sampling steps, the last one lacks the look"
-    assert mean_difference(whole, never) > 0.5
-    assert mean_difference(half, never) > 0.5
-
-
-@pytest.mark.parametrize("key_locking", ["local", "global gated", "global pure", "exact", "off"])
-def test_every_key_locking_draws_a_picture_of_its_own(draw, key_locking):
-    plain = draw(*picture(PLAIN))
-    edited = draw(*picture(PROMPT, [(TEDDY, {"key_locking": key_locking})]))
-    assert mean_difference(edited, plain) > 1

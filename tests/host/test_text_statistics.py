@@ -1,0 +1,24 @@
+"""Perfusion Text Statistics on the real server: what it measures over, and what it says."""
+
+from __future__ import annotations
+
+import re
+
+from builders.server import Server
+from builders.workflows import Workflow, load
+
+OWN = ["a red box", "  a blue house  ", "a tree"]
+
+
+def shown(server: Server, captions: list[str]) -> str:
+    graph = Workflow()
+    node = graph.add("PerfusionTextStatistics", clip=load(graph)[1], captions=100, own_captions="\n".join(captions))
+    return server.run(graph).outputs[node.name]["text"][0]
+
+
+def test_own_captions_are_measured_in_place_of_the_shipped_ones_and_blank_lines_do_not_count(server):
+    """Who writes captions gets statistics of them, of every line and of nothing else."""
+    text = shown(server, OWN)
+    assert re.fullmatch(rf"{77 * len(OWN)} tokens of encoder \w{{16}}\.", text)
+    assert shown(server, ["", *OWN, "   "]) == text
+    assert shown(server, OWN[:2]) != text
