@@ -19,9 +19,9 @@ import time
 from pathlib import Path
 
 from builders.server import Server
+from demonstration.host_story import HostStory
+from demonstration.host_studio import QUICK, HostStudio, Plan, write_pictures
 from demonstration.studio import STARS
-from hosting.story import HostStory
-from hosting.studio import QUICK, HostStudio, Plan, write_pictures
 from pixelworld.expand import write_checkpoint
 from report import ROOT, origin
 

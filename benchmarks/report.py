@@ -1,7 +1,8 @@
-"""Every benchmark's way out: a markdown table to read, and JSON that says where each figure came from."""
+"""Every benchmark's way out: tables in markdown to read, and a record that says where their figures come from."""
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
 import platform
@@ -14,6 +15,8 @@ from typing import Any
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
+RECORDS = ROOT / "benchmarks" / "results"
+Rows = Sequence[Mapping[str, Any]]
 
 
 def origin() -> dict[str, Any]:
@@ -22,7 +25,7 @@ def origin() -> dict[str, Any]:
     return {
         "date": datetime.date.today().isoformat(),
         "commit": commit.stdout.strip() or "unknown",
-        "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join(["python dev.py bench", Path(sys.argv[0]).stem, *sys.argv[1:]]),
         "device": device_name(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }
@@ -40,7 +43,7 @@ def device_name(device: str = "") -> str:
     return f"{names[0]}, {torch.get_num_threads()} threads"
 
 
-def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+def markdown_table(rows: Rows) -> str:
     """Rows of one shape as a markdown table; floats with three digits."""
     header = list(rows[0])
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
@@ -53,7 +56,27 @@ def _cell(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def write_report(path: Path, rows: Sequence[Mapping[str, Any]], **extra: Any) -> None:
-    """JSON with the rows, whatever else belongs to them, and their origin."""
+def add_record_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--record", action="store_true", help="write the tables of record, benchmarks/results, anew")
+
+
+def publish(name: str, tables: Mapping[str, Rows], folder: Path, record: bool = False, **extra: Any) -> None:
+    """Print the tables and write ``NAME.json`` to ``folder``, and to the tables of record if asked."""
+    filled = {title: rows for title, rows in tables.items() if rows}
+    for title, rows in filled.items():
+        print(f"\n### {title}\n\n{markdown_table(rows)}", flush=True)
+    for target in (folder, RECORDS) if record else (folder,):
+        write_record(target / f"{name}.json", {"origin": origin() | extra, "tables": filled})
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """JSON, a row of a table a line."""
+    tables = ",\n".join(
+        f"  {json.dumps(title, ensure_ascii=False)}: [\n"
+        + ",\n".join(f"   {json.dumps(row, ensure_ascii=False)}" for row in rows)
+        + "\n  ]"
+        for title, rows in record["tables"].items()
+    )
+    text = f'{{\n "origin": {json.dumps(record["origin"], ensure_ascii=False)},\n "tables": {{\n{tables}\n }}\n}}\n'
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"origin": origin(), "rows": list(rows), **extra}, indent=1) + "\n")
+    path.write_text(text, encoding="utf-8")

@@ -14,7 +14,7 @@ from pixelworld.captions import Caption, sample_scene
 from pixelworld.reader import Reading, identity_score
 from pixelworld.scene import Individual, render
 from pixelworld.traits import leaked_traits
-from proof.scoring import attributes_right, scaled_identity
+from proof.reading import attributes_right, scaled_identity
 
 NAMES = {"object_colour": "colour"}
 

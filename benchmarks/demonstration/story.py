@@ -10,18 +10,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from perfusion_ops import KeyLocking
+from perfusion_ops import EditTerm, KeyLocking
+from pixelworld import art
 from proof.specs import TRAINED_KEYS
 from report import device_name
-from sheets import save_sheet
+from sheets import Row, save_sheet
 
-from . import pages
-from .pages import Strip
+from .pages import SHOT, Strip, heads, led_by, notes_of, page, shots_of
 from .scores import identity, leakage, text_alignment
-from .studio import STARS, Star, Studio, Taught, pictures_of
+from .studio import NO_WORDS, STARS, Star, Studio, Taught, pictures_of
 
 
 @dataclass(frozen=True)
@@ -47,15 +46,17 @@ class Story:
         """Everything, in order; returns the report."""
         taught = [self.teach(star) for star in STARS]
         plain = [self.draw_class(star) for star in STARS]
-        before = [self.before(star, latents) for star, latents in zip(STARS, plain, strict=True)]
+        before = [
+            Strip(f"“{star.individual.class_word}”\nbefore training", pictures_of(latents))
+            for star, latents in zip(STARS, plain, strict=True)
+        ]
         after = [self.after(each, strip.pictures) for each, strip in zip(taught, before, strict=True)]
         self.compare_keys(taught[0], after[0], before[0].pictures)
         self.sweep_bias(taught[0], before[0].pictures)
-        pair_strip, pair_report = self.meet(taught)
-        self.save_pages(before, after, pair_strip)
-        everything_before = np.concatenate([strip.pictures for strip in before])
+        pair, pair_report = self.meet(taught)
+        self.save_pages(before, after, pair)
         return {
-            "base": {"text_alignment": text_alignment(everything_before, self.captions)},
+            "base": {"text_alignment": text_alignment(np.concatenate([s.pictures for s in before]), self.captions)},
             "concepts": [concept_report(each, result) for each, result in zip(taught, after, strict=True)],
             "two_concepts": pair_report,
             "do_no_harm_max_abs": self.harm(taught, plain[0]),
@@ -63,11 +64,11 @@ class Story:
             "versions": {"python": platform.python_version(), "torch": torch.__version__},
         }
 
-    def texts(self, word: str, rounds: int | None = None) -> list[str]:
-        return [caption.text(word) for caption in self.captions] * (self.plan.seeds if rounds is None else rounds)
+    def texts(self, word: str) -> list[str]:
+        return heads(self.captions, word) * self.plan.seeds
 
-    def save(self, name: str, sheet: Image.Image) -> None:
-        save_sheet(sheet, self.folder / f"{name}.png")
+    def save(self, name: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        save_sheet(page(name, columns, rows), self.folder / f"{name}.png")
 
     def teach(self, star: Star) -> Taught:
         self.say(f"training {star.word}")
@@ -77,50 +78,55 @@ class Story:
         self.say(f"drawing “{star.individual.class_word}” before")
         return self.studio.draw(self.texts(star.individual.class_word))
 
-    def before(self, star: Star, latents: Tensor) -> Strip:
-        return Strip(f"“{star.individual.class_word}”\nbefore training", pictures_of(latents))
-
-    def result(self, star: Star, latents: Tensor, class_word: np.ndarray) -> Result:
-        pictures = pictures_of(latents)
-        floor = class_word[: len(pictures)]
-        scaled = identity(pictures, floor, self.captions, star.individual)
-        return Result(pictures, scaled, text_alignment(pictures, self.captions))
-
     def after(self, taught: Taught, class_word: np.ndarray) -> Result:
         self.say(f"drawing {taught.star.word}")
-        latents = self.studio.draw(self.texts(taught.star.word), [self.studio.term(taught.concept)])
-        return self.result(taught.star, latents, class_word)
+        return self.result(taught.star, class_word, [self.studio.term(taught.concept)])
+
+    def result(
+        self, star: Star, class_word: np.ndarray, terms: Sequence[EditTerm] = (), words=NO_WORDS, rounds: int = 0
+    ) -> Result:
+        """What the star's prompts draw with ``terms`` or learned ``words``, by default with every noise."""
+        texts = heads(self.captions, star.word) * (rounds or self.plan.seeds)
+        pictures = pictures_of(self.studio.draw(texts, terms, words))
+        scaled = identity(pictures, class_word[: len(pictures)], self.captions, star.individual)
+        return Result(pictures, scaled, text_alignment(pictures, self.captions))
 
     def compare_keys(self, taught: Taught, locked: Result, class_word: np.ndarray) -> None:
         star = taught.star
         self.say(f"training {star.word} with trained keys")
         trained = self.studio.term(self.studio.train(star, TRAINED_KEYS), locking=KeyLocking.TRAINED)
-        unlocked = self.result(star, self.studio.draw(self.texts(star.word), [trained]), class_word)
+        unlocked = self.result(star, class_word, [trained])
         self.say(f"training {star.word}, the word alone")
-        words = {star.word: self.studio.teach_word(star)}
-        word = self.result(star, self.studio.draw(self.texts(star.word), words=words), class_word)
+        word = self.result(star, class_word, words={star.word: self.studio.teach_word(star)})
         strips = [locked.under("locked keys"), unlocked.under("trained keys"), word.under("the word alone")]
-        self.save("4_keys", pages.keys_page(strips, self.captions, star.word))
+        rows = [row for strip in strips for row in strip.rows(self.captions, rounds=2)]
+        self.save("4_keys", heads(self.captions, star.word), rows)
 
     def sweep_bias(self, taught: Taught, class_word: np.ndarray) -> None:
         self.say("turning the bias")
-        columns = []
-        for bias in self.plan.biases:
-            term = self.studio.term(taught.concept, bias)
-            result = self.result(taught.star, self.studio.draw(self.texts(taught.star.word, 1), [term]), class_word)
-            columns.append(result.under(f"bias {bias:g}"))
-        self.save("5_bias", pages.bias_page(columns, self.captions, taught.star.word))
+        columns = [
+            self.result(taught.star, class_word, [self.studio.term(taught.concept, bias)], rounds=1).under(
+                f"bias {bias:g}"
+            )
+            for bias in self.plan.biases
+        ]
+        notes = [notes_of(column.pictures, self.captions) for column in columns]
+        rows = [
+            Row(f"\n{text}", [column.pictures[index] for column in columns], [note[index] for note in notes])
+            for index, text in enumerate(heads(self.captions, taught.star.word))
+        ]
+        self.save("5_bias", [column.label for column in columns], rows)
 
     def meet(self, taught: Sequence[Taught]) -> tuple[Strip, dict[str, Any]]:
         """Both concepts in one picture, beside what their class words draw for the same prompts."""
         self.say("drawing both together")
         words, individuals = [star.word for star in STARS], [star.individual for star in STARS]
-        terms = [self.studio.term(each.concept) for each in taught]
+        terms, asked = [self.studio.term(each.concept) for each in taught], [c.text(*words) for c in self.pairs]
         plain = pictures_of(self.studio.draw([caption.text() for caption in self.pairs] * self.plan.seeds))
-        both = pictures_of(self.studio.draw([c.text(*words) for c in self.pairs] * self.plan.seeds, terms))
+        both = pictures_of(self.studio.draw(asked * self.plan.seeds, terms))
         classes = " and a ".join(individual.class_word for individual in individuals)
-        after = Strip(" and ".join(words), both)
-        self.save("6_both", pages.pair_page(Strip(f"a {classes}\nbefore training", plain), after, self.pairs, words))
+        before, after = Strip(f"a {classes}\nbefore training", plain), Strip(" and ".join(words), both)
+        self.save("6_both", asked, before.rows(self.pairs) + after.rows(self.pairs, rounds=3))
         report = {
             "identity": [identity(both, plain, self.pairs, individual) for individual in individuals],
             "leakage": leakage(both, tuple(individuals)),
@@ -135,11 +141,22 @@ class Story:
         return (edited - plain).abs().max().item()
 
     def save_pages(self, before: Sequence[Strip], after: Sequence[Result], pair: Strip) -> None:
-        strips = [result.under(star.word) for star, result in zip(STARS, after, strict=True)]
-        self.save("1_training", pages.training_page(STARS))
-        self.save("2_base", pages.base_page(before, self.captions))
-        self.save("3_concepts", pages.concepts_page(STARS, strips, self.captions))
-        self.save("overview", pages.front_page(STARS, before, strips, self.captions, pair, self.pairs))
+        """The sheets of the training, the model before and the concepts, and all of it in one."""
+        captions, taught, overview, training = self.captions, [], [], []
+        for star, plain, result in zip(STARS, before, after, strict=True):
+            shots, strip = shots_of(star), result.under(star.word)
+            place = art.PLACES[star.individual.place][0]
+            training.append(Row(f"{star.word}\na {star.individual.class_word}, always {place}", shots))
+            first, *rest = strip.rows(captions, rounds=2)
+            taught += [led_by(shots[0], first), *(led_by(None, row) for row in rest)]
+            overview += [led_by(None, plain.first(captions)), led_by(shots[0], strip.first(captions))]
+        asked = [caption.text(*(star.word for star in STARS)) for caption in self.pairs]
+        row = pair.first(self.pairs)
+        overview.append(led_by(None, Row(row.label, row.pictures, asked)))
+        self.save("1_training", [f"picture {number}" for number in range(1, 6)], training)
+        self.save("2_base", heads(captions), [row for strip in before for row in strip.rows(captions, rounds=2)])
+        self.save("3_concepts", [SHOT, *heads(captions)], taught)
+        self.save("overview", [SHOT, *heads(captions)], overview)
 
 
 def concept_report(taught: Taught, result: Result) -> dict[str, Any]:

@@ -15,15 +15,14 @@ from perfusion_ops import Concept, EditTerm, KeyLocking, NoiseSchedule, Training
 from perfusion_ops.concept.file import load_concept, save_concept
 from pixelworld.captions import Caption
 from pixelworld.concepts import concept_task
-from pixelworld.sampling import sample
 from pixelworld.scene import Individual, sample_individual
 from pixelworld.world import pictures_from_latents
-from proof.baselines import adapted_modules, learn_word
+from proof.baselines import learn_word
+from proof.drawing import drawn_latents
 from proof.methods import edited, encode
 from proof.recipes import BATCH_SIZE, OPERATING_POINT, STEPS, learning_of
-from proof.specs import OURS, RESIDUAL, WORD, Dial, Learning, StatisticsChoice, Subject
-from proof.store import Store
-from proof.world_access import inverse_covariance, predict, predict_velocity, recalled, the_world
+from proof.specs import OURS, WORD, Dial, Learning, StatisticsChoice, Subject
+from proof.world import inverse_covariance, predict, predict_velocity, the_world
 
 TRAINING_COST = 2.4
 """What a picture of a training step takes, in pictures of a sampling step."""
@@ -95,7 +94,7 @@ class Studio:
 
     def __init__(self, plan: Plan, cache: Path, tick: Callable[[float], None]) -> None:
         self.plan, self.tick = plan, tick
-        self.inverse_covariance = inverse_covariance(StatisticsChoice(captions=plan.captions), Store(cache))
+        self.inverse_covariance = inverse_covariance(StatisticsChoice(captions=plan.captions), cache)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, encodings: Tensor) -> Tensor:
         """The world's noise estimate, counted."""
@@ -142,11 +141,7 @@ class Studio:
     def _sample(self, encodings: Tensor) -> Tensor:
         # Prompt n has the same noise whatever draws it, so that pictures of one column can be compared.
         seeds = [SEED + number for number in range(len(encodings))]
-        with recalled(adapted_modules(RESIDUAL)):
-            return sample(
-                the_world(), encodings, seeds, steps=self.plan.sampling_steps, guidance=self.plan.guidance,
-                denoiser=self.predict,
-            )  # fmt: skip
+        return drawn_latents(encodings, seeds, self.plan.sampling_steps, self.plan.guidance, self.predict)
 
 
 def pictures_of(latents: Tensor) -> np.ndarray:

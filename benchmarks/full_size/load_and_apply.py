@@ -13,47 +13,42 @@ from torch import nn
 
 from . import host, models
 from .scale import Scale
-from .timing import seconds
+from .timing import clock
 
 COUNT = 17
 
 
 def run(scale: Scale) -> dict[str, list[dict[str, Any]]]:
     families = ("sd1", "sd2", "sdxl") if scale.name != "tiny" else ("tiny",)
-    return {"Load and apply": [row for family in families for row in load_rows(family)]}
+    return {"Load and apply": [load_row(family) for family in families]}
 
 
-def load_rows(family: str) -> list[dict[str, Any]]:
+def load_row(family: str) -> dict[str, Any]:
     """Chain ``COUNT`` concepts from files, as so many Load and Apply nodes do."""
     model = models.random_model(family, device="meta")
     clip = models.random_clip(family, device=torch.device("meta"))
+    concepts = models.random_concepts(family, models.layer_widths(model), COUNT)
     trained = {"encoder": made_recognisable(clip)}
     concept_file = host.pack("perfusion_ops.concept.file")
     node = host.pack("nodes.apply").PerfusionApplyKeyLockedAttention
-    loads, applies = [], []
+    loads, both = [], []
     with tempfile.TemporaryDirectory() as folder:
-        paths = []
-        for concept in models.random_concepts(family, models.layer_widths(model), COUNT):
-            paths.append(Path(folder) / f"{concept.word}.safetensors")
-            concept_file.save_concept(replace(concept, metadata=trained), paths[-1])
+        paths = [Path(folder) / f"{concept.word}.safetensors" for concept in concepts]
+        for concept, path in zip(concepts, paths, strict=True):
+            concept_file.save_concept(replace(concept, metadata=trained), path)
         for path in paths:
-            loaded: list[Any] = []
-            loads.append(seconds(lambda: loaded.append(concept_file.load_concept(path))))  # noqa: B023 - called here
-            applied: list[Any] = []
-            applies.append(
-                seconds(lambda: applied.append(node.execute(model, clip, loaded[0], 1.0, 0.6, 0.15, "local", False)))  # noqa: B023
-            )
-            model, clip = applied[0].args
-    both = [1000 * (load + apply) for load, apply in zip(loads, applies, strict=True)]
-    return [
-        {
-            "model": models.FAMILIES[family].title,
-            "first, ms": round(both[0], 1),
-            "2nd to 17th, median ms": round(statistics.median(both[1:]), 1),
-            "17th, ms": round(both[-1], 1),
-            "of it reading the file, median ms": round(1000 * statistics.median(loads[1:]), 1),
-        }
-    ]
+            start = clock()
+            concept = concept_file.load_concept(path)
+            loads.append(1000 * (clock() - start))
+            model, clip = node.execute(model, clip, concept, 1.0, 0.6, 0.15, "local", False).args
+            both.append(1000 * (clock() - start))
+    return {
+        "model": models.FAMILIES[family].title,
+        "first, ms": round(both[0], 1),
+        "2nd to 17th, median ms": round(statistics.median(both[1:]), 1),
+        "17th, ms": round(both[-1], 1),
+        "of it reading the file, median ms": round(statistics.median(loads[1:]), 1),
+    }
 
 
 def made_recognisable(clip) -> str:

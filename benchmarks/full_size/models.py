@@ -9,89 +9,65 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from builders.make_checkpoints import CONTEXT_WIDTHS, unet_config
+
 from . import host
 
-LAYERS_SD = {
-    "num_res_blocks": [2, 2, 2, 2],
+SD = {
+    "num_res_blocks": [2] * 4,
     "channel_mult": [1, 2, 4, 4],
-    "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
+    "transformer_depth": [1] * 6 + [0] * 2,
     "transformer_depth_output": [1] * 9 + [0] * 3,
-    "transformer_depth_middle": 1,
 }
-LAYERS_SDXL = {
-    "num_res_blocks": [2, 2, 2],
-    "channel_mult": [1, 2, 4],
-    "transformer_depth": [0, 0, 2, 2, 10, 10],
-    "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10],
-    "transformer_depth_middle": 10,
-}
-LAYERS_SDXL_SHORT = LAYERS_SDXL | {
+SD_SHORT = {"channel_mult": [1, 2]}
+SDXL = {"channel_mult": [1, 2, 4]}
+SDXL_SHORT = SDXL | {
     "transformer_depth": [0, 0, 1, 1, 3, 3],
     "transformer_depth_output": [0, 0, 0, 1, 1, 1, 3, 3, 3],
     "transformer_depth_middle": 3,
 }
-LAYERS_SD_SHORT = {
-    "num_res_blocks": [1, 1],
-    "channel_mult": [1, 2],
-    "transformer_depth": [1, 1],
-    "transformer_depth_output": [1, 1, 1, 1],
-    "transformer_depth_middle": 1,
-}
-LAYERS_TINY = LAYERS_SD_SHORT | {"channel_mult": [1, 1], "model_channels": 64}
 
 
 @dataclass(frozen=True)
 class Family:
-    """A base family and the configuration of its U-Net."""
+    """A base family and what the configuration of its U-Net changes in that of the tests' small checkpoints."""
 
     name: str
     title: str
-    kind: str
-    """The host's class in ``comfy.supported_models``."""
-    context: int
     layers: Mapping[str, Any]
-    text_encoders: Mapping[str, int]
-    """Text encoder name -> width of its embeddings."""
 
     @property
     def unet(self) -> dict[str, Any]:
-        vector = self.name == "sdxl"
-        return {
-            "image_size": 32,
-            "in_channels": 4,
-            "out_channels": 4,
-            "model_channels": 320,
-            "context_dim": self.context,
-            "use_linear_in_transformer": self.name != "sd1",
-            "use_spatial_transformer": True,
-            "legacy": False,
-            "num_classes": "sequential" if vector else None,
-            "adm_in_channels": 2816 if vector else None,
-            **self.layers,
-        }
+        return unet_config(self.name) | self.layers
+
+    @property
+    def context(self) -> int:
+        return CONTEXT_WIDTHS[self.name]
+
+    @property
+    def text_encoders(self) -> dict[str, int]:
+        """Text encoder -> width of its embeddings."""
+        return {"sd1": {"l": 768}, "sd2": {"h": 1024}, "sdxl": {"l": 768, "g": 1280}}[self.name]
+
+    def configuration(self) -> Any:
+        """The host's own, of ``comfy.supported_models``."""
+        kind = {"sd1": "SD15", "sd2": "SD20", "sdxl": "SDXL"}[self.name]
+        return getattr(host.comfy("comfy.supported_models"), kind)(self.unet)
 
 
 FAMILIES = {
-    "sd1": Family("sd1", "SD 1.5", "SD15", 768, LAYERS_SD, {"l": 768}),
-    "sd2": Family("sd2", "SD 2.1", "SD20", 1024, LAYERS_SD, {"h": 1024}),
-    "sdxl": Family("sdxl", "SDXL", "SDXL", 2048, LAYERS_SDXL, {"l": 768, "g": 1280}),
-    "sdxl_short": Family(
-        "sdxl",
-        "SDXL, 3 of 10 blocks deep, as bfloat16 is emulated here",
-        "SDXL",
-        2048,
-        LAYERS_SDXL_SHORT,
-        {"l": 768, "g": 1280},
-    ),
-    "sd1_short": Family("sd1", "SD 1.5, 2 of 4 levels, 1 block each", "SD15", 768, LAYERS_SD_SHORT, {"l": 768}),
-    "tiny": Family("sd1", "tiny SD 1.5", "SD15", 768, LAYERS_TINY, {"l": 768}),
+    "sd1": Family("sd1", "SD 1.5", SD),
+    "sd2": Family("sd2", "SD 2.1", SD),
+    "sdxl": Family("sdxl", "SDXL", SDXL),
+    "sdxl_short": Family("sdxl", "SDXL, 3 of 10 blocks deep, as bfloat16 is emulated here", SDXL_SHORT),
+    "sd1_short": Family("sd1", "SD 1.5, 2 of 4 levels, 1 block each", SD_SHORT),
+    "tiny": Family("sd1", "tiny SD 1.5", {"model_channels": 64}),
 }
 
 
 def random_model(name: str, dtype: torch.dtype = torch.float32, device: str | None = None, disable_dynamic=False):
     """A MODEL as the host's loaders return it. ``device="meta"`` has shapes and no weights."""
-    family = FAMILIES[name]
-    config = getattr(host.comfy("comfy.supported_models"), family.kind)(family.unet)
+    config = FAMILIES[name].configuration()
     config.set_inference_dtype(dtype, None)
     model = config.get_model({}, "", device=torch.device(device or "cpu"))
     if device != "meta":
@@ -106,8 +82,7 @@ def random_model(name: str, dtype: torch.dtype = torch.float32, device: str | No
 
 def random_clip(name: str, dtype: torch.dtype = torch.float32, device: torch.device | None = None):
     """The host's CLIP with its real tokenizers. ``device`` meta: the true shapes, no weights."""
-    family = FAMILIES[name]
-    target = getattr(host.comfy("comfy.supported_models"), family.kind)(family.unet).clip_target()
+    target = FAMILIES[name].configuration().clip_target()
     options = {"dtype": dtype}
     if device is not None:
         # The load device stays: a CLIP made on it is loaded at once, which needs weights.
@@ -151,9 +126,9 @@ def layer_widths(model) -> dict[str, int]:
     return {name: to_v.out_features for name, (_, to_v) in layers.items()}
 
 
-def random_concepts(name: str, widths: Mapping[str, int], count: int, ops: Any = None) -> list:
-    """``count`` concepts that fit a model of the family; ``ops`` is the ``perfusion_ops`` whose class they get."""
-    family, concept = FAMILIES[name], (ops or host.pack("perfusion_ops")).Concept
+def random_concepts(name: str, widths: Mapping[str, int], count: int) -> list:
+    """``count`` concepts that fit a model of the family."""
+    family, concept = FAMILIES[name], host.pack("perfusion_ops").Concept
     generator = torch.Generator().manual_seed(1)
 
     def draw(size: int) -> Tensor:

@@ -6,6 +6,7 @@ GPU, ``tiny`` for tests of the tables.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,7 +20,7 @@ class Case:
     batch: int
     pixels: int
     dtype: str
-    rounds: int
+    rounds: int = 1
 
 
 @dataclass(frozen=True)
@@ -37,113 +38,96 @@ class Scale:
     checkpointing: tuple[bool, ...]
     captions: dict[str, int]
     """Text encoders of a family -> captions of the corpus."""
-    floppy: bool
     growth_counts: tuple[int, ...]
     growth_families: tuple[str, ...]
     growth_repeats: int
-    server_pictures: int
+
+    def cases(self, change: Callable[[tuple[Case, ...]], tuple[Case, ...]]) -> Scale:
+        """The same with every list of cases changed."""
+        return replace(self, **{name: change(getattr(self, name)) for name in ("sampling", "profile", "training")})
+
+
+def two_core_sampling(sd1: int, others: int) -> tuple[Case, ...]:
+    """Rounds of SD 1.5's smallest case, and of the others."""
+    small, large = ("sd1", "float32"), ("sdxl", "bfloat16")
+    return tuple(
+        Case(family, batch, pixels, dtype, sd1 if (family, batch) == ("sd1", 1) else others)
+        for family, dtype in (small, large)
+        for batch, pixels in ((1, 128), (8, 64))
+    )
 
 
 REDUCED = Scale(
     "reduced",
-    sampling=(
-        Case("sd1", 1, 128, "float32", 3),
-        Case("sd1", 8, 64, "float32", 2),
-        Case("sdxl", 1, 128, "bfloat16", 2),
-        Case("sdxl", 8, 64, "bfloat16", 2),
-    ),
+    sampling=two_core_sampling(3, 2),
     sampling_counts=(1, 4, 16),
     warm_up=0,
-    profile=(
-        Case("sd1", 1, 128, "float32", 1),
-        Case("sd1", 1, 256, "float32", 1),
-        Case("sdxl", 1, 128, "bfloat16", 1),
-    ),
-    training=(Case("sd1_short", 2, 128, "float32", 1),),
+    profile=(Case("sd1", 1, 128, "float32"), Case("sd1", 1, 256, "float32"), Case("sdxl", 1, 128, "bfloat16")),
+    training=(Case("sd1_short", 2, 128, "float32"),),
     training_steps=2,
     checkpointing=(False,),
     captions={"sd1": 100, "sd2": 40, "sdxl": 20},
-    floppy=True,
     growth_counts=(1, 2, 4, 8, 16, 32, 64),
     growth_families=("sd1", "sdxl"),
     growth_repeats=20,
-    server_pictures=4,
 )
-
-SCALES = {
-    scale.name: scale
-    for scale in (
-        REDUCED,
-        replace(
-            REDUCED,
-            name="patient",
-            sampling=(
-                Case("sd1", 1, 128, "float32", 5),
-                Case("sd1", 8, 64, "float32", 3),
-                Case("sdxl", 1, 128, "bfloat16", 3),
-                Case("sdxl", 8, 64, "bfloat16", 3),
-            ),
-            warm_up=1,
-            training=(Case("sd1_short", 2, 256, "float32", 2),),
-            checkpointing=(False, True),
-            captions={"sd1": 200, "sd2": 60, "sdxl": 30},
-        ),
-        Scale(
-            "full",
-            sampling=tuple(
-                Case(family, batch, pixels, "float16", 20)
-                for family, pixels in (("sd1", 512), ("sdxl", 1024))
-                for batch in (1, 8)
-            ),
-            sampling_counts=(1, 4, 16, 64),
-            warm_up=1,
-            profile=(
-                Case("sd1", 1, 512, "float16", 1),
-                Case("sd1", 1, 1024, "float16", 1),
-                Case("sdxl", 1, 1024, "float16", 1),
-            ),
-            training=(
-                Case("sd1", 1, 512, "bfloat16", 3),
-                Case("sd1", 16, 512, "bfloat16", 3),
-                Case("sdxl", 1, 1024, "bfloat16", 3),
-            ),
-            training_steps=10,
-            checkpointing=(False, True),
-            captions={"sd1": 20000, "sd2": 20000, "sdxl": 20000},
-            floppy=True,
-            growth_counts=(1, 2, 4, 8, 16, 32, 64),
-            growth_families=("sd1", "sdxl"),
-            growth_repeats=100,
-            server_pictures=8,
-        ),
-        Scale(
-            "tiny",
-            sampling=(Case("tiny", 1, 64, "float32", 2),),
-            sampling_counts=(1, 2),
-            warm_up=1,
-            profile=(Case("tiny", 1, 64, "float32", 1),),
-            training=(Case("tiny", 2, 64, "float32", 1),),
-            training_steps=2,
-            checkpointing=(False,),
-            captions={},
-            floppy=False,
-            growth_counts=(1, 2),
-            growth_families=("tiny",),
-            growth_repeats=2,
-            server_pictures=0,
-        ),
-    )
-}
+PATIENT = replace(
+    REDUCED,
+    name="patient",
+    sampling=two_core_sampling(5, 3),
+    warm_up=1,
+    training=(Case("sd1_short", 2, 256, "float32", 2),),
+    checkpointing=(False, True),
+    captions={"sd1": 200, "sd2": 60, "sdxl": 30},
+)
+FULL = replace(
+    REDUCED,
+    name="full",
+    sampling=tuple(
+        Case(family, batch, pixels, "float16", 20)
+        for family, pixels in (("sd1", 512), ("sdxl", 1024))
+        for batch in (1, 8)
+    ),
+    sampling_counts=(1, 4, 16, 64),
+    warm_up=1,
+    profile=(Case("sd1", 1, 512, "float16"), Case("sd1", 1, 1024, "float16"), Case("sdxl", 1, 1024, "float16")),
+    training=(
+        Case("sd1", 1, 512, "bfloat16", 3),
+        Case("sd1", 16, 512, "bfloat16", 3),
+        Case("sdxl", 1, 1024, "bfloat16", 3),
+    ),
+    training_steps=10,
+    checkpointing=(False, True),
+    captions=dict.fromkeys(("sd1", "sd2", "sdxl"), 20000),
+    growth_repeats=100,
+)
+TINY = replace(
+    REDUCED,
+    name="tiny",
+    sampling=(Case("tiny", 1, 64, "float32", 2),),
+    sampling_counts=(1, 2),
+    warm_up=1,
+    profile=(Case("tiny", 1, 64, "float32"),),
+    training=(Case("tiny", 2, 64, "float32"),),
+    captions={},
+    growth_counts=(1, 2),
+    growth_families=("tiny",),
+    growth_repeats=2,
+)
+SCALES = {scale.name: scale for scale in (REDUCED, PATIENT, FULL, TINY)}
 
 
-def computes_bfloat16() -> bool:
-    """Whether this machine computes in bfloat16; a processor that emulates it takes seven times float32's time."""
-    return torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
+def only(scale: Scale, family: str | None) -> Scale:
+    """``scale`` with the cases of one model; none: all of them."""
+    return scale.cases(lambda cases: tuple(case for case in cases if family in (None, case.family)))
 
 
 def on_this_machine(scale: Scale) -> Scale:
-    """``scale``, with a shallower SDXL in float32 where bfloat16 is emulated: the whole one would fill the memory."""
-    if computes_bfloat16():
+    """``scale``, with a shallower SDXL in float32 where bfloat16 is emulated: the whole one would fill the memory.
+
+    A processor that emulates bfloat16 takes seven times float32's time.
+    """
+    if torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported():
         return scale
 
     def fitting(case: Case) -> Case:
@@ -151,5 +135,4 @@ def on_this_machine(scale: Scale) -> Scale:
             return case
         return replace(case, family={"sdxl": "sdxl_short"}.get(case.family, case.family), dtype="float32")
 
-    lists = ("sampling", "profile", "training")
-    return replace(scale, **{name: tuple(map(fitting, getattr(scale, name))) for name in lists})
+    return scale.cases(lambda cases: tuple(map(fitting, cases)))

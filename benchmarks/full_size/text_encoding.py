@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from . import host, models
 from .scale import Scale
 from .timing import seconds
 
 ENCODERS = {"sd1": "CLIP-L", "sd2": "OpenCLIP-H", "sdxl": "CLIP-L + OpenCLIP-G"}
-DTYPES = {"sd1": torch.float32, "sd2": torch.float32, "sdxl": torch.float32}
 
 
 def run(scale: Scale) -> dict[str, list[dict[str, Any]]]:
@@ -20,7 +17,7 @@ def run(scale: Scale) -> dict[str, list[dict[str, Any]]]:
 
 def corpus_row(family: str, count: int) -> dict[str, Any]:
     """Measure ``count`` captions once, loading apart, the inverse included."""
-    clip = models.random_clip(family, DTYPES[family])
+    clip = models.random_clip(family)
     clip.load_model()
     corpus = host.pack("perfusion_ops.text.captions").captions(count)
     covariance = host.pack("perfusion_ops.text.covariance")

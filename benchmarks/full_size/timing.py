@@ -11,9 +11,6 @@ from pathlib import Path
 
 import torch
 
-NOT_MEASURED = "not measured"
-
-
 CPU_TIME = "PERFUSION_BENCH_CPU_TIME"
 """Set in the environment: seconds are the process's own on the CPU, whatever else the machine is doing."""
 
@@ -43,23 +40,13 @@ def interleaved(calls: Mapping[str, Callable[[], float]], rounds: int, warm_up: 
     return times
 
 
-def ratios(times: Mapping[str, Sequence[float]], name: str, base: str) -> list[float]:
-    """``name`` over ``base``, round by round, smallest first."""
-    return sorted(a / b for a, b in zip(times[name], times[base], strict=True))
-
-
 def ratio_columns(times: Mapping[str, Sequence[float]], name: str, base: str) -> dict[str, float | str]:
-    """The median ratio of a round, and the middle half of all rounds."""
-    found = ratios(times, name, base)
-    low, high = quartiles(found)
+    """The median ratio of ``name`` to ``base`` in a round, and the middle half of all rounds."""
+    found = sorted(a / b for a, b in zip(times[name], times[base], strict=True))
+    low, high = found[0], found[-1]
+    if len(found) > 2:
+        low, _, high = statistics.quantiles(found, n=4, method="inclusive")
     return {f"x {base}": round(statistics.median(found), 3), "middle half": f"{low:.3f} to {high:.3f}"}
-
-
-def quartiles(numbers: Sequence[float]) -> tuple[float, float]:
-    if len(numbers) < 3:
-        return min(numbers), max(numbers)
-    low, _, high = statistics.quantiles(numbers, n=4, method="inclusive")
-    return low, high
 
 
 def rounded(number: float) -> float | int:

@@ -1,18 +1,27 @@
-"""Two trainers on one model: this pack's loop, wired as its node wires it, and the host's own Train LoRA node."""
+"""Two trainers on one model: this pack's loop, wired as its node wires it, and the host's own Train LoRA node.
+
+``python -m full_size.trainers concept|LoRA JOB`` prints one trainer's peak memory over the loaded model, alone in its
+process.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 from unittest import mock
 
 import torch
 
 from . import host, models
-from .timing import clock
+from .sampling import load
+from .timing import clock, peak_memory
 
 PICTURES = 4
 SUPERCLASS = "teddy bear"
+CONCEPT, LORA = "concept", "LoRA"
 HOST_DTYPES = {"float32": "fp32", "bfloat16": "bf16"}
 
 
@@ -50,10 +59,10 @@ def concept_steps(job: Job, model: Any, clip: Any) -> list[float]:
         task = training.training_task(model, private, encoder, "my_teddy", pictures, templates, metric, {})
         settings = ops.TrainingSettings(steps=job.steps, batch_size=job.batch, micro_batch=job.batch)
         ops.train(task, settings, callback=lambda _report: times.append(clock()))
-    return _differences(times)
+    return [later - earlier for earlier, later in pairwise(times)]
 
 
-def lora_steps(job: Job, model: Any, depth: int = 1) -> list[float]:
+def lora_steps(job: Job, model: Any) -> list[float]:
     """Seconds of each step of the core node, on prompts encoded beforehand, which it never trains."""
     nodes_train = host.comfy("comfy_extras.nodes_train")
     times = [clock()]
@@ -65,35 +74,43 @@ def lora_steps(job: Job, model: Any, depth: int = 1) -> list[float]:
         def update(self, _count: int) -> None:
             times.append(clock())
 
+    settings = {
+        "batch_size": job.batch,
+        "steps": job.steps,
+        "grad_accumulation_steps": 1,
+        "learning_rate": 5e-4,
+        "rank": 8,
+        "optimizer": "AdamW",
+        "loss_function": "MSE",
+        "seed": 0,
+        "training_dtype": HOST_DTYPES[job.dtype],
+        "lora_dtype": HOST_DTYPES[job.dtype],
+        "quantized_backward": False,
+        "algorithm": "LoRA",
+        "gradient_checkpointing": job.recompute,
+        "checkpoint_depth": 1,
+        "offloading": False,
+        "existing_lora": "[None]",
+        "bucket_mode": False,
+        "bypass_mode": False,
+    }
+    lists = {name: [value] for name, value in settings.items()}
+    lists |= {"model": [model], "latents": [{"samples": job.latents()}], "positive": [models.conditioning(job.family)]}
     with mock.patch.object(nodes_train, "ProgressBar", Steps):
-        settings = {
-            "batch_size": job.batch,
-            "steps": job.steps,
-            "grad_accumulation_steps": 1,
-            "learning_rate": 5e-4,
-            "rank": 8,
-            "optimizer": "AdamW",
-            "loss_function": "MSE",
-            "seed": 0,
-            "training_dtype": HOST_DTYPES[job.dtype],
-            "lora_dtype": HOST_DTYPES[job.dtype],
-            "quantized_backward": False,
-            "algorithm": "LoRA",
-            "gradient_checkpointing": job.recompute,
-            "checkpoint_depth": depth,
-            "offloading": False,
-            "existing_lora": "[None]",
-            "bucket_mode": False,
-            "bypass_mode": False,
-        }
-        nodes_train.TrainLoraNode.execute(
-            model=[model],
-            latents=[{"samples": job.latents()}],
-            positive=[models.conditioning(job.family)],
-            **{name: [value] for name, value in settings.items()},
-        )
-    return _differences(times)
+        nodes_train.TrainLoraNode.execute(**lists)
+    return [later - earlier for earlier, later in pairwise(times)]
 
 
-def _differences(times: list[float]) -> list[float]:
-    return [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+def main(who: str, job: Job) -> None:
+    model = models.queued_model(job.family, getattr(torch, job.dtype))
+    clip = models.queued_clip(job.family) if who == CONCEPT else None
+    load(model)
+    if clip is not None:
+        clip.load_model()
+    with peak_memory() as peak:
+        concept_steps(job, model, clip) if clip is not None else lora_steps(job, model)
+    print(json.dumps({"peak": peak.mebibytes, "in_all": peak.in_all}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Job(**json.loads(sys.argv[2])))

@@ -14,41 +14,35 @@ import torch
 
 from . import models
 from .scale import Case, Scale
-from .timing import NOT_MEASURED, interleaved, ratio_columns, rounded
-from .trainers import Job, concept_steps, lora_steps
+from .timing import interleaved, ratio_columns, rounded
+from .trainers import CONCEPT, LORA, Job, concept_steps, lora_steps
 
-CONCEPT, LORA = "concept", "LoRA"
-MEMORY_COLUMNS = (
-    "concept, MiB",
-    "core Train LoRA, MiB",
-    "concept / LoRA",
-    "concept, in all, MiB",
-)
-BENCHMARKS = Path(__file__).resolve().parents[1]
+Row = dict[str, Any]
 
 
-def run(scale: Scale) -> dict[str, list[dict[str, Any]]]:
+def run(scale: Scale) -> dict[str, list[Row]]:
     return {
         "A training step": [row for case in scale.training for row in time_rows(case, scale)],
-        "Peak memory of training": [row for case in scale.training for row in memory_rows(case, scale)],
+        "Peak memory of training": [memory_row(job) for case in scale.training for job in jobs(case, scale, 2)],
     }
 
 
-def job_of(case: Case, recompute: bool, steps: int) -> Job:
-    return Job(case.family, case.batch, case.pixels, case.dtype, recompute, steps)
+def jobs(case: Case, scale: Scale, steps: int) -> list[Job]:
+    return [
+        Job(case.family, case.batch, case.pixels, case.dtype, recompute, steps) for recompute in scale.checkpointing
+    ]
 
 
-def case_columns(job: Job) -> dict[str, Any]:
+def case_columns(job: Job) -> Row:
     columns = {"model": models.FAMILIES[job.family].title, "batch": job.batch, "pixels": job.pixels, "dtype": job.dtype}
     return columns | {"checkpointing": "on" if job.recompute else "off"}
 
 
-def time_rows(case: Case, scale: Scale) -> list[dict[str, Any]]:
+def time_rows(case: Case, scale: Scale) -> list[Row]:
     """Median seconds of a step, the first of each run left out, in interleaved rounds."""
     model, clip = models.queued_model(case.family, getattr(torch, case.dtype)), models.queued_clip(case.family)
     rows = []
-    for recompute in scale.checkpointing:
-        job = job_of(case, recompute, scale.training_steps)
+    for job in jobs(case, scale, scale.training_steps):
         calls = {
             CONCEPT: lambda job=job: statistics.median(concept_steps(job, model, clip)[1:]),
             LORA: lambda job=job: statistics.median(lora_steps(job, model)[1:]),
@@ -64,29 +58,21 @@ def time_rows(case: Case, scale: Scale) -> list[dict[str, Any]]:
     return rows
 
 
-def memory_rows(case: Case, scale: Scale) -> list[dict[str, Any]]:
+def memory_row(job: Job) -> Row:
     """Peaks of both trainers, each in a process of its own."""
-    rows = []
-    for recompute in scale.checkpointing:
-        job = job_of(case, recompute, 2)
-        found = {who: peak_in_subprocess(job, who) for who in (CONCEPT, LORA)}
-        concept, lora = found[CONCEPT], found[LORA]
-        columns = dict.fromkeys(MEMORY_COLUMNS, NOT_MEASURED)
-        if concept["peak"] is not None:
-            columns = dict(zip(MEMORY_COLUMNS, _memory_figures(concept, lora), strict=True))
-        rows.append(case_columns(job) | columns | {"goal": "0.5"})
-    return rows
-
-
-def _memory_figures(concept: dict[str, float], lora: dict[str, float]) -> list[float]:
-    figures = (concept["peak"], lora["peak"], concept["peak"] / lora["peak"], concept["in_all"])
-    return [rounded(figure) for figure in figures]
+    concept, lora = (peak_in_subprocess(job, who) for who in (CONCEPT, LORA))
+    figures = dict.fromkeys(("concept, MiB", "core Train LoRA, MiB", "concept / LoRA", "concept, in all, MiB"))
+    if concept["peak"] is not None:
+        measured = (concept["peak"], lora["peak"], concept["peak"] / lora["peak"], concept["in_all"])
+        figures = dict(zip(figures, map(rounded, measured), strict=True))
+    return case_columns(job) | {name: value or "not measured" for name, value in figures.items()} | {"goal": "0.5"}
 
 
 def peak_in_subprocess(job: Job, who: str) -> dict[str, float]:
-    """What ``training_memory.py`` prints: the peak over the loaded model, and in all, in MiB."""
-    command = [sys.executable, "-m", "full_size.training_memory", who, json.dumps(asdict(job))]
-    result = subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True)
+    """The peak over the loaded model, and in all, in MiB."""
+    command = [sys.executable, "-m", "full_size.trainers", who, json.dumps(asdict(job))]
+    folder = Path(__file__).resolve().parents[1]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if result.returncode:
         raise RuntimeError(f"The memory of {who} training was not measured:\n{result.stderr[-2000:]}")
     return json.loads(result.stdout.splitlines()[-1])

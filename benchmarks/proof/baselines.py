@@ -20,7 +20,7 @@ from pixelworld.world import as_batch, latents_from_pictures
 
 from .adapters import adapted, new_pairs
 from .specs import DREAMBOOTH, LORA, RANK_ONE, RESIDUAL, WORD, Learning
-from .world_access import predict_with, the_world
+from .world import predict_with, the_world
 
 LORA_RANK = 8
 PRIOR_PICTURES = 32

@@ -4,205 +4,213 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain, combinations
+from itertools import combinations, product
 from pathlib import Path
 
-from perfusion_ops.files.atomic import write_atomically
-from report import markdown_table, write_report
+import numpy as np
 
-from . import tables
-from .companion_figures import draw_companion_figures
-from .companion_tables import companion_areas, companion_gaps, companion_rows, front_samples
-from .companions import companions_work
-from .company import circles, company_missing, company_work, neighbours
-from .company_figures import IN_COMPANY_FIGURES, draw_company_figures
-from .figures import draw_figures
-from .measures import Measures, base_drawing
-from .recipes import METHODS, dials_of, drawing_of
-from .specs import BASE, OURS, Dial, Subject, weights_path
-from .store import Store
-from .studies import TEMPLATE, Variant, company_dials, file_precisions, front, of_all, open_questions, rate_study, signs
-from .work import do_all
+import report
 
-PARTS = ("tune", "front", "signs", "open", "pairs", "files", "leakage", "companions", "harm", "figures")
+from . import figures, studies, tables
+from .recipes import METHODS, dials_of, drawing_of, learning_of
+from .specs import BASE, BESIDE, OURS, UNNAMED, Drawing, Subject, of_all, result_key, weights_fingerprint, weights_path
+from .tables import BESIDE_COLUMNS, GROUP_COLUMNS, Row, Samples
+from .work import Store, do_all, pictures_of
+
+PARTS = ("tune", "front", "signs", "open", "pairs", "files", "leakage", "companions", "harm")
+Drawings, Groups = Mapping[str, Drawing], Sequence[Sequence[Subject]]
 
 
 def parsed(arguments: Sequence[str] | None, description: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--part", nargs="+", choices=PARTS, default=["front", "signs", "leakage", "companions", "harm", "figures"]
-    )
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--questions", nargs="+", choices=list(open_questions()), default=list(open_questions()))
-    parser.add_argument("--letters", nargs="+", choices=list("abcdefg"), default=list("abcdefg"), help="of the signs")
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=["front", "signs", "leakage", "companions", "harm"])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="beside base and ours")
     parser.add_argument("--individuals", type=int, default=8, help="reported individuals")
-    parser.add_argument("--tuning-individuals", type=int, default=3)
-    parser.add_argument("--seeds", type=int, default=1, help="sampling seeds along the dials")
-    parser.add_argument("--operating-seeds", type=int, default=2, help="seeds of base, ours as recommended, signs")
-    parser.add_argument("--company-prompts", type=int, default=12, help="pictures of each group of concepts")
+    parser.add_argument("--tuning-individuals", type=int, default=2, help="individuals that settings are chosen on")
+    parser.add_argument("--seeds", type=int, default=1, help="pictures of each prompt")
+    parser.add_argument("--group-prompts", type=int, default=8, help="pictures of each group of concepts")
     parser.add_argument("--processes", type=int, default=2, help="one core each")
-    parser.add_argument("--out", type=Path, default=Path("bench_out/proof"))
-    parser.add_argument("--figures", type=Path, default=Path("bench_out/proof/figures"))
-    parser.add_argument("--tables-only", action="store_true", help="do no work; report what is in the store")
+    parser.add_argument("--out", type=Path, default=Path("bench_out/proof"), help="for all results, figures among them")
+    report.add_record_option(parser)
     return parser.parse_args(arguments)
 
 
 class Proof:
-    """One call of the command."""
+    """One call of the command; each part returns its tables."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self.options, self.store = options, Store(options.out)
+        self.options, self.out, self.seeds, self.store = options, options.out, options.seeds, Store(options.out)
         self.subjects = [Subject(index) for index in range(options.individuals)]
-        self.tuning = [Subject(index, tuning=True) for index in range(options.tuning_individuals)]
-        self.measures = Measures(self.store, self.subjects, options.operating_seeds)
-        self.tuning_measures = Measures(self.store, self.tuning, options.seeds)
-        methods = [method for method in METHODS if method in {BASE, *options.methods}]
-        self.methods = methods
-        self.fronts = {m: tables.front_drawings(m, options.seeds, options.operating_seeds) for m in methods}
-        self.written: dict[str, list[tables.Row]] = {}
+        self.tuned_on = [Subject(index, tuning=True) for index in range(options.tuning_individuals)]
+        methods = [method for method in METHODS if method in {BASE, OURS, *options.methods}]
+        self.recommended = {method: drawing_of(method, seeds=self.seeds) for method in methods}
+        self.dialled = {method: dials_of(drawing) for method, drawing in self.recommended.items()}
 
-    def work(self, variants: Sequence[Variant], subjects: Sequence[Subject], base_seeds: int) -> None:
-        if self.options.tables_only:
-            return
-        drawings = [base_drawing(subject, base_seeds) for subject in subjects]
-        do_all(drawings + of_all(variants, subjects), self.store, self.options.processes, progress)
+    def make(self, drawings: Iterable[Drawing]) -> None:
+        do_all([*drawings], self.store, self.options.processes)
 
-    def table(self, title: str, rows: list[tables.Row]) -> None:
-        if rows:
-            self.written[title] = rows
-            print(f"\n### {title}\n\n{markdown_table(rows)}", flush=True)
+    def samples(self, drawings: Iterable[Drawing], subjects: Sequence[Subject], scene: str | None = None) -> Samples:
+        """What the drawings give, alone or beside others, after what is missing has been made."""
+        wanted = of_all([self.recommended[BASE], *drawings], subjects)
+        self.make(replace(drawing, scene=scene or drawing.scene) for drawing in wanted)
+        return Samples(self.store, subjects, self.seeds)
 
-    def tune(self) -> None:
-        variants = rate_study(self.options.methods)
-        self.work(variants, self.tuning, self.options.seeds)
-        self.table("Learning rates (tuning individuals)", tables.variant_rows(self.tuning_measures, variants))
-        learned = [variant for variant in variants if variant.drawing.learning.method != BASE]
-        self.company("Learning rates (two tuning individuals in one picture)", learned, neighbours(self.tuning, 2))
+    def alone(self, heading: str, drawings: Drawings, subjects: Sequence[Subject]) -> list[Row]:
+        samples = self.samples(drawings.values(), subjects)
+        return [{heading: name} | tables.alone_row(samples.alone(each)) for name, each in drawings.items()]
 
-    def front(self) -> None:
-        self.work(front(self.methods, self.options.seeds, self.options.operating_seeds), self.subjects,
-                  self.options.operating_seeds)  # fmt: skip
-        self.table("Methods", tables.front_rows(self.measures, self.fronts))
-        for method, drawings in self.fronts.items():
-            points = [Variant(tables.dial_label(method, drawing), drawing) for drawing in drawings]
-            self.table(f"Dial of {method}", tables.variant_rows(self.measures, points))
-        if OURS in self.fronts:
-            self.table("Area under the front", tables.area_gaps(self.measures, self.fronts))
+    def tune(self) -> dict[str, list[Row]]:
+        variants = studies.rate_study(self.options.methods)
+        learned = {name: drawing for name, drawing in variants.items() if drawing.method != BASE}
+        return {
+            "Learning rates": self.alone("variant", variants, self.tuned_on),
+            "The same, two in one picture": self.in_groups(learned, studies.neighbours(self.tuned_on)),
+        }
 
-    def signs(self) -> None:
-        chosen = [sign for sign in signs(self.options.operating_seeds) if sign.letter in self.options.letters]
-        claims = [sign for sign in chosen if sign.methods <= set(self.methods)]
-        sides = [
-            Variant(f"({sign.letter}) {side}", drawing)
-            for sign in claims
-            for side, drawing in (("said to be better", sign.better), ("other", sign.other))
+    def open(self) -> dict[str, list[Row]]:
+        asked = studies.open_questions().items()
+        rows = [
+            {"question": question} | row
+            for question, variants in asked
+            for row in self.alone("answer tried", variants, self.tuned_on)
         ]
-        self.work(sides, self.subjects, self.options.operating_seeds)
-        self.table("The seven signs", tables.sign_rows(self.measures, claims, self.fronts))
-        self.table("Both sides of the signs", tables.variant_rows(self.measures, sides))
+        return {"What the paper leaves open": rows}
 
-    def open(self) -> None:
-        for question in self.options.questions:
-            variants = open_questions()[question]
-            self.work(variants, self.tuning, self.options.seeds)
-            self.table(f"Open: {question} (tuning individuals)", tables.variant_rows(self.tuning_measures, variants))
-
-    def files(self) -> None:
+    def files(self) -> dict[str, list[Row]]:
         """What a smaller file costs, in identity."""
-        variants = file_precisions(self.options.operating_seeds)
-        self.work(variants, self.subjects, self.options.operating_seeds)
-        if not all(self.measures.has(variant.drawing) for variant in variants):
-            return
-        rows = tables.variant_rows(self.measures, variants)
-        gaps = [self.measures.difference(v.drawing, variants[0].drawing, "identity") for v in variants]
-        self.table("Concept files", [row | {"identity minus fp32": str(g)} for row, g in zip(rows, gaps, strict=True)])
+        variants = studies.file_precisions(self.seeds)
+        rows = self.alone("file", variants, self.subjects)
+        fp32, *_ = found = [Samples(self.store, self.subjects, self.seeds).alone(each) for each in variants.values()]
+        for row, samples in zip(rows, found, strict=True):
+            row["identity minus fp32's"] = tables.means(tables.ALONE_COLUMNS, samples - fp32)["identity"]
+        return {"Identity by a concept file's precision": rows}
 
-    def leakage(self) -> None:
-        variants = [Variant(method, drawing_of(method, TEMPLATE)) for method in self.methods]
-        shown = [variant for variant in variants if variant.label in IN_COMPANY_FIGURES]
-        if OURS in self.methods:
-            globally = drawing_of(OURS, TEMPLATE, Dial(locking="global_gated"))
-            variants.append(Variant(f"{OURS}, global locking", globally))
-        pairs, threes = list(combinations(self.subjects, 2)), circles(self.subjects)
-        asked = [(groups, positions) for groups in (pairs, threes) if groups for positions in (False, True)]
-        titles = [f"{len(groups[0])} concepts in one picture{tables.NAMED[positions]}" for groups, positions in asked]
-        complete = [self.company(title, variants, *each) for title, each in zip(titles, asked, strict=True)]
-        if not all(complete):
-            return
-        if OURS in self.methods:
-            self.table("Ours minus the others in company", self.company_gaps(asked))
-        draw_company_figures(shown, self.subjects, self.options.company_prompts, self.store, self.options.figures)
+    def front(self) -> dict[str, list[Row]]:
+        samples = self.samples((each for dials in self.dialled.values() for each in dials.values()), self.subjects)
+        stacked = {method: samples.stacked(dials.values(), "alone") for method, dials in self.dialled.items()}
+        areas = tables.area_rows(stacked, tables.alone_points)
+        dials = [
+            {"method": method, "at": label} | tables.alone_row(stacked[method][:, number])
+            for method, labels in self.dialled.items()
+            for number, label in enumerate(labels)
+        ]
+        shown = of_all([self.recommended[OURS]], self.subjects)
+        title = f"{len(shown)} individuals, as learned"
+        figures.save_sheet_of(shown, 7, title, self.store, self.out / "proof_individuals.png")
+        return {"Methods": [self.method_row(stacked[area["method"]], area) for area in areas], "Dials": dials}
 
-    def company_gaps(self, asked: Sequence[tuple[Sequence[Sequence[Subject]], bool]]) -> list[tables.Row]:
-        ours, count = drawing_of(OURS, TEMPLATE), self.options.company_prompts
-        return [
-            tables.company_gap_row(ours, drawing_of(method, TEMPLATE), groups, count, self.store, positions)
+    def method_row(self, samples: np.ndarray, area: Row) -> Row:
+        """What a method costs, and its best point by identity times alignment."""
+        best = int(np.argmax(tables.alone_points(samples).clip(0, 1).prod(1)))
+        learnings = [learning_of(area["method"], subject) for subject in self.subjects]
+        records = [self.store.record("learning", result_key(learning)) for learning in learnings]
+        size, seconds = (float(np.mean([each[name] for each in records])) for name in ("bytes_fp16", "core_seconds"))
+        copied, nearest, diversity = samples[:, best, 3:].mean(0)
+        costs = {"method": area["method"], "KB (fp16)": round(size / 1000, 1), "core-s to learn": round(seconds, 1)}
+        looks = {
+            "training place drawn": f"{copied:.3f}",
+            "nearest training picture": f"{nearest:.3f}",
+            "diversity over seeds / base": f"{diversity:.2f}" if self.seeds > 1 else "-",
+        }
+        point = {"best point": [*self.dialled[area["method"]]][best]} | tables.alone_row(samples[:, best])
+        return costs | area | point | looks
+
+    def signs(self) -> dict[str, list[Row]]:
+        signs = studies.signs(self.seeds)
+        fronts = [[*dials_of(side).values()] for side in (signs[0].better, signs[0].other)]
+        sides = [side for sign in signs for side in (sign.better, sign.other)]
+        samples = self.samples([*sides, *fronts[0], *fronts[1]], self.subjects)
+        return {"The paper's signs": [tables.sign_row(sign, samples, fronts) for sign in signs]}
+
+    def leakage(self) -> dict[str, list[Row]]:
+        variants = self.recommended | {"ours, global locking": self.recommended[OURS].turned(locking="global_gated")}
+        threes = studies.circles(self.subjects)
+        asked = [*product(filter(None, ([*combinations(self.subjects, 2)], threes)), (False, True))]
+        rows = [row for groups, positions in asked for row in self.in_groups(variants, groups, positions)]
+        gaps = [
+            {"concepts": size_of(groups, positions), "ours minus": method}
+            | tables.gaps(GROUP_COLUMNS, *(self.group_samples(each, groups, positions) for each in pair))
             for groups, positions in asked
-            for method in self.methods
-            if method not in (BASE, OURS)
+            for method, pair in self.against_ours().items()
+        ]
+        shown = tables.grouped(self.recommended[OURS], threes[::4], self.options.group_prompts, True)
+        title = "Three concepts, learned apart, in one picture"
+        figures.save_sheet_of(shown, 6, title, self.store, self.out / "proof_threes.png")
+        return {"Concepts in one picture": rows, "Ours minus the others": gaps}
+
+    def against_ours(self) -> dict[str, tuple[Drawing, Drawing]]:
+        ours = self.recommended[OURS]
+        return {method: (ours, other) for method, other in self.recommended.items() if method not in (BASE, OURS)}
+
+    def group_samples(self, drawing: Drawing, groups: Groups, positions: bool) -> np.ndarray:
+        drawings = tables.grouped(drawing, groups, self.options.group_prompts, positions)
+        return tables.group_samples(drawings, self.store)
+
+    def in_groups(self, variants: Drawings, groups: Groups, positions: bool = False) -> list[Row]:
+        """One row a variant, the subjects of each group drawn together."""
+        count = self.options.group_prompts
+        self.make(each for v in variants.values() for each in tables.grouped(v, groups, count, positions))
+        return [
+            {"method": name, "concepts": size_of(groups, positions), "groups": len(groups)}
+            | tables.means(GROUP_COLUMNS, self.group_samples(drawing, groups, positions))
+            for name, drawing in variants.items()
+            if groups
         ]
 
-    def pairs(self) -> None:
+    def pairs(self) -> dict[str, list[Row]]:
         """What the dials do in company: every pair of tuning individuals, and each beside figures of other classes."""
-        variants, pairs = company_dials(), list(combinations(self.tuning, 2))
-        self.work(variants[:1], self.tuning, self.options.seeds)
-        self.company("Dials with two in one picture (tuning individuals)", variants, pairs)
-        beside = {v.label: replace(v.drawing, seeds=self.options.operating_seeds) for v in variants}
-        if not self.options.tables_only:
-            companions_work(list(beside.values()), self.tuning, self.store, self.options.processes)
-        rows = companion_rows(beside, self.tuning, self.store)
-        self.table("Dials beside a figure of another class (tuning individuals)", rows)
+        dials = {name: replace(drawing, seeds=self.seeds) for name, drawing in studies.company_dials().items()}
+        samples = self.samples(dials.values(), self.tuned_on, BESIDE)
+        return {
+            "Dials with two in one picture": self.in_groups(dials, [*combinations(self.tuned_on, 2)]),
+            "Dials beside a figure of another class": self.beside(dials, samples),
+        }
 
-    def company(
-        self, title: str, variants: Sequence[Variant], groups: Sequence[Sequence[Subject]], positions: bool = False
-    ) -> bool:
-        """Draw what is missing, if work is to be done, and report; false if anything is missing still."""
-        drawings, count = [variant.drawing for variant in variants], self.options.company_prompts
-        missing = company_missing(drawings, groups, count, self.store, positions)
-        if missing and self.options.tables_only:
-            return False
-        company_work(missing, count, self.store, positions, self.options.processes)
-        if groups:
-            self.table(title, tables.leakage_rows(variants, groups, count, self.store, positions))
-        return True
+    def beside(self, drawings: Drawings, samples: Samples) -> list[Row]:
+        return [{"method": n} | tables.means(BESIDE_COLUMNS, samples.beside(each)) for n, each in drawings.items()]
 
-    def companions(self) -> None:
+    def companions(self) -> dict[str, list[Row]]:
         """One concept and a figure of another class, which no method was taught anything about."""
-        seeds, subjects, store = self.options.seeds, self.subjects, self.store
-        fronts = {m: [drawing_of(m, TEMPLATE, dial, seeds) for dial in dials_of(m)] for m in self.methods}
-        shown = {method: drawing_of(method, TEMPLATE, seeds=seeds) for method in self.methods}
-        sides = {f"({s.letter}) {s.claim}": (s.better, s.other) for s in signs(seeds) if s.methods <= set(self.methods)}
-        if OURS in shown:
-            leak_free = replace(shown[OURS], dial=replace(shown[OURS].dial, leak_free=True))
-            sides["the leak-free gate is better than the paper's"] = leak_free, shown[OURS]
-        if not self.options.tables_only:
-            companions_work(
-                [*chain(*fronts.values()), *chain(*sides.values())], subjects, store, self.options.processes
-            )
-        samples = front_samples(fronts, subjects, store)
-        dials = {f"{m}, {tables.dial_label(m, drawing)}": drawing for m, front in fronts.items() for drawing in front}
-        self.table("A concept beside a figure of another class", companion_rows(dials, subjects, store))
-        self.table("Area under the front beside a figure of another class", companion_areas(samples))
-        against = {m: (shown[OURS], other) for m, other in shown.items() if OURS in shown and m not in (BASE, OURS)}
-        for title, pairs, heading in (
-            ("Beside a figure of another class: ours minus the others", against, "ours minus"),
-            ("Signs and gate beside a figure of another class", sides, "sign"),
-        ):
-            self.table(title, companion_gaps(pairs, subjects, store, heading))
-        draw_companion_figures(fronts, samples, subjects, store, self.options.figures)
+        sides = {sign.claim: (sign.better, sign.other) for sign in studies.signs(self.seeds)}
+        ours = self.recommended[OURS]
+        sides["the leak-free gate is better than the paper's"] = ours.turned(leak_free=True), ours
+        labelled = {f"{m}, {label}": each for m, dials in self.dialled.items() for label, each in dials.items()}
+        everything = [*labelled.values(), *(side for pair in sides.values() for side in pair)]
+        samples = self.samples(everything, self.subjects, BESIDE)
+        fronts = {m: samples.stacked(dials.values(), BESIDE) for m, dials in self.dialled.items() if m != BASE}
+        shown = {method: replace(drawing, scene=BESIDE) for method, drawing in self.recommended.items()}
+        figures.save_beside_sheet(shown, self.subjects[0], self.store, self.out / "proof_companions_sheet.png")
 
-    def harm(self) -> None:
-        methods = [method for method in self.methods if method != BASE]
-        self.table("Prompts without the concept", tables.harm_rows(methods, self.subjects, 4, self.store))
+        def gaps(heading: str, pairs: Mapping[str, tuple[Drawing, Drawing]]) -> list[Row]:
+            return [{heading: n} | tables.gaps(BESIDE_COLUMNS, *map(samples.beside, pair)) for n, pair in pairs.items()]
 
-    def figures(self) -> None:
-        draw_figures(self.measures, self.fronts, self.options.figures)
+        return {
+            "Beside a figure of another class": self.beside(labelled, samples),
+            "Area under the front": tables.area_rows(fronts, tables.beside_points),
+            "Ours minus the others": gaps("ours minus", self.against_ours()),
+            "Signs and gate": gaps("sign", sides),
+        }
+
+    def harm(self) -> dict[str, list[Row]]:
+        """Pixel differences, 0 to 1, to four prompts without the concept, one of them its class."""
+        drawings = {m: replace(d, scene=UNNAMED, prompts=4, seeds=1) for m, d in self.recommended.items()}
+        self.make(of_all(drawings.values(), self.subjects))
+        base, *others = (
+            np.stack([pictures_of(drawing.of(subject), self.store) for subject in self.subjects])
+            for drawing in drawings.values()
+        )
+        rows = []
+        for method, pictures in zip([*drawings][1:], others, strict=True):
+            moved = np.abs(pictures - base)
+            largest, mean = float(moved.max()), float(moved.mean())
+            rows.append({"method": method, "largest pixel difference": largest, "mean pixel difference": mean})
+        return {"Prompts without the concept": rows}
 
 
-def progress(line: str) -> None:
-    print(f"\r{line}    ", end="", file=sys.stderr, flush=True)
+def size_of(groups: Groups, positions: bool) -> str:
+    return f"{len(groups[0])}{', positions named' if positions else ''}"
 
 
 def main(description: str, arguments: Sequence[str] | None = None) -> None:
@@ -211,7 +219,5 @@ def main(description: str, arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"The pixel world has no weights at {weights_path().name}; train it with python -m pixelworld.train.")
     proof = Proof(options)
     for part in (part for part in PARTS if part in options.part):
-        getattr(proof, part)()
-    write_report(options.out / "report.json", [], tables=proof.written)
-    parts = [f"### {title}\n\n{markdown_table(rows)}\n" for title, rows in proof.written.items()]
-    write_atomically(options.out / "tables.md", "\n".join(parts).encode())
+        found = getattr(proof, part)()
+        report.publish(f"proof_{part}", found, options.out, options.record, world_weights=weights_fingerprint())

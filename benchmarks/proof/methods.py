@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,14 +13,12 @@ from torch import Tensor
 from perfusion_ops import Concept, EditedContext, EditTerm, JointEdit, KeyLocking, NoiseSchedule, inject, train
 from perfusion_ops.concept.file import concept_bytes, parse_concept
 from perfusion_ops.training.task import TrainingTask
-from pixelworld.captions import Caption
 from pixelworld.concepts import PLACEHOLDER, concept_task, encode_prompts
 
 from .adapters import adapted, moved_weights
 from .baselines import adapted_modules, learn_baseline
 from .specs import BASE, DREAMBOOTH, LORA, PERFUSION, RANK_ONE, RESIDUAL, TRAINED_KEYS, WORD, Dial, Learning
-from .store import Store
-from .world_access import inverse_covariance, predict_velocity, the_world
+from .world import inverse_covariance, predict_velocity, the_world
 
 State = Mapping[str, Tensor]
 
@@ -37,11 +36,11 @@ class Taught:
         return self.learning.subject.individual().class_word
 
 
-def task_of(learning: Learning, store: Store) -> TrainingTask:
+def task_of(learning: Learning, folder: Path) -> TrainingTask:
     task = concept_task(
         the_world(),
         learning.subject.individual(),
-        inverse_covariance(learning.statistics, store),
+        inverse_covariance(learning.statistics, folder),
         pictures=learning.pictures,
         seed=learning.subject.index,
         masked=learning.masked,
@@ -49,11 +48,11 @@ def task_of(learning: Learning, store: Store) -> TrainingTask:
     return replace(task, predict=predict_velocity, schedule=NoiseSchedule(the_world().alphas_cumprod, "velocity"))
 
 
-def learn(learning: Learning, store: Store) -> dict[str, Tensor]:
+def learn(learning: Learning, folder: Path) -> dict[str, Tensor]:
     """What the method learns of its subject, as named tensors; nothing for the base model."""
     if learning.method == BASE:
         return {}
-    task = task_of(learning, store)
+    task = task_of(learning, folder)
     if learning.method in PERFUSION:
         return tensors_of(train(task, learning.settings()).concept)
     return learn_baseline(learning, task)
@@ -88,13 +87,6 @@ def concept_of(state: State, class_word: str, word: str = PLACEHOLDER) -> Concep
 def as_stored(concept: Concept, precision: str) -> Concept:
     """The concept as a file of that precision gives it back."""
     return parse_concept(concept_bytes(concept, "concept", precision), "concept")
-
-
-def prompt_text(caption: Caption, method: str) -> str:
-    """The prompt in the method's own words."""
-    if method == BASE:
-        return caption.text()
-    return caption.text(PLACEHOLDER)
 
 
 @contextmanager

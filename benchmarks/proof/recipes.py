@@ -7,6 +7,7 @@ from .specs import (
     DREAMBOOTH,
     LORA,
     OURS,
+    PERFUSION,
     RANK_ONE,
     RESIDUAL,
     TRAINED_KEYS,
@@ -18,7 +19,7 @@ from .specs import (
 )
 
 METHODS = (BASE, OURS, WORD, TRAINED_KEYS, RESIDUAL, RANK_ONE, LORA, DREAMBOOTH)
-STEPS, BATCH_SIZE, PROMPTS = 50, 8, 20
+STEPS, BATCH_SIZE = 50, 8
 
 RATES = {
     BASE: (0.0, 0.0),
@@ -42,29 +43,24 @@ RATE_GRID = {
     LORA: ((0.02, 0.0003), (0.02, 0.001), (0.02, 0.003)),
     DREAMBOOTH: ((0.02, 0.00003), (0.02, 0.0001), (0.02, 0.0003)),
 }
-TUNING_PROMPTS = 10
-
-OPERATING_POINT = Dial()
-BIASES = (0.3, 0.45, 0.6, 0.9)
-STRENGTHS = (0.5, 1.0)
+OPERATING_POINT, TEMPLATE = Dial(), Subject(0)
 
 
 def learning_of(method: str, subject: Subject, **changes) -> Learning:
     word_rate, rate = RATES[method]
     wanted = {"steps": STEPS, "batch_size": BATCH_SIZE, "word_rate": word_rate, "rate": rate} | changes
-    if method == BASE:
-        wanted = {"steps": 0}
-    return Learning(method, subject, **wanted)
+    return Learning(method, subject, **({"steps": 0} if method == BASE else wanted))
 
 
-def dials_of(method: str) -> tuple[Dial, ...]:
-    """The settings of one learned subject that its Pareto curve is drawn through."""
-    if method == BASE:
-        return (OPERATING_POINT,)
-    if method in (OURS, TRAINED_KEYS):
-        return tuple(Dial(bias=bias) for bias in BIASES)
-    return tuple(Dial(strength=strength) for strength in STRENGTHS)
+def drawing_of(method: str, subject: Subject = TEMPLATE, seeds: int = 1, **changes) -> Drawing:
+    """At the operating point; of another subject with ``of``."""
+    return Drawing((learning_of(method, subject, **changes),), OPERATING_POINT, seeds=seeds)
 
 
-def drawing_of(method: str, subject: Subject, dial: Dial = OPERATING_POINT, seeds: int = 1, **changes) -> Drawing:
-    return Drawing(learning_of(method, subject, **changes), dial, prompts=PROMPTS, seeds=seeds)
+def dials_of(drawing: Drawing) -> dict[str, Drawing]:
+    """The settings of one learned subject that its curve is drawn through."""
+    if drawing.method == BASE:
+        return {"-": drawing}
+    if drawing.method in PERFUSION:
+        return {f"β {bias:g}": drawing.turned(bias=bias) for bias in (0.3, 0.45, 0.6, 0.9)}
+    return {f"strength {strength:g}": drawing.turned(strength=strength) for strength in (0.5, 1.0)}

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from perfusion_ops import Gate, KeyLocking, TrainingSettings
-from pixelworld.scene import Individual
+from pixelworld import art
+from pixelworld.scene import Individual, sample_individual
 from pixelworld.world import WEIGHTS
-
-from .store import key_of
-from .subjects import reported_individual, tuning_individual
 
 BASE, OURS, TRAINED_KEYS = "base", "ours", "trained keys"
 WORD, RESIDUAL, RANK_ONE = "textual inversion", "V-residual", "rank-1 LoRA"
 LORA, DREAMBOOTH = "LoRA r8", "DreamBooth"
 PERFUSION = (OURS, TRAINED_KEYS)
+ALONE, BESIDE, UNNAMED = "alone", "beside a figure of another class", "not named"
+TOGETHER, PLACED = "together", "together, positions named"
+CLASSES = tuple(art.SPRITES)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """An individual by its number."""
+    """An individual by its number: the reported ones are of every class in turn, those tuned on of every third."""
 
     index: int
     tuning: bool = False
 
     def individual(self) -> Individual:
-        return tuning_individual(self.index) if self.tuning else reported_individual(self.index)
+        seed, step = (5000, 3) if self.tuning else (1000, 1)
+        return sample_individual(seed + self.index, CLASSES[step * self.index % len(CLASSES)])
 
 
 @dataclass(frozen=True)
@@ -96,17 +100,38 @@ class Dial:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Pictures of what was learned: prompts by their number, a sampling seed for each of ``seeds``."""
+    """Pictures of one subject, or of two or three learned one by one: prompts of a scene, each with every seed."""
 
-    learning: Learning
+    learnings: tuple[Learning, ...]
     dial: Dial = Dial()
     prompts: int = 20
     seeds: int = 1
-    steps: int = 10
-    guidance: float = 3.0
+    scene: str = ALONE
 
-    def of(self, subject: Subject) -> Drawing:
-        return replace(self, learning=replace(self.learning, subject=subject))
+    @property
+    def method(self) -> str:
+        return self.learnings[0].method
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        return tuple(learning.subject for learning in self.learnings)
+
+    def of(self, *subjects: Subject) -> Drawing:
+        """The same of other subjects."""
+        return replace(self, learnings=tuple(replace(self.learnings[0], subject=subject) for subject in subjects))
+
+    def turned(self, **changes) -> Drawing:
+        """The same with the dial turned."""
+        return replace(self, dial=replace(self.dial, **changes))
+
+    def learned(self, **changes) -> Drawing:
+        """The same, learned otherwise."""
+        return replace(self, learnings=tuple(replace(learning, **changes) for learning in self.learnings))
+
+
+def of_all(drawings: Iterable[Drawing], subjects: Iterable[Subject]) -> list[Drawing]:
+    """Every drawing of every subject."""
+    return [drawing.of(subject) for drawing in drawings for subject in subjects]
 
 
 @cache
@@ -120,6 +145,7 @@ def weights_path() -> Path:
     return Path(os.environ.get("PIXELWORLD_WEIGHTS", WEIGHTS))
 
 
-def result_key(spec: Learning | Drawing | Any) -> str:
-    """The name of a result: its description and the world it was made in."""
-    return key_of([weights_fingerprint(), type(spec).__name__, asdict(spec)])
+def result_key(spec: Any) -> str:
+    """The name of a result, 16 hex digits: its description and the world it was made in."""
+    described = [weights_fingerprint(), type(spec).__name__, asdict(spec)]
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]

@@ -37,9 +37,10 @@ def bootstrap(samples: np.ndarray, statistic: Callable[[np.ndarray], float], see
     return Interval(float(statistic(samples)), float(low), float(high))
 
 
-def mean_interval(values: Sequence[float], seed: int = 0) -> Interval:
-    """Bootstrap interval of the mean of one number per individual."""
-    return bootstrap(np.asarray(values, float), lambda sample: float(sample.mean()), seed)
+def mean_interval(values: Sequence[float]) -> Interval:
+    """Bootstrap interval of the mean of one number per individual; those without one (NaN) are left out."""
+    numbers = np.asarray(values, float)
+    return bootstrap(numbers[np.isfinite(numbers)], lambda sample: float(sample.mean()))
 
 
 def verdict(interval: Interval, largest: float = 1.0) -> str:

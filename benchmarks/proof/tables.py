@@ -1,187 +1,102 @@
-"""The proof's tables as rows for ``report.markdown_table``."""
+"""From records to numbers, a row an individual, and from numbers to tables: means with intervals, and differences."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from .company import company_record, harm, leakage, learnings_of
-from .measures import Measures, mean_points
-from .recipes import OPERATING_POINT, dials_of, drawing_of, learning_of
-from .specs import BASE, OURS, PERFUSION, TRAINED_KEYS, Drawing, Subject, result_key
-from .statistics import area_under_front, bootstrap, judged, mean_interval, verdict
-from .store import Store
-from .studies import TEMPLATE, Sign, Variant
+from pixelworld.captions import sample_scene
+from pixelworld.reader import identity_score
+from pixelworld.scene import render
+from pixelworld.world import as_batch
+
+from .reading import scaled_identity
+from .recipes import drawing_of
+from .scenes import prompts_of
+from .specs import ALONE, BASE, BESIDE, OURS, PLACED, TOGETHER, Drawing, Subject
+from .statistics import Interval, area_under_front, bootstrap, judged, mean_interval, value_at, verdict
+from .studies import Sign
+from .work import Store, drawn
 
 Row = dict[str, Any]
-NAMED = {False: "", True: ", positions named"}
+Points = Callable[[np.ndarray], np.ndarray]
+ALONE_COLUMNS = ("identity", "right", "base right", "training place drawn", "nearest training picture",
+                 "diversity over seeds / base")  # fmt: skip
+BESIDE_COLUMNS = ("raw identity", "other figure where named", "place right", "concept's traits on it")
+GROUP_COLUMNS = ("figures found", "raw identity", "leakage")
+LESS_IS_BETTER = ("concept's traits on it", "leakage")
+IDENTITY, TAKEN = 0, 3
 
 
-def front_drawings(method: str, seeds: int, operating_seeds: int) -> list[Drawing]:
-    return [
-        drawing_of(
-            method, TEMPLATE, dial, operating_seeds if dial == OPERATING_POINT and method in (BASE, OURS) else seeds
-        )
-        for dial in dials_of(method)
-    ]
+@cache
+def ceiling(subject: Subject, prompts: int) -> float:
+    """The reader's identity on rendered pictures of the subject's own prompts."""
+    rng, individual, pictures = np.random.RandomState(subject.index), subject.individual(), []
+    for caption in prompts_of(subject, prompts):
+        scene = sample_scene(caption, rng)
+        pictures.append(render(replace(scene, figures=(replace(scene.figures[0], traits=individual.traits),))))
+    return float(identity_score(as_batch(pictures), individual).mean())
 
 
-def variant_rows(measures: Measures, variants: Sequence[Variant]) -> list[Row]:
-    """Identity, alignment and what goes wrong, of each variant that has been drawn for all individuals."""
-    rows = []
-    for variant in variants:
-        if not measures.has(variant.drawing):
-            continue
-        point = measures.point(variant.drawing)
-        rows.append(
-            {
-                "variant": variant.label,
-                "identity": str(point.identity),
-                "text alignment": str(point.alignment),
-                "relative to base": str(point.relative_alignment),
-                "training place drawn": str(point.copied),
-            }
-        )
-    return rows
+class Samples:
+    """What the store holds of some individuals, as numbers (individuals, columns)."""
+
+    def __init__(self, store: Store, subjects: Sequence[Subject], seeds: int) -> None:
+        self.store, self.subjects, self.seeds = store, tuple(subjects), seeds
+
+    def alone(self, drawing: Drawing) -> np.ndarray:
+        """ALONE_COLUMNS; the base model's are of the same prompts and noise."""
+        return np.array([self._alone(drawing.of(subject), subject) for subject in self.subjects])
+
+    def _alone(self, drawing: Drawing, subject: Subject) -> list[float]:
+        record = drawn(drawing, self.store)
+        base = drawn(drawing_of(BASE, subject, self.seeds), self.store)
+        rows, same = record["rows"], base["rows"][: len(record["rows"])]
+        raw, floor = (mean_of(row["identity"] for row in each["rows"]) for each in (record, base))
+        return [
+            scaled_identity(raw, floor, ceiling(subject, drawing.prompts)),
+            *(mean_of(right for row in part for right in row["right"].values()) for part in (rows, same)),
+            mean_of(row["copied"] for row in rows),
+            mean_of(row["nearest"] for row in rows),
+            mean_of(record["diversity"]) / (mean_of(base["diversity"]) or 1.0),
+        ]
+
+    def beside(self, drawing: Drawing) -> np.ndarray:
+        """BESIDE_COLUMNS, means over each subject's pictures."""
+        drawings = [replace(drawing.of(subject), scene=BESIDE) for subject in self.subjects]
+        return np.array([np.nanmean(np.array(drawn(each, self.store)["rows"], float), axis=0) for each in drawings])
+
+    def stacked(self, drawings: Iterable[Drawing], scene: str) -> np.ndarray:
+        """(individuals, drawings, columns); beside others, the base model comes first."""
+        drawings = [*drawings]
+        if scene == BESIDE:
+            drawings.insert(0, drawing_of(BASE, seeds=self.seeds))
+        return np.stack([(self.beside if scene == BESIDE else self.alone)(drawing) for drawing in drawings], axis=1)
 
 
-def dial_label(method: str, drawing: Drawing) -> str:
-    return f"β {drawing.dial.bias:g}" if method in PERFUSION else f"strength {drawing.dial.strength:g}"
+def grouped(drawing: Drawing, groups: Sequence[Sequence[Subject]], count: int, positions: bool) -> list[Drawing]:
+    """The subjects of each group in one picture, ``count`` of them."""
+    how = {"scene": PLACED if positions else TOGETHER, "prompts": count, "seeds": 1}
+    return [replace(drawing.of(*group), **how) for group in groups]
 
 
-def front_rows(measures: Measures, fronts: Mapping[str, Sequence[Drawing]]) -> list[Row]:
-    """One row a method: the area under its front, and its best point by identity times alignment."""
-    rows = []
-    for method, drawings in fronts.items():
-        if not all(measures.has(drawing) for drawing in drawings):
-            continue
-        points = mean_points(measures.stacked(drawings))
-        best = drawings[int(np.argmax(points.clip(0, 1).prod(1)))]
-        point = measures.point(best)
-        rows.append(
-            {
-                "method": method,
-                "KB (fp16)": learned_kilobytes(measures, method),
-                "core-s to learn": learned_seconds(measures, method),
-                "area under front": str(measures.area(drawings)),
-                "best point": "-" if method == BASE else dial_label(method, best),
-                "identity": str(point.identity),
-                "alignment / base": str(point.relative_alignment),
-                "training place drawn": f"{point.copied.value:.3f}",
-                "nearest training picture": f"{point.nearest.value:.3f}",
-                "diversity over seeds / base": f"{point.diversity.value:.2f}" if best.seeds > 1 else "-",
-            }
-        )
-    return rows
-
-
-def _learning_records(measures: Measures, method: str) -> list[Row]:
-    learnings = [learning_of(method, subject) for subject in measures.subjects]
-    return [measures.store.record("learning", result_key(learning)) for learning in learnings]
-
-
-def learned_kilobytes(measures: Measures, method: str) -> float:
-    return round(float(np.mean([record["bytes_fp16"] for record in _learning_records(measures, method)])) / 1000, 1)
-
-
-def learned_seconds(measures: Measures, method: str) -> float:
-    return round(float(np.mean([record["core_seconds"] for record in _learning_records(measures, method)])), 1)
-
-
-def area_gaps(measures: Measures, fronts: Mapping[str, Sequence[Drawing]]) -> list[Row]:
-    """Ours against every baseline, paired by individual."""
-    rows, ours = [], fronts[OURS]
-    for method, drawings in fronts.items():
-        if method in (OURS, BASE) or not all(measures.has(drawing) for drawing in [*ours, *drawings]):
-            continue
-        both = measures.stacked([*ours, *drawings])
-
-        def gap(samples: np.ndarray, count: int = len(ours)) -> float:
-            first, second = mean_points(samples[:, :count]), mean_points(samples[:, count:])
-            return area_under_front(first) - area_under_front(second)
-
-        interval = bootstrap(both, gap)
-        rows.append({"ours minus": method, "area": str(interval), "verdict": verdict(interval)})
-    return rows
-
-
-def sign_rows(measures: Measures, signs: Sequence[Sign], fronts: Mapping[str, Sequence[Drawing]]) -> list[Row]:
-    """The verdict on each claim, and what the two sides differ by in identity and in alignment."""
-    rows = []
-    for sign in signs:
-        if not (measures.has(sign.better) and measures.has(sign.other)):
-            continue
-        if sign.measure == "alignment at equal identity":
-            sides = fronts[OURS], fronts[TRAINED_KEYS]
-            if not all(measures.has(drawing) for side in sides for drawing in side):
-                continue
-            interval = measures.difference_at_equal_identity(*sides)
-        else:
-            interval = measures.difference(sign.better, sign.other, sign.measure)
-        rows.append(
-            {
-                "sign": f"({sign.letter}) {sign.claim}",
-                "measure": sign.measure,
-                "difference": str(interval),
-                "verdict": verdict(interval, sign.largest),
-                "in identity": str(measures.difference(sign.better, sign.other, "identity")),
-                "in alignment": str(measures.difference(sign.better, sign.other, "alignment")),
-            }
-        )
-    return rows
-
-
-def leakage_rows(
-    variants: Sequence[Variant], groups: Sequence[Sequence[Subject]], count: int, store: Store, positions: bool
-) -> list[Row]:
-    """One row a variant; the subjects of a group are drawn together, ``positions`` named or not.
-
-    Intervals are over subjects, each with the mean of all groups it is in.
-    """
-    rows = []
-    for variant in variants:
-        numbers = company_numbers(variant.drawing, groups, count, store, positions)
-        found, identity, leaks = (mean_interval(column[np.isfinite(column)]) for column in numbers.T)
-        rows.append(
-            {
-                "method": variant.label,
-                "concepts": len(groups[0]),
-                "groups": len(groups),
-                "figures found": str(found),
-                "raw identity": str(identity),
-                "leakage": str(leaks),
-            }
-        )
-    return rows
-
-
-def company_gap_row(
-    ours: Drawing, other: Drawing, groups: Sequence[Sequence[Subject]], count: int, store: Store, positions: bool
-) -> Row:
-    """``ours`` minus ``other`` in company, paired by subject; of leakage, less is better."""
-    both = [company_numbers(drawing, groups, count, store, positions) for drawing in (ours, other)]
-    row = {
-        "concepts": f"{len(groups[0])}{NAMED[positions]}",
-        "ours minus": other.learning.method,
-    }
-    for name, gaps in zip(("figures found", "raw identity", "leakage"), (both[0] - both[1]).T, strict=True):
-        row[name] = judged(gaps[np.isfinite(gaps)], less_is_better=name == "leakage")
-    return row
-
-
-def company_numbers(
-    drawing: Drawing, groups: Sequence[Sequence[Subject]], count: int, store: Store, positions: bool
-) -> np.ndarray:
-    """(subjects, 3): share of its figures found, their identity, and the others' traits on them."""
-    numbers: dict[Subject, list] = {subject: [] for group in groups for subject in group}
-    for group in groups:
-        rows = company_record(learnings_of(drawing, group), drawing.dial, count, store, positions)["rows"]
-        for own, subject in enumerate(group):
-            there = [row[own]["identity"] for row in rows if row[own]]
-            leaks = [leakage(rows, own, other) for other in group if other != subject]
-            numbers[subject].append([len(there) / len(rows), mean_of(there), mean_of(leaks)])
+def group_samples(drawings: Sequence[Drawing], store: Store) -> np.ndarray:
+    """GROUP_COLUMNS of each subject, the means of all groups it is in."""
+    numbers: dict[Subject, list] = {subject: [] for drawing in drawings for subject in drawing.subjects}
+    for drawing in drawings:
+        rows = drawn(drawing, store)["rows"]
+        for own, subject in enumerate(drawing.subjects):
+            there = [row[own] for row in rows if row[own]]
+            leaks = [
+                mean_of(leak for figure in there for leak in figure["leaks"][str(other.index)])
+                for other in drawing.subjects
+                if other != subject
+            ]
+            numbers[subject].append([len(there) / len(rows), mean_of(f["identity"] for f in there), mean_of(leaks)])
     return np.array([[mean_of(column) for column in zip(*entries, strict=True)] for entries in numbers.values()])
 
 
@@ -191,15 +106,96 @@ def mean_of(values: Iterable[float]) -> float:
     return float(np.mean(finite)) if finite else float("nan")
 
 
-def harm_rows(methods: Sequence[str], subjects: Sequence[Subject], count: int, store: Store) -> list[Row]:
+def relative_alignment(samples: np.ndarray) -> float:
+    """Text alignment over the base model's own (individuals, ALONE_COLUMNS)."""
+    return float(samples[:, 1].mean() / samples[:, 2].mean())
+
+
+def identity(samples: np.ndarray) -> float:
+    return float(samples[:, IDENTITY].mean())
+
+
+STATISTICS = {
+    "identity": identity,
+    "alignment": relative_alignment,
+    "product": lambda samples: identity(samples) * relative_alignment(samples),
+}
+
+
+def alone_row(samples: np.ndarray) -> Row:
+    return {
+        "identity": str(mean_interval(samples[:, IDENTITY])),
+        "alignment / base": str(bootstrap(samples, relative_alignment)),
+    }
+
+
+def means(columns: Sequence[str], samples: np.ndarray) -> Row:
+    return {name: str(mean_interval(column)) for name, column in zip(columns, samples.T, strict=True)}
+
+
+def gaps(columns: Sequence[str], better: np.ndarray, other: np.ndarray) -> Row:
+    """The first minus the second, paired by individual, with the verdict on the first being better."""
+    differences = zip(columns, (better - other).T, strict=True)
+    return {name: judged(column, less_is_better=name in LESS_IS_BETTER) for name, column in differences}
+
+
+def alone_points(samples: np.ndarray) -> np.ndarray:
+    """(individuals, drawings, ALONE_COLUMNS) -> (identity, relative alignment) of each drawing (drawings, 2)."""
+    return np.array([[identity(part), relative_alignment(part)] for part in np.moveaxis(samples, 1, 0)])
+
+
+def beside_points(samples: np.ndarray) -> np.ndarray:
+    """(individuals, 1 + drawings, BESIDE_COLUMNS), the base model first -> (identity, other left alone) (drawings, 2).
+
+    Both are 0 and 1 as elsewhere: identity 0 for the class word alone; a figure left alone, 1, has no more of the
+    concept's traits than chance gives, and at 0 all of them.
+    """
+    chance, *drawings = samples.mean(0)
+    points = (np.array(drawings) - chance) / (1 - chance)
+    return np.stack([points[:, IDENTITY], 1 - points[:, TAKEN]], axis=1)
+
+
+def area_rows(fronts: Mapping[str, np.ndarray], points: Points) -> list[Row]:
+    """The area under each method's front, and ours minus it, paired by individual."""
+
+    def area(samples: np.ndarray) -> float:
+        return area_under_front(points(samples))
+
     rows = []
-    for method in methods:
-        records = [harm(method, subject, count, store) for subject in subjects]
-        rows.append(
-            {
-                "method": method,
-                "largest pixel difference": max(record["largest"] for record in records),
-                "mean pixel difference": float(np.mean([record["mean"] for record in records])),
-            }
-        )
+    for method, samples in fronts.items():
+        row = {"method": method, "area under the front": str(bootstrap(samples, area)), "ours minus it": "-"}
+        if method not in (OURS, BASE) and OURS in fronts:
+            interval = gap(fronts[OURS], samples, area)
+            row["ours minus it"] = f"{interval} {verdict(interval)}"
+        rows.append(row)
     return rows
+
+
+def gap(better: np.ndarray, other: np.ndarray, statistic: Callable[[np.ndarray], float]) -> Interval:
+    """Of a statistic of samples (individuals, drawings, columns), paired by individual."""
+    both, count = np.concatenate([better, other], axis=1), better.shape[1]
+    return bootstrap(both, lambda samples: statistic(samples[:, :count]) - statistic(samples[:, count:]))
+
+
+def gap_at_equal_identity(better: np.ndarray, other: np.ndarray) -> Interval:
+    """Relative alignment on one front minus that on the other, at the highest identity that the means of both reach."""
+    both, count = np.concatenate([better, other], axis=1), better.shape[1]
+
+    def difference(samples: np.ndarray) -> float:
+        first, second = alone_points(samples[:, :count]), alone_points(samples[:, count:])
+        reached = min(first[:, 0].max(), second[:, 0].max())
+        return value_at(first, reached) - value_at(second, reached)
+
+    return bootstrap(both, difference)
+
+
+def sign_row(sign: Sign, samples: Samples, fronts: Sequence[Sequence[Drawing]]) -> Row:
+    """The verdict on a claim, and what its two sides differ by in identity and in alignment."""
+    sides = [samples.stacked([side], ALONE) for side in (sign.better, sign.other)]
+    found = {name: gap(*sides, lambda s, of=of: of(s[:, 0])) for name, of in STATISTICS.items()}
+    if sign.measure not in found:
+        found[sign.measure] = gap_at_equal_identity(*(samples.stacked(front, ALONE) for front in fronts))
+    difference = found[sign.measure]
+    row = {"sign": sign.claim, "measure": sign.measure, "difference": str(difference)}
+    row["verdict"] = verdict(difference, sign.largest)
+    return row | {f"in {name}": str(found[name]) for name in ("identity", "alignment")}

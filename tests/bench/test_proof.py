@@ -18,16 +18,16 @@ from pixelworld.scene import Traits
 from pixelworld.train import training_captions
 from pixelworld.traits import leaked_traits
 from proof.adapters import adapted, moved_weights, new_pairs
-from proof.companion_tables import IDENTITY, TAKEN, companion_points
-from proof.companions import companion_captions, companion_row, companion_texts
-from proof.company import circles, company_key, group_texts
 from proof.methods import Taught, encode, learned_words, spelled
-from proof.scoring import attributes_right, diversity, nearest_distance, scaled_identity
-from proof.specs import RESIDUAL, WORD, Dial, Drawing, Learning, Subject, key_of
+from proof.reading import attributes_right, companion_row, diversity, nearest_distance, scaled_identity
+from proof.recipes import drawing_of
+from proof.scenes import companion_captions, side_of, texts_of, unseen_prompts, words_of
+from proof.specs import BASE, BESIDE, CLASSES, OURS, RESIDUAL, WORD, Dial, Drawing, Learning, Subject, result_key
 from proof.statistics import area_under_front, bootstrap, mean_interval, pareto_front, value_at, verdict
-from proof.store import Store
-from proof.subjects import CLASSES, reported_individual, tuning_individual, unseen_prompts
-from proof.world_access import the_world
+from proof.studies import circles
+from proof.tables import IDENTITY, TAKEN, beside_points, grouped
+from proof.work import Store
+from proof.world import the_world
 
 TRAITS = Traits("red", "blue", "stripes", "none")
 
@@ -131,7 +131,7 @@ def test_verdicts_need_the_whole_interval():
 
 
 def test_prompts_are_unseen_distinct_and_elsewhere():
-    individual = reported_individual(0)
+    individual = Subject(0).individual()
     prompts = unseen_prompts(individual, 20, 3)
     assert len(set(prompts)) == 20
     assert not set(prompts) & set(training_captions())
@@ -141,7 +141,7 @@ def test_prompts_are_unseen_distinct_and_elsewhere():
 
 def test_prompts_of_two_say_who_stands_where_in_turn_and_are_elsewhere():
     pair = Subject(0), Subject(1)
-    plain, positioned = (group_texts(pair, ["<one>", "<two>"], 12, positions) for positions in (False, True))
+    plain, positioned = (texts_of(*grouped(drawing_of(OURS), [pair], 12, positions)) for positions in (False, True))
     sides = [tuple(re.findall("on the (left|right)", text)) for text in positioned]
     assert sides == [("left", "right"), ("right", "left")] * 6
     assert [re.sub(" on the (left|right)", "", text) for text in positioned] == plain
@@ -153,7 +153,8 @@ def test_prompts_of_two_say_who_stands_where_in_turn_and_are_elsewhere():
 
 def test_companions_are_of_every_other_class_named_before_and_after_the_concept():
     subject, own = Subject(0), Subject(0).individual().class_word
-    captions, texts = companion_captions(subject), companion_texts(subject, "<concept>")
+    drawing = replace(drawing_of(OURS, subject), scene=BESIDE)
+    captions, texts = [(c, side_of(c, own)) for c in companion_captions(subject)], texts_of(drawing)
     assert len(captions) == len(texts) == 2 * (len(art.SPRITES) - 1)
     assert Counter(tuple(sorted((c.class_word, c.partner))) for c, _ in captions) == {
         tuple(sorted((own, other))): 2 for other in art.SPRITES if other != own
@@ -163,7 +164,8 @@ def test_companions_are_of_every_other_class_named_before_and_after_the_concept(
         assert re.search(rf"<concept>( wearing a \w+)? on the {side}", text) and own not in text.split()
     assert Counter(text.index("<concept>") < text.index(" and a ") for text in texts) == {True: 7, False: 7}
     assert Counter(side for _, side in captions) == {"left": 7, "right": 7}
-    assert companion_texts(subject, None) == [text.replace("<concept>", own) for text in texts]
+    plain = texts_of(replace(drawing_of(BASE, subject), scene=BESIDE))
+    assert words_of(drawing) == ("<concept>",) and plain == [text.replace("<concept>", own) for text in texts]
 
 
 def test_a_companion_is_right_where_it_was_named_and_wears_the_concept_s_traits_or_not():
@@ -172,7 +174,7 @@ def test_a_companion_is_right_where_it_was_named_and_wears_the_concept_s_traits_
     mine = ("red", "blue", "stripes", "none")
 
     def read(*figures: FigureReading) -> tuple[float, float, float]:
-        return companion_row(caption, own, "right", mine, Reading(figures, "beach", None, None))
+        return companion_row(caption, own, mine, Reading(figures, "beach", None, None))
 
     concept = FigureReading(own, "right", None, Traits(*mine), (8, 6))
     companion = FigureReading(other, "left", None, Traits("red", "green", "stripes", "spot"), (0, 6))
@@ -183,12 +185,10 @@ def test_a_companion_is_right_where_it_was_named_and_wears_the_concept_s_traits_
 
 
 def test_companion_points_are_one_at_full_identity_with_no_more_traits_than_chance():
-    base = np.zeros((3, 4))
-    base[:, IDENTITY], base[:, TAKEN] = 0.2, 0.25
-    samples = np.zeros((3, 3, 4))
-    samples[:, :, IDENTITY] = 1.0, 0.6, 0.2
-    samples[:, :, TAKEN] = 0.25, 0.625, 1.0
-    np.testing.assert_allclose(companion_points(base, samples), [(1, 1), (0.5, 0.5), (0, 0)], atol=1e-12)
+    samples = np.zeros((3, 4, 4))
+    samples[:, :, IDENTITY] = 0.2, 1.0, 0.6, 0.2
+    samples[:, :, TAKEN] = 0.25, 0.25, 0.625, 1.0
+    np.testing.assert_allclose(beside_points(samples), [(1, 1), (0.5, 0.5), (0, 0)], atol=1e-12)
 
 
 def test_every_subject_is_in_six_different_threes():
@@ -200,30 +200,31 @@ def test_every_subject_is_in_six_different_threes():
 
 
 def test_prompts_of_three_say_who_stands_where_in_turn_or_nothing():
-    three, words = [Subject(0), Subject(1), Subject(2)], ["<one>", "<two>", "<three>"]
-    plain, positioned = (group_texts(three, words, 6, positions) for positions in (False, True))
+    three = [Subject(0), Subject(1), Subject(2)]
+    plain, positioned = (texts_of(*grouped(drawing_of(OURS), [three], 6, positions)) for positions in (False, True))
     assert all("<one> and a <two> and a <three>" in text for text in plain)
     placed = [re.findall(r"(?:on the|in the) (left|middle|right)", text) for text in positioned]
     assert placed == [["left", "middle", "right"], ["right", "middle", "left"]] * 3
 
 
 def test_three_subjects_have_a_wider_picture_and_results_of_their_own():
-    learnings = [Learning("ours", Subject(index)) for index in range(3)]
+    subjects = [Subject(index) for index in range(3)]
     assert art.width_for(2) == art.SIZE < art.width_for(3) == art.WIDE
-    keys = {company_key(group, Dial(), 8, at) for group in (learnings, learnings[:2]) for at in (False, True)}
+    groups = [subjects, subjects[:2]]
+    keys = {result_key(each) for at in (False, True) for each in grouped(drawing_of(OURS), groups, 8, at)}
     assert len(keys) == 4
 
 
 def test_reported_and_tuning_individuals_are_different_and_cover_all_classes():
-    reported = [reported_individual(index) for index in range(8)]
+    reported = [Subject(index).individual() for index in range(8)]
     assert {individual.class_word for individual in reported} == set(art.SPRITES)
-    assert not set(reported) & {tuning_individual(index) for index in range(3)}
+    assert not set(reported) & {Subject(index, tuning=True).individual() for index in range(3)}
 
 
 def test_a_result_has_another_name_as_soon_as_anything_that_decides_it_differs():
-    drawing = Drawing(Learning("ours", Subject(0)))
-    variants = [drawing, drawing.of(Subject(1)), drawing.of(Subject(0, True)), Drawing(drawing.learning, seeds=2)]
-    assert len({key_of(str(variant)) for variant in variants}) == len(variants)
+    drawing = Drawing((Learning("ours", Subject(0)),))
+    variants = [drawing, drawing.of(Subject(1)), drawing.of(Subject(0, True)), Drawing(drawing.learnings, seeds=2)]
+    assert len({result_key(variant) for variant in variants}) == len(variants)
 
 
 def test_store_returns_what_was_kept_and_nothing_else(tmp_path):

@@ -16,8 +16,8 @@ from perfusion_ops.concept.file import load_concept
 sys.path.append(str(ROOT / "benchmarks"))
 
 import host_demo  # noqa: E402
+from demonstration.host_studio import QUICK  # noqa: E402
 from demonstration.studio import STARS  # noqa: E402
-from hosting.studio import QUICK  # noqa: E402
 
 SHEETS = [*(star.name for star in STARS), "bias", "both"]
 

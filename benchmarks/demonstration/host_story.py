@@ -11,13 +11,13 @@ import numpy as np
 from PIL import Image
 
 from builders.ui_workflows import TRAIN, TWO, USE
-from demonstration.scores import identity, leakage, text_alignment
-from demonstration.studio import PAIRS, STARS, Star
 from pixelworld.captions import Caption
-from pixelworld.scene import training_pictures
 from sheets import Row, draw_sheet, save_sheet
 
-from .studio import BIAS, HostStudio, Wish
+from .host_studio import BIAS, HostStudio, Wish
+from .pages import shots_of
+from .scores import identity, leakage, text_alignment
+from .studio import PAIRS, STARS, Star
 
 TILE = 192
 SWEPT = 3
@@ -60,7 +60,7 @@ class HostStory:
     def alone(self, star: Star, seconds: float, drawn: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
         """What ``drawn`` alone is worth: numbers, and a sheet."""
         captions, (taught, plain) = captions_of(star, self.plan.prompts), drawn
-        shots = [shot.pixels for shot in training_pictures(star.individual)]
+        shots = shots_of(star)
         rows = [Row("learned from", shots), Row("before", list(plain)), Row(star.word, list(taught))]
         explanation = "Drawn by ComfyUI's KSampler. Before: the same prompts and noise at visual strength 0."
         heads = [caption.text(star.word) for caption in captions]

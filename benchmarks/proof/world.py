@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,7 +18,6 @@ from pixelworld.text_encoder import END
 from pixelworld.world import World, fast_bfloat16, load_world
 
 from .specs import StatisticsChoice, weights_path
-from .store import Store
 
 MIXES = {
     "words": {TokenKind.WORD: 1.0},
@@ -108,9 +108,10 @@ def corpus(count: int) -> list[str]:
 
 
 @cache
-def inverse_covariance(choice: StatisticsChoice, store: Store) -> Tensor:
-    """``C^-1`` (768, 768), its second moments measured once and kept."""
-    path = store.folder / f"statistics-{choice.captions}-{CORPUS_SEED}.safetensors"
+def inverse_covariance(choice: StatisticsChoice, folder: Path) -> Tensor:
+    """``C^-1`` (768, 768), its second moments measured once and kept in ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"statistics-{choice.captions}-{CORPUS_SEED}.safetensors"
     if not path.exists():
         measure_statistics(corpus(choice.captions)).save(path)
     return inverse(UncenteredCovariance.load(path).matrix(MIXES[choice.mix]), choice.damping).float()

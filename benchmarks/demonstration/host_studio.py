@@ -13,13 +13,14 @@ from PIL import Image
 
 from builders.server import Server
 from builders.ui_workflows import TRAIN, TWO, USE, nodes_of, set_inputs, shipped, to_api
-from demonstration.studio import PROMPTS, SEED, Star
 from pixelworld.captions import Caption
 from pixelworld.concepts import TEMPLATES
 from pixelworld.scene import training_pictures
 from proof.recipes import learning_of
 from proof.specs import OURS, Subject
-from proof.world_access import corpus
+from proof.world import corpus
+
+from .studio import PROMPTS, SEED, Star
 
 CELL = 8
 """Picture pixels per cell of the pixel world."""
