@@ -27,9 +27,9 @@ from perfusion_ops.edit.injection import InjectedEdit
 from perfusion_ops.edit.regions import mask_at
 from pixelworld.captions import Caption
 from pixelworld.concepts import encode_prompts
+from pixelworld.once import the_world
 from proof.baselines import adapted_modules
 from proof.specs import RESIDUAL
-from proof.world_access import the_world
 from report import ROOT
 from sheets import Row, draw_sheet, save_sheet
 

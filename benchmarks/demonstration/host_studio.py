@@ -15,10 +15,10 @@ from builders.server import Server
 from builders.ui_workflows import TRAIN, TWO, USE, nodes_of, set_inputs, shipped, to_api
 from pixelworld.captions import Caption
 from pixelworld.concepts import TEMPLATES
+from pixelworld.once import corpus
 from pixelworld.scene import training_pictures
 from proof.recipes import learning_of
 from proof.specs import OURS, Subject
-from proof.world import corpus
 
 from .studio import PROMPTS, SEED, Star
 

@@ -15,14 +15,14 @@ from perfusion_ops import Concept, EditTerm, KeyLocking, NoiseSchedule, Training
 from perfusion_ops.concept.file import load_concept, save_concept
 from pixelworld.captions import Caption
 from pixelworld.concepts import concept_task
+from pixelworld.once import inverse_covariance, predict, predict_velocity, the_world
 from pixelworld.scene import Individual, sample_individual
 from pixelworld.world import pictures_from_latents
 from proof.baselines import learn_word
 from proof.drawing import drawn_latents
 from proof.methods import edited, encode
 from proof.recipes import BATCH_SIZE, OPERATING_POINT, STEPS, learning_of
-from proof.specs import OURS, WORD, Dial, Learning, StatisticsChoice, Subject
-from proof.world import inverse_covariance, predict, predict_velocity, the_world
+from proof.specs import OURS, WORD, Dial, Learning, Subject
 
 TRAINING_COST = 2.4
 """What a picture of a training step takes, in pictures of a sampling step."""
@@ -94,7 +94,7 @@ class Studio:
 
     def __init__(self, plan: Plan, cache: Path, tick: Callable[[float], None]) -> None:
         self.plan, self.tick = plan, tick
-        self.inverse_covariance = inverse_covariance(StatisticsChoice(captions=plan.captions), cache)
+        self.inverse_covariance = inverse_covariance(cache, plan.captions)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, encodings: Tensor) -> Tensor:
         """The world's noise estimate, counted."""

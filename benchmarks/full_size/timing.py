@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+NOT_MEASURED = "not measured"
 CPU_TIME = "PERFUSION_BENCH_CPU_TIME"
 """Set in the environment: seconds are the process's own on the CPU, whatever else the machine is doing."""
 

@@ -14,7 +14,7 @@ import torch
 
 from . import models
 from .scale import Case, Scale
-from .timing import interleaved, ratio_columns, rounded
+from .timing import NOT_MEASURED, interleaved, ratio_columns, rounded
 from .trainers import CONCEPT, LORA, Job, concept_steps, lora_steps
 
 Row = dict[str, Any]
@@ -65,7 +65,7 @@ def memory_row(job: Job) -> Row:
     if concept["peak"] is not None:
         measured = (concept["peak"], lora["peak"], concept["peak"] / lora["peak"], concept["in_all"])
         figures = dict(zip(figures, map(rounded, measured), strict=True))
-    return case_columns(job) | {name: value or "not measured" for name, value in figures.items()} | {"goal": "0.5"}
+    return case_columns(job) | {name: value or NOT_MEASURED for name, value in figures.items()} | {"goal": "0.5"}
 
 
 def peak_in_subprocess(job: Job, who: str) -> dict[str, float]:

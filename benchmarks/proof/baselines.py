@@ -14,13 +14,13 @@ from perfusion_ops import EditedContext, inject
 from perfusion_ops.training.batch import draw_batch, picture_losses
 from perfusion_ops.training.task import TrainingTask
 from pixelworld.captions import Caption, sample_scene
+from pixelworld.once import predict_with, the_world
 from pixelworld.scene import render
 from pixelworld.unet import value_projection_names
 from pixelworld.world import as_batch, latents_from_pictures
 
 from .adapters import adapted, new_pairs
 from .specs import DREAMBOOTH, LORA, RANK_ONE, RESIDUAL, WORD, Learning
-from .world import predict_with, the_world
 
 LORA_RANK = 8
 PRIOR_PICTURES = 32

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 import report
+from pixelworld.once import weights_path
 
 from . import figures, studies, tables
 from .recipes import METHODS, dials_of, drawing_of, learning_of
-from .specs import BASE, BESIDE, OURS, UNNAMED, Drawing, Subject, of_all, result_key, weights_fingerprint, weights_path
+from .specs import BASE, BESIDE, OURS, UNNAMED, Drawing, Subject, of_all, result_key, weights_fingerprint
 from .tables import BESIDE_COLUMNS, GROUP_COLUMNS, Row, Samples
 from .work import Store, do_all, pictures_of
 
@@ -176,7 +177,11 @@ class Proof:
         sides = {sign.claim: (sign.better, sign.other) for sign in studies.signs(self.seeds)}
         ours = self.recommended[OURS]
         sides["the leak-free gate is better than the paper's"] = ours.turned(leak_free=True), ours
-        labelled = {f"{m}, {label}": each for m, dials in self.dialled.items() for label, each in dials.items()}
+        labelled = {
+            m if m == BASE else f"{m}, {label}": each
+            for m, dials in self.dialled.items()
+            for label, each in dials.items()
+        }
         everything = [*labelled.values(), *(side for pair in sides.values() for side in pair)]
         samples = self.samples(everything, self.subjects, BESIDE)
         fronts = {m: samples.stacked(dials.values(), BESIDE) for m, dials in self.dialled.items() if m != BASE}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pixelworld.art import SIZE, width_for
+from pixelworld.once import predict, recalled, the_world
 from pixelworld.sampling import sample
 from pixelworld.world import pictures_from_latents
 
@@ -15,7 +16,6 @@ from .baselines import adapted_modules
 from .methods import Taught, applied
 from .scenes import noise_seed, texts_of, words_of
 from .specs import ALONE, RESIDUAL, Drawing
-from .world import predict, recalled, the_world
 
 BATCH, STEPS, GUIDANCE = 40, 10, 3.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,11 +14,11 @@ from perfusion_ops import Concept, EditedContext, EditTerm, JointEdit, KeyLockin
 from perfusion_ops.concept.file import concept_bytes, parse_concept
 from perfusion_ops.training.task import TrainingTask
 from pixelworld.concepts import PLACEHOLDER, concept_task, encode_prompts
+from pixelworld.once import inverse_covariance, predict_velocity, the_world
 
 from .adapters import adapted, moved_weights
 from .baselines import adapted_modules, learn_baseline
 from .specs import BASE, DREAMBOOTH, LORA, PERFUSION, RANK_ONE, RESIDUAL, TRAINED_KEYS, WORD, Dial, Learning
-from .world import inverse_covariance, predict_velocity, the_world
 
 State = Mapping[str, Tensor]
 
@@ -40,7 +40,7 @@ def task_of(learning: Learning, folder: Path) -> TrainingTask:
     task = concept_task(
         the_world(),
         learning.subject.individual(),
-        inverse_covariance(learning.statistics, folder),
+        inverse_covariance(folder, **asdict(learning.statistics)),
         pictures=learning.pictures,
         seed=learning.subject.index,
         masked=learning.masked,

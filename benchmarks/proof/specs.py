@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from perfusion_ops import Gate, KeyLocking, TrainingSettings
 from pixelworld import art
+from pixelworld.once import weights_path
 from pixelworld.scene import Individual, sample_individual
-from pixelworld.world import WEIGHTS
 
 BASE, OURS, TRAINED_KEYS = "base", "ours", "trained keys"
 WORD, RESIDUAL, RANK_ONE = "textual inversion", "V-residual", "rank-1 LoRA"
@@ -138,11 +136,6 @@ def of_all(drawings: Iterable[Drawing], subjects: Iterable[Subject]) -> list[Dra
 def weights_fingerprint() -> str:
     """16 hex digits of the world's weights."""
     return hashlib.sha256(weights_path().read_bytes()).hexdigest()[:16]
-
-
-def weights_path() -> Path:
-    """The committed weights, or the file that the environment names in PIXELWORLD_WEIGHTS."""
-    return Path(os.environ.get("PIXELWORLD_WEIGHTS", WEIGHTS))
 
 
 def result_key(spec: Any) -> str:

@@ -13,6 +13,7 @@ from torch import nn
 
 from pixelworld import art
 from pixelworld.captions import Caption
+from pixelworld.once import the_world
 from pixelworld.reader import FigureReading, Reading
 from pixelworld.scene import Traits
 from pixelworld.train import training_captions
@@ -27,7 +28,6 @@ from proof.statistics import area_under_front, bootstrap, mean_interval, pareto_
 from proof.studies import circles
 from proof.tables import IDENTITY, TAKEN, beside_points, grouped
 from proof.work import Store
-from proof.world import the_world
 
 TRAITS = Traits("red", "blue", "stripes", "none")
 

@@ -1,7 +1,8 @@
-"""The world as the proof uses it: loaded once a process, and everything that is constant computed once."""
+"""The world loaded once a process, and what is constant in it computed once: text statistics, projections."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -13,11 +14,10 @@ from torch import Tensor, nn
 
 from perfusion_ops.edit.injection import Projections
 from perfusion_ops.text.covariance import DEFAULT_MIX, TokenKind, UncenteredCovariance, inverse
-from pixelworld.captions import sample_caption
-from pixelworld.text_encoder import END
-from pixelworld.world import World, fast_bfloat16, load_world
 
-from .specs import StatisticsChoice, weights_path
+from .captions import sample_caption
+from .text_encoder import END
+from .world import WEIGHTS, World, fast_bfloat16, load_world
 
 MIXES = {
     "words": {TokenKind.WORD: 1.0},
@@ -29,6 +29,11 @@ MIXES = {
 PADDED_CAPTIONS = 250
 """Captions encoded to their full length, for the padding's second moment; the others stop after their end token."""
 CORPUS_SEED, KNOWN_SHARE = 78, 0.3
+
+
+def weights_path() -> Path:
+    """The committed weights, or the file that the environment names in PIXELWORLD_WEIGHTS."""
+    return Path(os.environ.get("PIXELWORLD_WEIGHTS", WEIGHTS))
 
 
 @cache
@@ -108,10 +113,10 @@ def corpus(count: int) -> list[str]:
 
 
 @cache
-def inverse_covariance(choice: StatisticsChoice, folder: Path) -> Tensor:
+def inverse_covariance(folder: Path, captions: int, mix: str = "no start", damping: float = 1e-2) -> Tensor:
     """``C^-1`` (768, 768), its second moments measured once and kept in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"statistics-{choice.captions}-{CORPUS_SEED}.safetensors"
+    path = folder / f"statistics-{captions}-{CORPUS_SEED}.safetensors"
     if not path.exists():
-        measure_statistics(corpus(choice.captions)).save(path)
-    return inverse(UncenteredCovariance.load(path).matrix(MIXES[choice.mix]), choice.damping).float()
+        measure_statistics(corpus(captions)).save(path)
+    return inverse(UncenteredCovariance.load(path).matrix(MIXES[mix]), damping).float()
