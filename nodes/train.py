@@ -86,10 +86,11 @@ def _training_inputs() -> list[io.Input]:
         io.Int.Input("batch_size", default=16, min=1, max=64, tooltip="Pictures per step. The paper uses 16."),
         io.Int.Input(
             "micro_batch",
-            default=4,
-            min=1,
+            default=0,
+            min=0,
             max=64,
-            tooltip="Pictures computed at once; gradients add up to a batch. Halved by itself when memory runs out.",
+            tooltip="Pictures computed at once; gradients add up to a batch. 0: the whole batch, halved by itself when "
+            "memory runs out; on a CPU, 4.",
         ),
         io.Int.Input(
             "resolution",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import comfy.model_management
 import torch
@@ -11,6 +11,7 @@ from comfy.model_patcher import LowVramPatch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from .device_memory import pages
 from .frozen_layers import QuantizedTensor
 
 PAGING = ("_v", "_v_weight", "_v_bias", "_v_block", "_pins", "_pin_state", "_prefetch")
@@ -33,22 +34,6 @@ def loaded(patcher):
             ) from error
     comfy.model_management.load_models_gpu([patcher], force_full_load=True)
     return patcher
-
-
-def pages(patcher) -> bool:
-    """Whether the host keeps this model's weights off the device and pages them in as they are used."""
-    return hasattr(patcher, "is_dynamic") and patcher.is_dynamic()
-
-
-def make_room(device: torch.device, keep: Sequence = ()) -> None:
-    """Let the host move its own models off an accelerator; it loads them again when it needs them.
-
-    The models of the patchers ``keep`` stay where they lie, as private copies share their memory.
-    """
-    if device.type != "cpu":
-        kept = [patcher.model for patcher in keep if not pages(patcher)]
-        here = [m for m in comfy.model_management.current_loaded_models if m.model is not None]
-        comfy.model_management.free_memory(1e30, device, [m for m in here if any(m.model.model is k for k in kept)])
 
 
 def patched_weights(patcher, name: str) -> Iterator[tuple[str, Tensor]]:

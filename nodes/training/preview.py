@@ -11,8 +11,8 @@ from torch import Tensor
 from ...perfusion_ops import Concept, EditTerm, Gate, KeyLocking
 from ...perfusion_ops.text.prompts import fill_template
 from ..host.clip import clip_with_concept
+from ..host.device_memory import make_room
 from ..host.model import AppliedConcept, model_with_concept
-from ..host.private_copies import make_room
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...perfusion_ops import Concept, StepReport
+from ..host.device_memory import is_out_of_memory
 from ..host.messages import running_node, show_on_node
 from .files import as_image
 
@@ -34,6 +36,11 @@ class Progress:
         self.bar = comfy.utils.ProgressBar(self.steps)
 
     def __call__(self, report: StepReport) -> None:
+        if self.last is not None and report.micro_batch < self.last.micro_batch:
+            logging.info(
+                "Perfusion training: memory ran out at step %d; pictures are now computed %d at a time.",
+                *(report.step, report.micro_batch),
+            )
         self.last = report
         self.tell(
             f"{report.step}/{report.steps} · loss {report.loss:.4f} · {_speed(report.seconds_per_step)} · "
@@ -45,8 +52,17 @@ class Progress:
         self.bar.update_absolute(report.step, report.steps, picture)
         comfy.model_management.throw_exception_if_processing_interrupted()
 
-    def _preview(self, concept: Concept) -> tuple[str, Image.Image, int]:
-        self.previews.append(self.draw(concept))
+    def _preview(self, concept: Concept) -> tuple[str, Image.Image, int] | None:
+        """Training goes on without a preview that memory has no room for."""
+        try:
+            self.previews.append(self.draw(concept))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            told = f"No preview at step {self.last.step}: memory ran out. Training goes on."
+            logging.warning("Perfusion training: %s", told)
+            self.tell(told)
+            return None
         return ("JPEG", as_image(self.previews[-1]), PREVIEW_PIXELS)
 
     def tell(self, text: str) -> None:

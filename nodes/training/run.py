@@ -15,6 +15,7 @@ from ...perfusion_ops.text.covariance import DEFAULT_MIX, UncenteredCovariance, 
 from ...perfusion_ops.text.prompts import DEFAULT_TEMPLATES, SLOT, split_template
 from ..families.family import family_of
 from ..host.clip import check_concept_word, superclass_tokens, text_encoder_names, vocabulary
+from ..host.device_memory import is_out_of_memory
 from ..host.encoders import HostTextEncoder, private_encoders
 from ..host.fingerprints import encoder_identity, fingerprint, first_stage_identity
 from ..host.private_copies import loaded, patched_weights
@@ -118,7 +119,13 @@ class Training:
             {"encoder": encoder_identity(encoders), "base_model": base, "statistics": statistics.fingerprint},
         )
         try:
-            result = train(task, self.settings, checkpoint=files.checkpoint, callback=progress)
+            result = train(
+                task,
+                self.settings,
+                checkpoint=files.checkpoint,
+                callback=progress,
+                is_out_of_memory=is_out_of_memory,
+            )
         except TrainingDiverged as error:
             files.save_partial(error.concept, error.step)
             raise

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from ...perfusion_ops import Picture, TrainingTask
 from ..families.family import family_of
+from ..host.device_memory import make_room
 from ..host.encoders import HostTextEncoder
 from ..host.frozen_layers import compute_in
-from ..host.private_copies import checkpoint_gradients, loaded, make_room, private_copy
+from ..host.private_copies import checkpoint_gradients, loaded, private_copy
 from .pictures import Shot
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

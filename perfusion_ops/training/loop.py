@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from ..concept.concept import Concept
 from ..edit.context import EditedContext, edit_context
 from ..edit.injection import InjectedEdit, inject
 from .batch import Draw, draw_batch, micro_batches, picture_losses, run_identity
+from .memory import encode_within, superclass_prompts_within
 from .state import TrainingState
 from .task import Encoded, TrainingSettings, TrainingTask
 
@@ -115,7 +117,7 @@ class _Loop:
             steps=self.settings.steps,
             loss=_mean(self.state.losses[-self.settings.report_every :]),
             seconds_per_step=(time.monotonic() - self.started) / done,
-            micro_batch=self.state.micro_batch,
+            micro_batch=self.state.memory.pictures,
             concept=lambda: self.state.concept(self.task, self.settings),
         )
 
@@ -124,9 +126,11 @@ class _Loop:
             try:
                 return training_step(self.task, self.settings, self.state, draws, injected, self.superclass_prompts)
             except BaseException as error:
-                if not is_out_of_memory(error) or self.state.micro_batch == 1:
+                if not is_out_of_memory(error) or not self.state.memory.halve():
                     raise
-            self.state.micro_batch = (self.state.micro_batch + 1) // 2
+            injected.clear()
+            # Graphs that the failed step left in reference cycles hold activations.
+            gc.collect()
 
     def read_losses(self) -> None:
         """Wait for the losses of the last steps. Raises TrainingDiverged if they or what was learned are not finite."""
@@ -154,17 +158,17 @@ def training_step(
 ) -> Tensor:
     """One optimiser step on ``draws``; returns the batch's loss (). ``state`` is untouched if it raises midway.
 
-    Each distinct template is encoded once and its graph walked once: the micro-batches leave their gradients on the
-    edited context, from where a single backward carries them through the text encoder to the concept word.
+    The micro-batches leave their gradients on the edited context, from where a single backward carries them to each
+    distinct template's encodings, and on through the text encoder to the concept word.
     """
     state.optimizer.zero_grad()
     templates = list(dict.fromkeys(draw.template for draw in draws))
-    encoded = task.encode(templates, state.word_embeddings)
+    encoded, carry_to_word = encode_within(state.memory, task, templates, state.word_embeddings)
     target_input = state.followed_target_input(encoded.concept_encodings().float().mean(0), settings)
     context = _training_context(task, settings, state, encoded, target_input, templates, superclass_prompts)
     leaf = EditedContext(*(t.detach().requires_grad_() for t in (context.keys, context.values, context.gates)))
     loss = torch.zeros((), device=task.device)
-    for chunk in micro_batches(task, draws, state.micro_batch):
+    for chunk in micro_batches(task, draws, state.memory.pictures):
         rows = torch.tensor([templates.index(draw.template) for draw in chunk], device=leaf.keys.device)
         injected.use(leaf.rows(rows), _one_concept(state.value_residuals), _one_concept(state.key_residuals))
         part = picture_losses(task, chunk, encoded.encodings.detach()[rows]).sum() / len(draws)
@@ -174,6 +178,8 @@ def training_step(
     pairs = [(whole, part.grad) for whole, part in zip(_parts(context), _parts(leaf), strict=True)]
     pairs = [(whole, grad) for whole, grad in pairs if whole.requires_grad and grad is not None]
     torch.autograd.backward([whole for whole, _ in pairs], [grad for _, grad in pairs])
+    if encoded.encodings.grad is not None:
+        carry_to_word(encoded.encodings.grad)
     state.optimizer.step()
     state.target_input = target_input.detach()
     return loss
@@ -191,7 +197,7 @@ def _training_context(task, settings, state, encoded: Encoded, target_input, tem
     """The edit by the one concept in training (eq. 3), differentiable to the word and to ``i*``."""
     superclass_prompt = None
     if settings.key_locking.uses_superclass_prompt:
-        superclass_prompt = _superclass_prompts(task, templates, superclass_prompts)
+        superclass_prompt = superclass_prompts_within(state.memory, task, templates, superclass_prompts)
     encodings = encoded.encodings.float()
     context = edit_context(
         encodings,
@@ -203,11 +209,3 @@ def _training_context(task, settings, state, encoded: Encoded, target_input, tem
         superclass_prompt,
     )
     return context if encoded.keep is None else context.keeping(encoded.keep, encodings)
-
-
-def _superclass_prompts(task: TrainingTask, templates: list[str], known: dict[str, Tensor]) -> Tensor:
-    new = [template for template in templates if template not in known]
-    if new:
-        with torch.no_grad():
-            known |= dict(zip(new, task.encode(new, None).encodings.float(), strict=True))
-    return torch.stack([known[template] for template in templates])

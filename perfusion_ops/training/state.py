@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..concept.concept import Concept, KeyLocking
 from ..files.atomic import write_atomically
+from .memory import MemoryUse
 from .task import STRAIGHT_THROUGH, TrainingSettings, TrainingTask
 
 
@@ -28,7 +29,7 @@ class TrainingState:
     target_input: Tensor
     optimizer: torch.optim.Optimizer
     random_state: Tensor
-    micro_batch: int
+    memory: MemoryUse
     step: int = 0
     losses: list[float] = field(default_factory=list)
 
@@ -70,7 +71,7 @@ class TrainingState:
             target_input=superclass_encoding.clone(),
             optimizer=optimizer,
             random_state=torch.Generator().manual_seed(settings.seed).get_state(),
-            micro_batch=min(settings.micro_batch, settings.batch_size),
+            memory=MemoryUse.at_first(settings, task.device),
         )
 
     def followed_target_input(self, concept_encoding: Tensor, settings: TrainingSettings) -> Tensor:
@@ -121,7 +122,8 @@ class TrainingState:
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"adam/{index}/{name}": value.detach().cpu() for name, value in moments.items()}
         tensors["losses"] = torch.tensor(self.losses, dtype=torch.float64)
-        metadata = {"identity": identity, "step": str(self.step), "micro_batch": str(self.micro_batch)}
+        sizes = {"micro_batch": self.memory.pictures, "text_batch": self.memory.templates}
+        metadata = {"identity": identity, **{name: str(size) for name, size in {"step": self.step, **sizes}.items()}}
         write_atomically(path, save(tensors, metadata))
 
     def restore(self, path: Path, identity: str) -> None:
@@ -141,7 +143,8 @@ class TrainingState:
         self.losses = saved["losses"].tolist()
         self.step = int(metadata["step"])
         # What memory allowed then, or less if less is asked for now.
-        self.micro_batch = min(self.micro_batch, int(metadata["micro_batch"]))
+        self.memory.pictures = min(self.memory.pictures, int(metadata["micro_batch"]))
+        self.memory.templates = min(self.memory.templates, int(metadata.get("text_batch", self.memory.templates)))
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in saved.items():
             if name.startswith("adam/"):

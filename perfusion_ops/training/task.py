@@ -26,7 +26,10 @@ class TrainingSettings:
     batch_size: int = 16
     """Pictures per optimiser step."""
     micro_batch: int = 16
-    """Pictures per forward; gradients accumulate up to ``batch_size``. The draws do not depend on it."""
+    """Pictures per forward; gradients accumulate up to ``batch_size``. The draws do not depend on it.
+
+    0: the whole batch, or on a CPU four pictures. Any number is halved whenever memory runs out.
+    """
     value_learning_rate: float = 0.03
     word_learning_rate: float = 0.006
     gate: Gate = field(default_factory=lambda: Gate(PAPER_TRAINING_BIAS, PAPER_TRAINING_TEMPERATURE))
@@ -43,7 +46,9 @@ class TrainingSettings:
     """Steps between two readings of the loss: each makes the accelerator wait."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "micro_batch", "checkpoint_every", "report_every"):
+        if self.micro_batch < 0:
+            raise ValueError(f"Training setting micro_batch is {self.micro_batch}; expected 0 (what fits) or more.")
+        for name in ("steps", "batch_size", "checkpoint_every", "report_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Training setting {name} is {getattr(self, name)}; expected 1 or more.")
         if not 0 <= self.target_input_decay < 1:

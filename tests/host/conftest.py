@@ -25,11 +25,11 @@ CONCEPTS = {
 }
 ROOMS = {
     "host": (
-        *("clip", "encoded_prompt", "encoders", "fingerprints", "folders", "frozen_layers", "model", "private_copies"),
-        *("short_prompts", "statistics"),
+        *("clip", "device_memory", "encoded_prompt", "encoders", "fingerprints", "folders", "frozen_layers", "model"),
+        *("private_copies", "short_prompts", "statistics"),
     ),
     "families": ("family", "unet"),
-    "training": ("pictures", "preview", "run", "task"),
+    "training": ("pictures", "preview", "progress", "run", "task"),
 }
 """The modules that the ``pack`` fixture gives by name."""
 

@@ -73,7 +73,7 @@ def test_training_reads_the_weights_of_the_host_itself(pack, loaded):
         (model, private.unet, model.model.diffusion_model),
     ):
         assert ours is not theirs
-        if pack.private_copies.pages(patcher):
+        if pack.device_memory.pages(patcher):
             assert {p.device.type for p in theirs.parameters() if p.ndim > 1} == {"cpu"}
         else:
             assert matrices(ours) == matrices(theirs)
