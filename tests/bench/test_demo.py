@@ -35,6 +35,7 @@ def made(tmp_path_factory) -> tuple[dict, Path, Path]:
 
 
 def test_the_report_has_its_schema(made):
+    """``dev.py demo`` reports every figure that the pages quote from it."""
     report, out, _ = made
     assert json.loads((out / "report.json").read_text()) == report
     assert set(report) == {"base", "concepts", "two_concepts", "do_no_harm_max_abs", "device", "versions"}
@@ -46,12 +47,14 @@ def test_the_report_has_its_schema(made):
 
 
 def test_prompts_without_a_concept_are_unchanged_and_with_one_are_not(made):
+    """The demo measures what the README promises: no change without the concept."""
     report, _, _ = made
     assert report["do_no_harm_max_abs"] == 0
     assert report["concepts"][0]["identity"] != 0
 
 
 def test_the_folder_holds_the_sheets_and_the_concepts_and_nothing_else(made):
+    """``dev.py demo`` leaves pictures and concepts that open, and no rubbish."""
     report, out, _ = made
     files = {f"{name}.png" for name in SHEETS} | {f"{star.name}.safetensors" for star in STARS} | {"report.json"}
     assert {path.name for path in out.iterdir()} == files
@@ -63,6 +66,7 @@ def test_the_folder_holds_the_sheets_and_the_concepts_and_nothing_else(made):
 
 
 def test_the_bar_ends_where_the_work_does(made, tmp_path):
+    """The progress bar tells the truth about the time left."""
     done = []
     drawing = studio.Studio(SMALL, made[2], done.append)
     assert demo.Story(drawing, tmp_path, lambda text: None).tell()
@@ -71,6 +75,7 @@ def test_the_bar_ends_where_the_work_does(made, tmp_path):
 
 @pytest.mark.parametrize("moment", ["training", "drawing both"])
 def test_stopping_leaves_the_folder_as_it_was(made, tmp_path, monkeypatch, moment):
+    """Who stops the demo keeps the results of the last one."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "report.json").write_text("old")
 
@@ -87,6 +92,7 @@ def test_stopping_leaves_the_folder_as_it_was(made, tmp_path, monkeypatch, momen
 
 
 def test_the_prompts_are_unseen_and_none_is_at_a_place_of_the_training_pictures():
+    """The demo shows what a concept can do in new scenes, and not what it has seen."""
     places = {star.individual.place for star in STARS}
     seen = {caption.text() for caption in training_captions()}
     assert not {caption.place for caption in (*PROMPTS, *PAIRS)} & places

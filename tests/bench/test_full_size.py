@@ -32,18 +32,21 @@ def tables(comfyui_path, tmp_path_factory):
 
 
 def test_every_part_says_where_its_figures_come_from(tables):
+    """Every figure can be measured again: by which command, on what."""
     for report in tables.values():
         assert {"commit", "device", "versions", "date", "command"} <= report["origin"].keys()
         assert report["origin"]["scale"] == "tiny" and report["origin"]["comfyui"]
 
 
 def test_every_table_has_one_set_of_columns(tables):
+    """The tables can be read side by side."""
     for report in tables.values():
         for title, rows in report["tables"].items():
             assert len({tuple(row) for row in rows}) == 1, title
 
 
 def test_sampling_stands_beside_the_plain_model_a_lora_and_the_peer(tables):
+    """The cost of a step is compared with what a user would run instead."""
     rows = tables["sampling"]["tables"]["A sampling step"]
     assert [row["with"] for row in rows] == [
         "plain",
@@ -58,12 +61,14 @@ def test_sampling_stands_beside_the_plain_model_a_lora_and_the_peer(tables):
 
 
 def test_gates_and_contexts_are_computed_once_per_prompt_and_deltas_once_per_layer_and_step(tables):
+    """Drawing computes nothing twice, so that a concept costs next to nothing."""
     rows = tables["once_per_prompt"]["tables"]["Calls in one run"]
     assert {row["what"]: row["calls"] for row in rows} == {row["what"]: row["expected"] for row in rows}
     assert next(row for row in rows if row["what"] == "the add")["calls"] == 7 * rows[0]["steps"]
 
 
 def test_training_stands_beside_the_core_node_in_time_and_memory(tables):
+    """The cost of training is compared with ComfyUI's own LoRA training."""
     found = tables["training"]["tables"]
     (step,), (memory,) = found["A training step"], found["Peak memory of training"]
     assert step["concept, s a step"] > 0 and step["core Train LoRA, s a step"] > 0
@@ -71,6 +76,7 @@ def test_training_stands_beside_the_core_node_in_time_and_memory(tables):
 
 
 def test_growth_is_measured_in_concepts_tokens_and_batch(tables):
+    """What a further concept, a longer prompt or a larger batch costs is measured."""
     found = tables["growth"]["tables"]
     assert set(found) == {"Growth with concepts", "Growth with tokens", "Growth with batch"}
     assert {row["tokens"] for rows in found.values() for row in rows} == {77, 154, 385, 770}

@@ -14,6 +14,7 @@ def cases(scale) -> list:
 
 @pytest.mark.parametrize("name", ["reduced", "patient", "full"])
 def test_where_bfloat16_is_emulated_nothing_computes_in_it(monkeypatch, name):
+    """The benchmark ends in its time on a processor that only emulates bfloat16."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     before, after = cases(SCALES[name]), cases(on_this_machine(SCALES[name]))
@@ -28,6 +29,7 @@ def test_where_bfloat16_is_emulated_nothing_computes_in_it(monkeypatch, name):
 
 @pytest.mark.parametrize("where", ["processor", "accelerator"])
 def test_where_bfloat16_is_computed_in_the_sizes_stay(monkeypatch, where):
+    """A machine that can is measured at the sizes that the tables name."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: where == "accelerator")
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: where == "processor")
     assert on_this_machine(SCALES["reduced"]) == SCALES["reduced"]

@@ -15,6 +15,7 @@ def noise_picture(seed: int) -> np.ndarray:
 
 
 def test_every_pixel_becomes_a_square_of_its_own_colour():
+    """The sheets show the pictures that were drawn, neither smoothed nor recoloured."""
     picture = noise_picture(0)
     tile = np.asarray(enlarged(picture, 112))
     assert tile.shape == (112, 112, 3)
@@ -24,12 +25,14 @@ def test_every_pixel_becomes_a_square_of_its_own_colour():
 
 
 def test_colours_beyond_the_range_are_cut_off_not_wrapped():
+    """A picture that is too bright is shown white, and not black."""
     tile = np.asarray(enlarged(np.full((16, 16, 3), 1.5, np.float32), 16))
     assert (tile == 255).all()
 
 
 @pytest.mark.parametrize("width", [60, 112, 400])
 def test_wrapping_keeps_every_word_and_the_width(width):
+    """No word of a prompt is lost below its picture."""
     lines = wrapped(LONG, font(13), width)
     assert " ".join(lines).split() == LONG.split()
     assert all(font(13).getlength(line) <= width or " " not in line for line in lines)
@@ -37,6 +40,7 @@ def test_wrapping_keeps_every_word_and_the_width(width):
 
 
 def test_the_pictures_stand_where_their_labels_are_and_the_margins_stay_empty():
+    """A picture stands under its own prompt."""
     pictures = [noise_picture(seed) for seed in range(3)]
     rows = [Row("first\n" + LONG, pictures, [LONG] * 3), Row("second", [None, *pictures[:2]])]
     sheet = np.asarray(draw_sheet(LONG, LONG, [LONG, "", "x"], rows))
@@ -51,6 +55,7 @@ def test_the_pictures_stand_where_their_labels_are_and_the_margins_stay_empty():
 
 
 def test_a_sheet_is_the_same_file_every_time(tmp_path):
+    """A sheet in the repository changes only when a picture does."""
     for name in ("a.png", "b.png"):
         save_sheet(draw_sheet("title", "words", ["x"], [Row("row", [noise_picture(1)])]), tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

@@ -28,16 +28,19 @@ def import_check(statement: str) -> str:
 
 
 def test_importing_the_library_imports_no_host_module() -> None:
+    """The method can be used and tested without ComfyUI."""
     result = run(import_check("import perfusion_ops"))
     assert result.returncode == 0, result.stderr
 
 
 def test_the_check_above_can_fail() -> None:
+    """Negative control: a module of the host would be noticed."""
     fake = "import types\nsys.modules['comfy.utils'] = types.ModuleType('comfy.utils')"
     assert "host modules imported: ['comfy.utils']" in run(import_check(fake)).stderr
 
 
 def test_importing_the_library_touches_no_accelerator() -> None:
+    """Starting ComfyUI with the pack takes no memory of the card."""
     code = "import perfusion_ops, torch\nassert not torch.cuda.is_initialized()"
     assert run(code).returncode == 0
 
@@ -53,6 +56,7 @@ def test_importing_the_library_takes_under_half_a_second_beyond_torch() -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "perfusion_ops").rglob("*.py")), ids=lambda path: path.name)
 def test_every_module_imports_only_what_a_host_has_or_its_own_neighbours(path: Path) -> None:
+    """The pack needs nothing installed that ComfyUI does not bring."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             assert all(alias.name.split(".")[0] in ALLOWED for alias in node.names)
@@ -90,10 +94,12 @@ FILES = sorted([*(ROOT / "perfusion_ops").rglob("*.py"), *(ROOT / "nodes").rglob
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_imports_point_down_from_room_to_room(path: Path) -> None:
+    """Who follows a parameter from its node goes down, room by room, and never in a circle."""
     assert upward(path, path.read_text(encoding="utf-8")) == set()
 
 
 def test_an_import_that_points_up_would_be_found() -> None:
+    """Negative control: an import that points up would be found."""
     path = ROOT / "nodes" / "host" / "clip.py"
     assert upward(path, "from ..training.files import RunFiles") == {"nodes/training"}
     assert upward(path, "from .. import train") == {"nodes"}

@@ -37,20 +37,24 @@ def paragraphs(lines: list[str]) -> list[list[str]]:
 
 
 def test_the_readme_fits_on_two_screens():
+    """A newcomer decides on two screens."""
     lines = lines_of("README.md")
     assert len(lines) <= 120
     assert [line for line in lines if len(line) > 100] == []
 
 
 def test_no_paragraph_of_the_readme_is_longer_than_four_lines():
+    """The README can be skimmed."""
     assert [part[0] for part in paragraphs(lines_of("README.md")) if len(part) > 4] == []
 
 
 def test_a_paragraph_that_is_too_long_would_be_found():
+    """Negative control: a long paragraph would be found."""
     assert max(map(len, paragraphs(["", *["words"] * 5, "", "- a", "- b"]))) == 5
 
 
 def test_the_first_screen_of_the_readme_comes_in_the_order_a_newcomer_asks():
+    """What it is, how to install it and the first concept come first."""
     text = "\n".join(lines_of("README.md"))
     first = ("Teach", "front.png", "## Install", "## Your first concept")
     second = ("## The nodes", "## The dials", "## What it is good at", "## Proof")
@@ -60,6 +64,7 @@ def test_the_first_screen_of_the_readme_comes_in_the_order_a_newcomer_asks():
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_every_link_to_a_file_leads_to_one(path):
+    """No link of any page is dead."""
     targets = [target.partition("#")[0] for target in LINK.findall(path.read_text(encoding="utf-8"))]
     files = [target for target in targets if target and not target.startswith("http")]
     assert [target for target in files if not (path.parent / target).exists()] == []

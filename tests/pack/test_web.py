@@ -29,6 +29,7 @@ def page(node: str) -> str:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_node_input_and_output_is_translated_and_nothing_else_is(language):
+    """No input is shown by its code name in either language."""
     found = translations(language)
     assert list(found) == list(SCHEMAS)
     for node, schema in SCHEMAS.items():
@@ -40,6 +41,7 @@ def test_every_node_input_and_output_is_translated_and_nothing_else_is(language)
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_translation_holds_what_the_translator_would_take_for_its_own(language):
+    """No text arrives cut or garbled in the browser."""
     assert not SPECIAL.search("".join(texts_of(translations(language))))
 
 
@@ -48,6 +50,7 @@ def texts_of(entry: dict | str) -> list[str]:
 
 
 def test_english_says_what_the_schema_says():
+    """The English tooltips are those of the nodes themselves."""
     english = translations("en")
     for node, schema in SCHEMAS.items():
         assert english[node]["display_name"] == schema["display_name"]
@@ -62,16 +65,19 @@ def test_english_says_what_the_schema_says():
 
 
 def test_every_input_and_output_has_a_tooltip():
+    """Every input and output says what it is for."""
     for schema in SCHEMAS.values():
         assert all(entry["tooltip"] for entry in (*schema["inputs"].values(), *schema["outputs"]))
 
 
 def test_there_is_a_help_page_for_every_node_and_for_no_other():
+    """Every node has its help."""
     assert {path.stem for path in (ROOT / "web" / "docs").glob("*.md")} == set(SCHEMAS)
 
 
 @pytest.mark.parametrize("node", SCHEMAS)
 def test_a_help_page_names_every_input_and_output_and_its_default(node):
+    """The help explains every input, with the default that the node has."""
     text, schema = page(node), SCHEMAS[node]
     assert text.startswith(f"# {schema['display_name']}\n")
     for key in (*schema["inputs"], *(output["name"] for output in schema["outputs"])):
@@ -121,22 +127,26 @@ def messages_in_code() -> str:
 
 @pytest.mark.parametrize("node, message", quoted_messages())
 def test_an_explained_message_is_one_the_pack_gives(node, message):
+    """A message that the help explains is worded as the user sees it."""
     code = messages_in_code()
     for fragment in message.split("…"):
         assert fragment.strip() in code, f"{node}: {message}"
 
 
 def test_the_pack_ships_no_script_for_the_browser():
+    """The pack runs no code in the user's browser."""
     assert not list((ROOT / "web").rglob("*.js"))
 
 
 def test_the_workflows_of_the_template_browser_are_there():
+    """The three workflows that the pages name are shipped."""
     names = [path.stem for path in WORKFLOWS]
     assert names == ["Train a Perfusion concept", "Two concepts in one picture", "Use a Perfusion concept"]
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_a_workflow_has_a_thumbnail_of_its_name(path):
+    """Every workflow is shown with a picture, large enough and quick to load."""
     with Image.open(path.with_suffix(".jpg")) as thumbnail:
         assert thumbnail.format == "JPEG"
         assert min(thumbnail.size) >= 256
@@ -145,6 +155,7 @@ def test_a_workflow_has_a_thumbnail_of_its_name(path):
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_links_join_outputs_and_inputs_of_one_type(path):
+    """A shipped workflow has no broken wire."""
     workflow = json.loads(path.read_text(encoding="utf-8"))
     nodes = {node["id"]: node for node in workflow["nodes"]}
     for link, origin, slot, target, place, kind in workflow["links"]:
@@ -156,5 +167,6 @@ def test_links_join_outputs_and_inputs_of_one_type(path):
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_a_workflow_tells_nothing_of_the_machine_it_was_made_on(path):
+    """A shipped workflow holds no path or address of its author."""
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"/home|/root|/tmp|/Users|https?://", text)

@@ -31,6 +31,7 @@ def made(comfyui_path, tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_report_says_what_was_measured(made):
+    """``dev.py demo --comfyui`` reports every figure that the pages quote from it."""
     report, _ = made
     assert set(report) == {"concepts", "bias", "two_concepts", "seconds", "origin"}
     assert [concept["name"] for concept in report["concepts"]] == [star.name for star in STARS]
@@ -41,6 +42,7 @@ def test_the_report_says_what_was_measured(made):
 
 @pytest.mark.slow
 def test_the_folder_holds_sheets_concepts_and_a_picture_for_each_shipped_workflow(made):
+    """``dev.py demo --comfyui`` leaves pictures and concepts that open."""
     report, out = made
     for name in SHEETS:
         Image.open(out / f"{name}.png").verify()

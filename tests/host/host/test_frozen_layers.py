@@ -38,6 +38,7 @@ def outcome(net: nn.Module, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("computed", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("stored", STORED)
 def test_the_numbers_are_those_of_a_cast_copy_to_the_bit(pack, stored, computed):
+    """Training in less memory learns the same concept, for every dtype a checkpoint comes in."""
     kept = network().to(stored)
     cast = copy.deepcopy(kept).to(computed)
     addresses = [p.data_ptr() for p in kept.parameters() if p.ndim > 1]
@@ -48,13 +49,14 @@ def test_the_numbers_are_those_of_a_cast_copy_to_the_bit(pack, stored, computed)
 
 
 def test_weights_in_the_dtype_computed_in_give_the_numbers_of_the_layers_themselves_to_the_bit(pack):
+    """A float32 checkpoint is trained on as it is."""
     ours, theirs = network(), network()
     pack.frozen_layers.compute_in(ours, torch.float32)
     assert all(map(torch.equal, outcome(ours, torch.float32), outcome(theirs, torch.float32)))
 
 
 def test_gradients_through_cast_weights_equal_finite_differences(pack):
-    """In float64, to which the half precision weights are cast without loss."""
+    """Training follows the true slope. In float64, to which the half precision weights are cast without loss."""
     net = network().half()
     pack.frozen_layers.compute_in(net, torch.float64)
     x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64, requires_grad=True)
@@ -80,6 +82,7 @@ def saved_bytes(net: nn.Module, x: Tensor) -> int:
 
 
 def test_neither_a_cast_weight_nor_a_convolutions_input_waits_for_the_backward_pass(pack):
+    """A step keeps neither a float32 model nor the pictures inside it: it fits a smaller card."""
     x = torch.randn(2, 4, 8, 8, requires_grad=True)
     layers = nn.Sequential(nn.Conv2d(4, 64, 3), nn.Conv2d(64, 64, 3), nn.Flatten(2), nn.Linear(16, 512), nn.Tanh())
     layers.requires_grad_(False)
@@ -90,7 +93,8 @@ def test_neither_a_cast_weight_nor_a_convolutions_input_waits_for_the_backward_p
     assert saved_bytes(layers, x) == the_nonlinearitys_output < torchs_own
 
 
-def test_recomputing_a_block_gives_the_same_gradient_and_keeps_less(pack):
+def test_recomputing_a_block_gives_the_same_gradient(pack):
+    """Who saves memory by ``gradient_checkpointing`` gets the same concept."""
     net = network().half()
     pack.frozen_layers.compute_in(net, torch.float32)
     plain = outcome(net, torch.float32)
@@ -101,6 +105,7 @@ def test_recomputing_a_block_gives_the_same_gradient_and_keeps_less(pack):
 
 @pytest.mark.parametrize("layout", ["TensorCoreFP8E4M3Layout", "TensorCoreNVFP4Layout", "TensorWiseINT8Layout"])
 def test_a_quantised_layer_computes_with_its_dequantised_weight_in_the_same_memory(pack, layout):
+    """Quantised checkpoints train without being unpacked in memory."""
     quantised = pytest.importorskip("comfy.quant_ops").QuantizedTensor
     ops = pytest.importorskip("comfy.ops").mixed_precision_ops(compute_dtype=torch.float32)
     torch.manual_seed(0)
@@ -124,6 +129,7 @@ def test_a_quantised_layer_computes_with_its_dequantised_weight_in_the_same_memo
 
 
 def test_a_function_the_host_put_on_a_weight_acts_and_leaves_the_weight_alone(pack):
+    """A LoRA that the host adds while it streams weights is trained on, and stays out of the checkpoint."""
     layer = nn.Linear(4, 3).requires_grad_(False)
     before = layer.weight.clone()
     layer.weight_function = [lambda weight: weight.mul_(2)]

@@ -82,6 +82,7 @@ def paging(host, model, monkeypatch):
 
 
 def test_a_paged_model_is_read_with_its_loras_and_without_loading_its_file_again(pack, host, paging, expected):
+    """A model that does not fit the card is trained on as it draws, with its LoRAs."""
     before = {key: tensor.clone() for key, tensor in paging.model.state_dict().items()}
     found = copied_weights(pack, paging)
     assert paging.model.diffusion_model[0].weight_lowvram_function is not None, "the host did not stage the LoRA"
@@ -93,11 +94,13 @@ def test_a_paged_model_is_read_with_its_loras_and_without_loading_its_file_again
 
 
 def test_a_paged_models_fingerprint_is_that_of_the_model_loaded_whole(pack, paging, expected):
+    """A training is found again though the host pages its model this time."""
     weights = pack.private_copies.patched_weights(pack.private_copies.loaded(paging), "diffusion_model")
     assert pack.fingerprints.fingerprint(weights) == pack.fingerprints.fingerprint(expected.items())
 
 
 def test_a_paged_weight_is_cast_to_the_models_dtype(pack, paging):
+    """A paged model is trained on in the dtype that it draws in."""
     for part in paging.model.diffusion_model:
         part.weight_comfy_model_dtype = torch.bfloat16
     assert copied_weights(pack, paging)["2.weight"].dtype == torch.bfloat16

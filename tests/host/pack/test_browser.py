@@ -99,6 +99,7 @@ def kept(workflow: dict) -> dict:
 
 
 def test_the_page_loads_without_a_complaint_about_the_pack(page):
+    """The nodes are there in the browser, in both of its renderers."""
     known = page.evaluate("() => Object.keys(LiteGraph.registered_node_types).filter(n => n.startsWith('Perfusion'))")
     assert sorted(known) == sorted(read_snapshot())
     assert page.complaints == []
@@ -106,6 +107,7 @@ def test_the_page_loads_without_a_complaint_about_the_pack(page):
 
 @pytest.mark.parametrize("name", [TRAIN, USE, TWO])
 def test_a_shipped_workflow_opens_without_a_warning_and_survives_saving(page, name):
+    """A workflow from the template browser opens, and saving it loses nothing."""
     open_workflow(page, shipped(name))
     assert not page.evaluate(COMPLAINT)
     saved = json.loads(page.evaluate(SAVE))
@@ -118,6 +120,7 @@ def test_a_shipped_workflow_opens_without_a_warning_and_survives_saving(page, na
 
 @pytest.mark.parametrize("name", [TRAIN, USE, TWO])
 def test_the_browser_would_queue_what_the_other_tests_run(page, host, name):
+    """Negative control: the other tests run what a user's browser queues."""
     open_workflow(page, shipped(name))
     prompt = json.loads(page.evaluate("async () => JSON.stringify((await app.graphToPrompt()).output)"))
     queued = {node: {key: entry[key] for key in ("class_type", "inputs")} for node, entry in prompt.items()}
@@ -132,6 +135,7 @@ def with_a_missing_concept() -> dict:
 
 
 def test_a_missing_concept_is_complained_about(page, host):
+    """Who opens a workflow without having its concept sees that it is missing."""
     if host.get("/system_stats")["system"]["comfyui_version"] == ".".join(map(str, OLDEST)):
         pytest.skip("the oldest ComfyUI's frontend says so only when the workflow is queued")
     open_workflow(page, with_a_missing_concept())
@@ -139,11 +143,13 @@ def test_a_missing_concept_is_complained_about(page, host):
 
 
 def test_a_missing_concept_is_refused_by_name_when_it_is_queued(host):
+    """Who queues a workflow without having its concept reads which file is missing."""
     with pytest.raises(Rejected, match=MISSING):
         host.queue(to_api(with_a_missing_concept(), host))
 
 
 def test_every_widget_keeps_a_value_it_was_given(page):
+    """No setting is lost, or moved to another widget, when a workflow is saved and opened."""
     saved = json.loads(page.evaluate(FILL, list(read_snapshot())))
     open_workflow(page, saved)
     again = json.loads(page.evaluate(SAVE))

@@ -26,7 +26,9 @@ def complaints(log: str) -> list[str]:
 
 
 def test_the_pack_loads_without_a_complaint(server):
-    """What the shared server wrote while it started: later on, tests provoke errors on purpose."""
+    """Installing the pack writes no error to the log. What the shared server wrote while it started: later on, tests
+    provoke errors on purpose.
+    """
     assert f"custom_nodes/{PACK_FOLDER}" in server.startup_log
     assert complaints(server.startup_log) == []
 
@@ -41,6 +43,7 @@ def test_the_pack_loads_without_a_complaint(server):
     ],
 )
 def test_a_complaint_of_the_host_is_noticed(line):
+    """Negative control: the host's complaints would be noticed."""
     assert complaints(f"Starting server\n{line}\n") == [line]
 
 
@@ -54,11 +57,13 @@ def test_the_schemas_are_the_ones_saved_workflows_rely_on(server):
 
 @pytest.mark.parametrize("node", read_snapshot())
 def test_a_help_page_opens(server, node):
+    """Every node's help opens in the browser."""
     page = server.get(f"/extensions/{PACK_FOLDER}/docs/{node}.md")
     assert page == (ROOT / "web" / "docs" / f"{node}.md").read_bytes()
 
 
 def test_translations_are_served(server):
+    """The nodes are shown in the user's language."""
     served = server.get("/i18n")
     for language in ("en", "zh"):
         texts = json.loads((ROOT / f"locales/{language}/nodeDefs.json").read_text(encoding="utf-8"))
@@ -67,6 +72,7 @@ def test_translations_are_served(server):
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_a_shipped_workflow_is_listed_with_its_picture(server, name):
+    """The workflows are in the template browser, each with its picture."""
     assert name in server.get("/workflow_templates")[PACK_FOLDER]
     address = f"/api/workflow_templates/{PACK_FOLDER}/{urllib.parse.quote(name)}"
     assert server.get(f"{address}.json")["nodes"]
@@ -74,5 +80,6 @@ def test_a_shipped_workflow_is_listed_with_its_picture(server, name):
 
 
 def test_the_host_knows_the_concept_folder(server):
+    """The host lists the concepts, so that other programs find them."""
     assert "perfusion" in {entry["name"] for entry in server.get("/experiment/models")}
     assert "teddy.safetensors" in server.get("/models/perfusion")

@@ -63,17 +63,20 @@ def drawing(host, name: str, concepts: list[str], texts: list[str]) -> dict:
 
 
 def test_training_saves_concepts_that_the_loader_lists(trained):
+    """What the training workflow makes can be chosen in the drawing workflows."""
     names, _result = trained
     assert {"my_subject.safetensors", "my_other.safetensors"} <= set(names)
 
 
 def test_training_plots_its_loss(host, trained):
+    """The training workflow shows how its loss went."""
     _names, result = trained
     (plot,) = nodes_of(to_api(shipped(TRAIN), host), "LossGraphNode")
     assert host.pictures(result, plot).shape[0] == 1
 
 
 def test_the_trained_concept_draws(host, trained):
+    """The first workflow a user opens after a training draws the concept."""
     graph = drawing(host, USE, ["my_subject.safetensors"], ["a photo of my_subject on a beach"])
     (save,) = nodes_of(graph, "SaveImage")
     picture = host.pictures(host.run(graph), save)
@@ -83,6 +86,7 @@ def test_the_trained_concept_draws(host, trained):
 
 
 def test_two_concepts_draw_beside_the_picture_without_them(host, trained):
+    """The workflow for two concepts draws both, and beside it what the same prompt draws without them."""
     texts = ["a photo of a my_subject and a my_other on a beach", "a photo of a dog and a cat on a beach"]
     graph = drawing(host, TWO, ["my_subject.safetensors", "my_other.safetensors"], texts)
     result = host.run(graph)
@@ -94,6 +98,7 @@ def test_two_concepts_draw_beside_the_picture_without_them(host, trained):
 
 
 def test_a_value_too_many_is_noticed(host):
+    """Negative control: a shipped workflow with a value too many would be noticed."""
     workflow = shipped(USE)
     next(node for node in workflow["nodes"] if node["type"] == "KSampler")["widgets_values"].append(1)
     with pytest.raises(ValueError, match="1 widget values more"):

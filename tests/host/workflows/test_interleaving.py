@@ -30,6 +30,7 @@ def tour(names: list[str]) -> list[str]:
 
 
 def test_the_tour_visits_every_ordered_pair():
+    """Negative control: every branch follows every other one in the test below."""
     walk = tour(list(BRANCHES))
     assert len(set(zip(walk, walk[1:], strict=False))) == len(BRANCHES) ** 2 == len(walk) - 1
 
@@ -48,6 +49,7 @@ def alone(comfyui_path, host_folder):
 
 @pytest.mark.slow
 def test_branches_in_every_order_with_a_cancel_and_an_error_between_them(comfyui_path, host_folder, alone):
+    """No concept shows in the next picture of the queue, not even after a cancel or an error."""
     seen = dict.fromkeys(BRANCHES, 0)
     with Server(comfyui_path, host_folder()) as server:
         for number, branch in enumerate(tour(list(BRANCHES))):
@@ -62,6 +64,7 @@ def test_branches_in_every_order_with_a_cancel_and_an_error_between_them(comfyui
 
 @pytest.mark.slow
 def test_the_order_of_two_concepts_does_not_change_a_bit(alone):
+    """Two concepts draw the same picture in either order, for every seed."""
     for seed in range(6):
         np.testing.assert_array_equal(alone["AB", seed], alone["BA", seed])
         assert not np.array_equal(alone["AB", seed], alone["A", seed])

@@ -39,6 +39,7 @@ def with_lora(graph, model, clip, file):
 
 
 def test_a_lora_under_and_over_the_concept_is_the_same_lora(draw, lora):
+    """A LoRA may be loaded before or after the concept."""
     pictures = {}
     for order in ("under", "over"):
         scene = Scene(edited=True)
@@ -55,6 +56,7 @@ def test_a_lora_under_and_over_the_concept_is_the_same_lora(draw, lora):
 
 
 def test_a_lora_beside_the_concept_leaves_other_prompts_alone(draw, lora):
+    """With a LoRA too, prompts without the concept draw what they drew."""
     plain, applied = Scene(edited=False), Scene(edited=True)
     applied.apply()
     for scene in (plain, applied):
@@ -64,6 +66,8 @@ def test_a_lora_beside_the_concept_leaves_other_prompts_alone(draw, lora):
 
 @pytest.mark.parametrize("order", ["before", "after"])
 def test_an_attention_replace_patch_and_the_concept_both_work(draw, order):
+    """Packs that replace attention, as IPAdapter does, work beside the concept."""
+
     def scene(edited: bool, replaced: bool):
         scene = Scene(edited)
         if order == "after":
@@ -108,6 +112,8 @@ def test_concatenated_prompts_hold_the_concepts_of_both(draw):
 
 @pytest.mark.parametrize("key_locking", ["local", "global pure"])
 def test_averaged_prompts_hold_the_concepts_of_both(draw, key_locking):
+    """Averaged prompts draw the concept, under every kind of key locking."""
+
     def scene(text: str, edited: bool):
         scene = Scene(edited)
         scene.apply(key_locking=key_locking)
@@ -120,6 +126,8 @@ def test_averaged_prompts_hold_the_concepts_of_both(draw, key_locking):
 
 
 def test_combined_prompts_and_areas_are_edited_one_by_one(draw):
+    """A concept in one area of the picture leaves the other areas alone."""
+
     def scene(first: str, second: str, edited: bool):
         scene = Scene(edited)
         scene.apply()
@@ -135,6 +143,7 @@ def test_combined_prompts_and_areas_are_edited_one_by_one(draw):
 
 
 def test_a_prompt_longer_than_one_chunk_finds_the_concept_in_the_second(draw):
+    """The concept word works at the end of a long prompt."""
     filler = ", ".join(f"tree number {n}" for n in range(25))
 
     def scene(name: str, edited: bool):
@@ -147,6 +156,7 @@ def test_a_prompt_longer_than_one_chunk_finds_the_concept_in_the_second(draw):
 
 
 def test_prompts_of_unequal_length_run_as_one_batch(draw):
+    """A long negative prompt beside a short positive one does not stop the picture."""
     filler = ", ".join(f"tree number {n}" for n in range(25))
     scene, reverse = Scene(edited=True), Scene(edited=False)
     scene.apply()
@@ -157,6 +167,7 @@ def test_prompts_of_unequal_length_run_as_one_batch(draw):
 
 
 def test_every_picture_of_a_batch_is_the_picture_alone(draw):
+    """Every picture of a batch shows the concept, as it would alone."""
     scene = Scene(edited=True)
     scene.apply()
     batch = draw(*scene.finish(batch_size=2))
@@ -170,6 +181,8 @@ def test_every_picture_of_a_batch_is_the_picture_alone(draw):
 
 @pytest.mark.parametrize("how", ["img2img", "inpaint"])
 def test_img2img_and_inpainting(draw, how):
+    """The concept draws in img2img and inpainting."""
+
     def scene(edited: bool):
         scene = Scene(edited)
         scene.apply()
@@ -184,6 +197,8 @@ def test_img2img_and_inpainting(draw, how):
 
 
 def test_hooks_on_one_prompt_work_with_the_concept(draw, lora):
+    """The host's hooks, a LoRA on one prompt, work beside the concept."""
+
     def scene(edited: bool, hooked: bool):
         scene = Scene(edited)
         scene.apply()
@@ -216,6 +231,8 @@ def controlnet(server, checkpoint):
 
 
 def test_a_controlnet_and_the_concept_both_work(draw, controlnet):
+    """A ControlNet and the concept both act, and without the concept word only the ControlNet does."""
+
     def scene(edited: bool, text: str | None, controlled: bool):
         scene = Scene(edited)
         scene.apply()

@@ -21,6 +21,7 @@ def draw(server: Server, *workflow) -> np.ndarray:
 @pytest.mark.slow
 @pytest.mark.parametrize("flags", [("--cache-none",), ("--fp8_e4m3fn-unet",)])
 def test_the_concept_and_the_plain_prompt_under_other_flags(comfyui_path, host_folder, flags):
+    """The pack works without the host's cache and on a U-Net in float8."""
     with Server(comfyui_path, host_folder(), flags) as server:
         edited = draw(server, *picture(PROMPT, TEDDY))
         plain = draw(server, *picture(PLAIN))
@@ -45,7 +46,9 @@ def compiled(prompt: str, order: str, **settings) -> tuple[Workflow, str]:
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler on a CPU")
 def test_a_compiled_model_never_shows_another_concept_than_the_one_asked_for(comfyui_path, host_folder):
-    """The first, plain prompt compiles the model; what follows must not reuse that graph without the edit."""
+    """Models may be compiled. The first, plain prompt compiles the model; what follows must not reuse that graph
+    without the edit.
+    """
     with Server(comfyui_path, host_folder()) as server:
         uncompiled = draw(server, *picture(PLAIN))
         expected = {

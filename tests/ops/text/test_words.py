@@ -53,6 +53,7 @@ def found(text: str, *words: str) -> list[str]:
     ],
 )
 def test_a_word_is_found_where_its_script_lets_it_stand(text, word):
+    """A concept word works in every script, beside what stands next to a word there."""
     assert found(text, word) == [word]
 
 
@@ -90,6 +91,7 @@ def test_a_word_is_found_where_its_script_lets_it_stand(text, word):
     ],
 )
 def test_a_word_is_not_found_inside_another(text, word):
+    """A longer word that only begins like the concept's is not edited."""
     assert found(text, word) == []
 
 
@@ -120,22 +122,26 @@ def test_a_word_is_not_found_inside_another(text, word):
     ],
 )
 def test_all_spellings_of_a_word_are_that_word(text, word):
+    """A concept word works however its letters are typed or encoded."""
     assert fold_word(text) == fold_word(word)
     assert found(f"a {text}, here", word) == [text]
 
 
 def test_places_count_in_the_text_as_it_was_written():
+    """The concept is put where it was written, and nothing beside it is cut."""
     text = "\ufeffGroße Ｃａｔ_c und ﬁne cat_c"
     assert [text[start:end] for start, end, _ in find_words(text, ["cat_c"])] == ["Ｃａｔ_c", "cat_c"]
 
 
 def test_the_longest_word_at_a_place_wins_and_a_shorter_one_where_it_does_not_fit():
+    """Two concepts of which one word begins like the other are both found."""
     assert found("my cat and my cats", "my", "my cat", "cat") == ["my cat", "my"]
     assert found("小猫咪和小猫", "小猫", "小猫咪") == ["小猫咪", "小猫"]
 
 
 @pytest.mark.parametrize("nothing", ["", "  ", *INVISIBLE, "\u200b", INVISIBLE, "\u3164", "\ufe0f \u200d"])
 def test_a_word_that_shows_nothing_is_nowhere(nothing):
+    """An invisible word does not edit every prompt."""
     assert fold_word(nothing) == ""
     assert find_words(f"a {nothing} b", [nothing]) == []
 
@@ -149,6 +155,7 @@ plain_words = st.lists(st.text(st.sampled_from("abXY_1"), min_size=1, max_size=3
 
 @given(texts, st.lists(texts, max_size=4))
 def test_what_is_found_is_spelled_like_its_word_and_does_not_overlap(text, words):
+    """Whatever the prompt, what is edited is the concept's word."""
     position = 0
     for start, end, word in find_words(text, words):
         assert position <= start < end <= len(text)
@@ -158,6 +165,7 @@ def test_what_is_found_is_spelled_like_its_word_and_does_not_overlap(text, words
 
 @given(plain_texts, plain_words)
 def test_in_plain_latin_a_word_ends_where_letters_digits_and_underscores_do(text, words):
+    """In plain English prompts words end where everyone expects."""
     longest_first = sorted(map(re.escape, words), key=len, reverse=True)
     pattern = re.compile(rf"(?<!\w)(?:{'|'.join(longest_first)})(?!\w)", re.IGNORECASE)
     assert found(text, *words) == pattern.findall(text)
@@ -165,6 +173,7 @@ def test_in_plain_latin_a_word_ends_where_letters_digits_and_underscores_do(text
 
 @given(st.sampled_from(["teddy_t", "小猫", "고양이", "café", "แมว", "बिल्ली", "кот"]), st.data())
 def test_characters_that_show_nothing_change_nothing_inside_a_word(word, data):
+    """Text that was copied with invisible characters in it still names the concept."""
     letters = unicodedata.normalize(data.draw(st.sampled_from(["NFC", "NFD"])), word)
     written = letters[0] + "".join(data.draw(st.text(INVISIBLE, max_size=2)) + letter for letter in letters[1:])
     assert found(f"a {written} there", word) == [written]
@@ -172,5 +181,6 @@ def test_characters_that_show_nothing_change_nothing_inside_a_word(word, data):
 
 @given(texts, st.sampled_from(["小猫", "ねこ", "고양이", "แมว"]))
 def test_a_word_of_a_script_without_spaces_is_found_beside_anything_but_an_underscore(text, word):
+    """In Chinese, Japanese, Korean and Thai the concept needs no spaces around it."""
     beside = found(f"{text.strip('_ ')}x{word}犬", word)
     assert beside[-1:] == [word]
