@@ -68,3 +68,27 @@ def test_every_link_to_a_file_leads_to_one(path):
     targets = [target.partition("#")[0] for target in LINK.findall(path.read_text(encoding="utf-8"))]
     files = [target for target in targets if target and not target.startswith("http")]
     assert [target for target in files if not (path.parent / target).exists()] == []
+
+
+NAMED = re.compile(r"`([\w/]+\.py)`(?: `(\w+)`)?")
+"""A file, and a function, class or test in it, as the tables of method.md write them."""
+
+
+def named_in_the_method() -> list[tuple[str, str]]:
+    tables = [line for line in lines_of("docs/method.md") if line.startswith("|")]
+    return [named for line in tables for named in NAMED.findall(line)]
+
+
+@pytest.mark.parametrize("place, name", named_in_the_method())
+def test_the_method_names_files_functions_and_tests_that_exist(place, name):
+    found = [path for path in (ROOT / folder / place for folder in ("perfusion_ops", "tests")) if path.exists()]
+    assert len(found) == 1, place
+    assert not name or re.search(rf"^ *(def|class) {name}\b", found[0].read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_every_row_of_the_equations_names_a_function_and_a_test():
+    lines = lines_of("docs/method.md")
+    equations = lines[lines.index("## Equations") : lines.index("## How it works in ComfyUI")]
+    rows = [line for line in equations if line.startswith("|") and not re.match(r"\| (Equation|---)", line)]
+    assert len(rows) >= 20
+    assert all(len([name for _, name in NAMED.findall(row) if name]) == 2 for row in rows)
