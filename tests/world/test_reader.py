@@ -1,4 +1,7 @@
 """The reader's own error on rendered scenes: the ceiling of everything measured with it."""
+
+from __future__ import annotations
+
 from dataclasses import replace
 
 import numpy as np
@@ -35,11 +38,13 @@ def read_facts(reading) -> tuple:
 
 
 def test_rendered_scenes_are_read_without_error(reader, drawn):
+    """Every figure of the proof is read from pictures: the reader itself adds no error."""
     scenes, pictures = drawn
     assert [read_facts(reading) for reading in reader.read(pictures)] == [facts(scene) for scene in scenes]
 
 
 def test_noise_of_a_tenth_changes_no_class_place_or_count(reader, drawn):
+    """A picture that is not quite clean is read as what it shows."""
     scenes, pictures = drawn
     noise = 0.1 * torch.randn(pictures.shape, generator=torch.Generator().manual_seed(0))
     for scene, reading in zip(scenes, reader.read((pictures + noise).clamp(0, 1)), strict=True):
@@ -48,11 +53,13 @@ def test_noise_of_a_tenth_changes_no_class_place_or_count(reader, drawn):
 
 
 def test_an_empty_place_holds_nothing(reader):
+    """The reader sees no figure where there is none."""
     empty = as_batch([art.background(place, variant) for place in art.PLACES for variant in range(art.VARIANTS)])
     assert all(reading.count == 0 and reading.object is None for reading in reader.read(empty))
 
 
 def test_pure_noise_holds_no_figure(reader):
+    """A picture of noise counts as a failure, and not as a subject."""
     noise = torch.rand(20, 16, 16, 3, generator=torch.Generator().manual_seed(0))
     assert all(reading.count == 0 for reading in reader.read(noise))
 
@@ -63,6 +70,7 @@ def in_scene(individual, traits, class_word=None) -> torch.Tensor:
 
 
 def test_an_individual_scores_one_and_falls_with_every_trait_it_loses():
+    """The likeness score is 1 for the subject and falls with every trait that is wrong."""
     for seed in range(8):
         individual = sample_individual(seed)
         own = individual.traits
@@ -77,6 +85,7 @@ def test_an_individual_scores_one_and_falls_with_every_trait_it_loses():
 
 
 def test_strangers_of_the_class_score_low():
+    """A likeness score cannot be had by drawing just any of the superclass."""
     individual = sample_individual(3)
     rng = np.random.RandomState(0)
     caption = Caption(individual.class_word)
@@ -85,6 +94,7 @@ def test_strangers_of_the_class_score_low():
 
 
 def test_identity_can_be_asked_of_one_position():
+    """In a picture of two, each subject has a score of its own."""
     individual = replace(sample_individual(3), position="left")
     rng = np.random.RandomState(0)
     pair = (Figure(individual.class_word, individual.traits, "left"), Figure("robot", sample_traits(rng), "right"))
@@ -109,6 +119,7 @@ def wide_scene(rng: np.random.RandomState) -> Scene:
 
 
 def test_three_figures_in_a_wide_picture_are_read_without_error(wide_reader):
+    """Pictures of three subjects are read without error."""
     rng = np.random.RandomState(6)
     scenes = [wide_scene(rng) for _ in range(60)]
     readings = wide_reader.read(as_batch([render(scene) for scene in scenes]))
@@ -116,6 +127,7 @@ def test_three_figures_in_a_wide_picture_are_read_without_error(wide_reader):
 
 
 def test_a_wide_picture_is_the_world_s_own_with_more_columns(wide_reader):
+    """Pictures of three can be compared with those of two."""
     scene = wide_scene(np.random.RandomState(7))
     narrow = replace(scene, figures=scene.figures[:1], width=art.SIZE)
     wide = replace(narrow, width=art.WIDE)
@@ -125,6 +137,7 @@ def test_a_wide_picture_is_the_world_s_own_with_more_columns(wide_reader):
 
 
 def test_identity_in_a_wide_picture_is_that_of_the_third_asked_for():
+    """In a picture of three, each subject has a score of its own."""
     individual = sample_individual(3)
     scene = wide_scene(np.random.RandomState(8))
     own = replace(scene.figures[1], class_word=individual.class_word, traits=individual.traits)

@@ -148,6 +148,7 @@ def picture_of(latents: torch.Tensor) -> np.ndarray:
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_host_draws_what_the_small_network_draws(world, concepts, host, case):
+    """What the proof measures without ComfyUI is what a user sees in it."""
     drawn = draw_in_host(host, *CASES[case], seed=11)
     expected = draw_without(world, concepts, *CASES[case], seed=11)
     # Both paths round differently over nine steps; another picture would be off by a hundred times as much.
@@ -168,6 +169,7 @@ def shown(caption: Caption, reading) -> dict[str, bool]:
 @pytest.mark.slow
 @pytest.mark.parametrize("word", SUBJECTS)
 def test_identity_and_what_a_picture_shows_are_equal(world, concepts, host, word):
+    """The likeness that the proof reports is the likeness in ComfyUI."""
     individual = SUBJECTS[word]
     captions = [Caption(individual.class_word, **named) for named in NAMING]
     texts = [caption.text(word) for caption in captions]
@@ -188,6 +190,7 @@ def test_identity_and_what_a_picture_shows_are_equal(world, concepts, host, word
 
 
 def test_what_a_picture_shows_tells_a_missing_thing_from_one_that_is_there():
+    """Negative control: a thing that is missing would be noticed."""
     individual = SUBJECTS["<bolt>"]
     with_hat, without = (
         Caption(individual.class_word, place="beach", accessory=accessory) for accessory in ("hat", None)
