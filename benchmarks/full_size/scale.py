@@ -32,7 +32,6 @@ class Scale:
     sampling_counts: tuple[int, ...]
     warm_up: int
     """Rounds of sampling that do not count: in them a GPU chooses its kernels. The model is loaded before."""
-    profile: tuple[Case, ...]
     training: tuple[Case, ...]
     training_steps: int
     checkpointing: tuple[bool, ...]
@@ -44,7 +43,7 @@ class Scale:
 
     def cases(self, change: Callable[[tuple[Case, ...]], tuple[Case, ...]]) -> Scale:
         """The same with every list of cases changed."""
-        return replace(self, **{name: change(getattr(self, name)) for name in ("sampling", "profile", "training")})
+        return replace(self, **{name: change(getattr(self, name)) for name in ("sampling", "training")})
 
 
 def two_core_sampling(sd1: int, others: int) -> tuple[Case, ...]:
@@ -62,7 +61,6 @@ REDUCED = Scale(
     sampling=two_core_sampling(3, 2),
     sampling_counts=(1, 4, 16),
     warm_up=0,
-    profile=(Case("sd1", 1, 128, "float32"), Case("sd1", 1, 256, "float32"), Case("sdxl", 1, 128, "bfloat16")),
     training=(Case("sd1_short", 2, 128, "float32"),),
     training_steps=2,
     checkpointing=(False,),
@@ -90,7 +88,6 @@ FULL = replace(
     ),
     sampling_counts=(1, 4, 16, 64),
     warm_up=1,
-    profile=(Case("sd1", 1, 512, "float16"), Case("sd1", 1, 1024, "float16"), Case("sdxl", 1, 1024, "float16")),
     training=(
         Case("sd1", 1, 512, "bfloat16", 3),
         Case("sd1", 16, 512, "bfloat16", 3),
@@ -107,7 +104,6 @@ TINY = replace(
     sampling=(Case("tiny", 1, 64, "float32", 2),),
     sampling_counts=(1, 2),
     warm_up=1,
-    profile=(Case("tiny", 1, 64, "float32"),),
     training=(Case("tiny", 2, 64, "float32"),),
     captions={},
     growth_counts=(1, 2),

@@ -108,15 +108,10 @@ class Proof:
         learnings = [learning_of(area["method"], subject) for subject in self.subjects]
         records = [self.store.record("learning", result_key(learning)) for learning in learnings]
         size, seconds = (float(np.mean([each[name] for each in records])) for name in ("bytes_fp16", "core_seconds"))
-        copied, nearest, diversity = samples[:, best, 3:].mean(0)
         costs = {"method": area["method"], "KB (fp16)": round(size / 1000, 1), "core-s to learn": round(seconds, 1)}
-        looks = {
-            "training place drawn": f"{copied:.3f}",
-            "nearest training picture": f"{nearest:.3f}",
-            "diversity over seeds / base": f"{diversity:.2f}" if self.seeds > 1 else "-",
-        }
         point = {"best point": [*self.dialled[area["method"]]][best]} | tables.alone_row(samples[:, best])
-        return costs | area | point | looks
+        copied = samples[:, best, tables.ALONE_COLUMNS.index("training place drawn")].mean()
+        return costs | area | point | {"training place drawn": f"{copied:.3f}"}
 
     def signs(self) -> dict[str, list[Row]]:
         signs = studies.signs(self.seeds)

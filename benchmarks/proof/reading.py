@@ -11,33 +11,28 @@ from torch import Tensor
 
 from pixelworld.captions import OPPOSITE, Caption
 from pixelworld.reader import Reading, identity_score, read
-from pixelworld.scene import training_pictures
 from pixelworld.traits import leaked_traits
 
 from .scenes import captions_of, side_of
 from .specs import ALONE, BESIDE, UNNAMED, Drawing, Subject
 
 
-def record_of(drawing: Drawing, pictures: Tensor) -> dict[str, Any]:
-    """A row for each of the pictures (N, 16, W, 3), uint8, and the diversity over seeds of each prompt."""
+def rows_of(drawing: Drawing, pictures: Tensor) -> list:
+    """A row for each of the pictures (N, 16, W, 3), uint8."""
     unit, captions = pictures.float() / 255, captions_of(drawing)
     row_of = {ALONE: alone_row, BESIDE: beside_row, UNNAMED: lambda *_: []}.get(drawing.scene, together_row)
-    rows = [
+    return [
         row_of(drawing.subjects, captions[number % len(captions)], reading, unit[number : number + 1])
         for number, reading in enumerate(read(unit))
     ]
-    by_prompt = unit.numpy().reshape(drawing.seeds, len(captions), *unit.shape[1:])
-    return {"rows": rows, "diversity": [diversity(by_prompt[:, index]) for index in range(len(captions))]}
 
 
 def alone_row(subjects: Sequence[Subject], caption: Caption, reading: Reading, picture: Tensor) -> dict[str, Any]:
     individual = subjects[0].individual()
-    shots = [shot.pixels for shot in training_pictures(individual)]
     return {
         "identity": float(identity_score(picture, individual)),
         "right": attributes_right(caption, reading),
         "copied": reading.place == individual.place,
-        "nearest": nearest_distance(picture[0].numpy(), shots),
     }
 
 
@@ -97,14 +92,3 @@ def attributes_right(caption: Caption, reading: Reading) -> dict[str, bool]:
 def scaled_identity(raw: float, class_word: float, ceiling: float) -> float:
     """0 for what the class word alone gives, 1 for the reader's ceiling on rendered pictures of the individual."""
     return (raw - class_word) / (ceiling - class_word)
-
-
-def diversity(pictures: Sequence[np.ndarray]) -> float:
-    """Mean absolute pixel difference over all pairs of pictures (N, h, w, 3) in [0, 1]; 0 for fewer than two."""
-    pairs = [np.abs(a - b).mean() for index, a in enumerate(pictures) for b in pictures[:index]]
-    return float(np.mean(pairs)) if pairs else 0.0
-
-
-def nearest_distance(picture: np.ndarray, training: Sequence[np.ndarray]) -> float:
-    """Mean absolute pixel difference to the nearest training picture."""
-    return float(min(np.abs(picture - other).mean() for other in training))

@@ -24,8 +24,7 @@ from .work import Store, drawn
 
 Row = dict[str, Any]
 Points = Callable[[np.ndarray], np.ndarray]
-ALONE_COLUMNS = ("identity", "right", "base right", "training place drawn", "nearest training picture",
-                 "diversity over seeds / base")  # fmt: skip
+ALONE_COLUMNS = ("identity", "right", "base right", "training place drawn")
 BESIDE_COLUMNS = ("raw identity", "other figure where named", "place right", "concept's traits on it")
 GROUP_COLUMNS = ("figures found", "raw identity", "leakage")
 LESS_IS_BETTER = ("concept's traits on it", "leakage")
@@ -53,22 +52,16 @@ class Samples:
         return np.array([self._alone(drawing.of(subject), subject) for subject in self.subjects])
 
     def _alone(self, drawing: Drawing, subject: Subject) -> list[float]:
-        record = drawn(drawing, self.store)
-        base = drawn(drawing_of(BASE, subject, self.seeds), self.store)
-        rows, same = record["rows"], base["rows"][: len(record["rows"])]
-        raw, floor = (mean_of(row["identity"] for row in each["rows"]) for each in (record, base))
-        return [
-            scaled_identity(raw, floor, ceiling(subject, drawing.prompts)),
-            *(mean_of(right for row in part for right in row["right"].values()) for part in (rows, same)),
-            mean_of(row["copied"] for row in rows),
-            mean_of(row["nearest"] for row in rows),
-            mean_of(record["diversity"]) / (mean_of(base["diversity"]) or 1.0),
-        ]
+        rows, base = drawn(drawing, self.store), drawn(drawing_of(BASE, subject, self.seeds), self.store)
+        raw, floor = (mean_of(row["identity"] for row in each) for each in (rows, base))
+        right = [mean_of(r for row in part for r in row["right"].values()) for part in (rows, base[: len(rows)])]
+        copied = mean_of(row["copied"] for row in rows)
+        return [scaled_identity(raw, floor, ceiling(subject, drawing.prompts)), *right, copied]
 
     def beside(self, drawing: Drawing) -> np.ndarray:
         """BESIDE_COLUMNS, means over each subject's pictures."""
         drawings = [replace(drawing.of(subject), scene=BESIDE) for subject in self.subjects]
-        return np.array([np.nanmean(np.array(drawn(each, self.store)["rows"], float), axis=0) for each in drawings])
+        return np.array([np.nanmean(np.array(drawn(each, self.store), float), axis=0) for each in drawings])
 
     def stacked(self, drawings: Iterable[Drawing], scene: str) -> np.ndarray:
         """(individuals, drawings, columns); beside others, the base model comes first."""
@@ -88,7 +81,7 @@ def group_samples(drawings: Sequence[Drawing], store: Store) -> np.ndarray:
     """GROUP_COLUMNS of each subject, the means of all groups it is in."""
     numbers: dict[Subject, list] = {subject: [] for drawing in drawings for subject in drawing.subjects}
     for drawing in drawings:
-        rows = drawn(drawing, store)["rows"]
+        rows = drawn(drawing, store)
         for own, subject in enumerate(drawing.subjects):
             there = [row[own] for row in rows if row[own]]
             leaks = [

@@ -23,7 +23,7 @@ from perfusion_ops.files.atomic import write_atomically
 
 from .drawing import draw
 from .methods import learn
-from .reading import record_of
+from .reading import rows_of
 from .specs import Drawing, Learning, result_key
 
 
@@ -66,16 +66,16 @@ def learned(learning: Learning, store: Store) -> dict[str, Tensor]:
     return state
 
 
-def drawn(drawing: Drawing, store: Store) -> dict[str, Any]:
-    """The record of a drawing, from the store or anew; its pictures are kept beside it."""
+def drawn(drawing: Drawing, store: Store) -> list:
+    """What the reader finds in each picture of a drawing, from the store or anew; the pictures are kept beside it."""
     key = result_key(drawing)
     record = store.record("drawing", key)
     if record is None:
         pictures = draw(drawing, [learned(learning, store) for learning in drawing.learnings])
         store.keep_tensors("pictures", key, {"pictures": pictures})
-        record = record_of(drawing, pictures)
-        store.keep_record("drawing", key, {"spec": asdict(drawing)} | record)
-    return record
+        record = {"spec": asdict(drawing), "rows": rows_of(drawing, pictures)}
+        store.keep_record("drawing", key, record)
+    return record["rows"]
 
 
 def pictures_of(drawing: Drawing, store: Store) -> Tensor:

@@ -13,7 +13,7 @@ from builders.places import ROOT
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
-PARTS = ("sampling", "once_per_prompt", "training", "text_encoding", "load_and_apply", "growth")
+PARTS = ("sampling", "training", "text_encoding", "load_and_apply", "growth")
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +58,6 @@ def test_sampling_stands_beside_the_plain_model_a_lora_and_the_peer(tables):
     ]
     assert rows[0]["x plain"] == 1
     assert all(row["ms a step"] > 0 for row in rows)
-
-
-def test_gates_and_contexts_are_computed_once_per_prompt_and_deltas_once_per_layer_and_step(tables):
-    """Drawing computes nothing twice, so that a concept costs next to nothing."""
-    rows = tables["once_per_prompt"]["tables"]["Calls in one run"]
-    assert {row["what"]: row["calls"] for row in rows} == {row["what"]: row["expected"] for row in rows}
-    assert next(row for row in rows if row["what"] == "the add")["calls"] == 7 * rows[0]["steps"]
 
 
 def test_training_stands_beside_the_core_node_in_time_and_memory(tables):

@@ -9,7 +9,7 @@ from full_size.scale import SCALES, on_this_machine
 
 
 def cases(scale) -> list:
-    return [*scale.sampling, *scale.profile, *scale.training]
+    return [*scale.sampling, *scale.training]
 
 
 @pytest.mark.parametrize("name", ["reduced", "patient", "full"])

@@ -20,7 +20,7 @@ from pixelworld.train import training_captions
 from pixelworld.traits import leaked_traits
 from proof.adapters import adapted, moved_weights, new_pairs
 from proof.methods import Taught, encode, learned_words, spelled
-from proof.reading import attributes_right, companion_row, diversity, nearest_distance, scaled_identity
+from proof.reading import attributes_right, companion_row, scaled_identity
 from proof.recipes import drawing_of
 from proof.scenes import companion_captions, side_of, texts_of, unseen_prompts, words_of
 from proof.specs import BASE, BESIDE, CLASSES, OURS, RESIDUAL, WORD, Dial, Drawing, Learning, Subject, result_key
@@ -115,13 +115,6 @@ def test_leakage_looks_only_at_traits_that_tell_the_two_apart():
     assert leaked_traits(TRAITS, TRAITS, other) == [False, False]
     assert leaked_traits(Traits("green", "blue", "stripes", "none"), TRAITS, other) == [True, False]
     assert leaked_traits(other, TRAITS, TRAITS) == []
-
-
-def test_distances_between_pictures():
-    black, white = np.zeros((16, 16, 3)), np.ones((16, 16, 3))
-    assert diversity([black, black, white]) == pytest.approx(2 / 3)
-    assert diversity([black]) == 0
-    assert nearest_distance(white, [black, 0.75 * white]) == pytest.approx(0.25)
 
 
 def test_verdicts_need_the_whole_interval():

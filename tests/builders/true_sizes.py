@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from builders import real_host as host
 from builders.make_checkpoints import CONTEXT_WIDTHS, unet_config
-
-from . import host
 
 SD = {
     "num_res_blocks": [2] * 4,
