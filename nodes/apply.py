@@ -34,11 +34,15 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
             ["perfusion", "concept", "key-locked", "rank-1", "personalization", "dreambooth", "textual inversion"],
             node_id="PerfusionApplyKeyLockedAttention",
             display_name="Apply Key-Locked Attention",
-            description="Lets a trained concept appear wherever a prompt names its word. Chain it for several concepts "
-            "in one picture; their order does not matter. Prompts without the word come out as without the node.",
+            description="Draws a trained concept wherever a prompt names its word. Chain this node for several "
+            "concepts in one picture; their order does not matter. A prompt without the concept draws "
+            "the same picture as without this node.",
             inputs=[
-                io.Model.Input("model", tooltip="A model of the family the concept was trained on."),
-                io.Clip.Input("clip", tooltip="The CLIP of the same checkpoint; its output knows the concept's word."),
+                io.Model.Input("model", tooltip="A model of the family that the concept was trained on."),
+                io.Clip.Input(
+                    "clip",
+                    tooltip="The CLIP of the same checkpoint. Encode your prompts with the clip output of this node.",
+                ),
                 ConceptIO.Input("concept", tooltip="From Load Perfusion Concept or Train Perfusion Concept."),
                 io.Float.Input(
                     "visual_strength",
@@ -46,28 +50,29 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
                     min=0.0,
                     max=3.0,
                     step=0.05,
-                    tooltip="0: exactly the superclass. 1: the concept as trained. Above 1: exaggerated.",
+                    tooltip="How strong the concept's look is. 0: exactly the superclass. 1: the concept as "
+                    "trained. Above 1: exaggerated.",
                 ),
                 bias_input(
                     0.6,
-                    "The gate's bias. Lower: more of the subject; higher: more of the text. The paper uses 0.6 to 0.75 "
-                    "for local and 0.4 to 0.6 for global key locking.",
+                    "The gate's bias. Lower: more of the subject. Higher: more of the text. The paper "
+                    "uses 0.6 to 0.75 for local and 0.4 to 0.6 for global key locking.",
                 ),
-                temperature_input(0.15, "The gate's temperature: how soft it opens. The paper uses 0.15."),
+                temperature_input(0.15, "The gate's temperature: how softly the gate opens. The paper uses 0.15."),
                 io.Combo.Input("key_locking", options=list(KEY_LOCKINGS), default="local", tooltip=KEY_LOCKING_TOOLTIP),
                 expert(
                     io.Boolean.Input(
                         "leak_free",
                         default=False,
-                        tooltip="Closes the gate fully for words that have nothing in common with the concept; "
-                        "otherwise it stays open by some 2 %.",
+                        tooltip="Closes the gate fully for words that have nothing in common with the concept. "
+                        "Off: it stays open by about 2 %.",
                     )
                 ),
                 io.Mask.Input(
                     "region",
                     optional=True,
-                    tooltip="Where in the picture the concept's look may appear; soft edges work. Elsewhere its word "
-                    "draws the superclass. Not connected: everywhere.",
+                    tooltip="A mask of where the concept's look may appear; soft edges are allowed. Outside, "
+                    "its word draws the superclass. Not connected: everywhere.",
                 ),
                 expert(
                     io.Float.Input(
@@ -76,7 +81,7 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
                         min=0.0,
                         max=1.0,
                         step=0.01,
-                        tooltip="When in sampling the concept's look begins; before, its word draws the superclass.",
+                        tooltip="When the concept's look begins in sampling. Before, its word draws the superclass.",
                     )
                 ),
                 expert(
@@ -86,13 +91,15 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
                         min=0.0,
                         max=1.0,
                         step=0.01,
-                        tooltip="When in sampling the concept's look ends; after, its word draws the superclass.",
+                        tooltip="When the concept's look ends in sampling. After, its word draws the superclass.",
                     )
                 ),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The model with the concept."),
-                io.Clip.Output(display_name="clip", tooltip="The CLIP that knows the concept's word: encode with it."),
+                io.Clip.Output(
+                    display_name="clip", tooltip="The CLIP that knows the concept word. Encode your prompts with it."
+                ),
             ],
         )
 

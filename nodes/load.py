@@ -19,17 +19,17 @@ class PerfusionLoadConcept(io.ComfyNode):
             ["perfusion", "load concept", "concept loader"],
             node_id="PerfusionLoadConcept",
             display_name="Load Perfusion Concept",
-            description="Loads a concept from models/perfusion or output/perfusion, and the word that names it.",
+            description="Loads a concept and its word from models/perfusion or output/perfusion.",
             inputs=[
                 io.Combo.Input(
                     "concept",
                     options=folders.concept_names(),
-                    tooltip="A concept file from models/perfusion or output/perfusion; press R to refresh the list.",
+                    tooltip="A concept file in models/perfusion or output/perfusion. Press R to refresh the list.",
                 ),
             ],
             outputs=[
                 ConceptIO.Output(display_name="concept", tooltip="For Apply Key-Locked Attention."),
-                io.String.Output(display_name="word", tooltip="The word that names the concept in a prompt."),
+                io.String.Output(display_name="word", tooltip="The concept word, for prompts."),
             ],
         )
 

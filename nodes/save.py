@@ -24,26 +24,30 @@ class PerfusionSaveConcept(io.ComfyNode):
             inputs=[
                 ConceptIO.Input("concept", tooltip="From Train Perfusion Concept."),
                 io.String.Input(
-                    "filename", default="my_concept", tooltip="File name; sub-folders work, such as pets/teddy."
+                    "filename",
+                    default="my_concept",
+                    tooltip="A file name. Sub-folders are allowed, such as pets/teddy.",
                 ),
                 expert(
                     io.Combo.Input(
                         "precision",
                         options=["fp16", "fp32", "int8"],
                         default="fp16",
-                        tooltip="fp16: some 30 KB for SD 1.5. fp32: every digit. int8: half of fp16.",
+                        tooltip="fp16: about 30 KB for SD 1.x. fp32: no rounding. int8: about half of fp16.",
                     )
                 ),
                 io.Boolean.Input(
                     "overwrite",
                     default=False,
-                    tooltip="Replace a file of that name; otherwise a number is added.",
+                    tooltip="On: a file with this name is replaced. Off: the new name gets a number.",
                 ),
                 io.Image.Input(
-                    "thumbnail", optional=True, tooltip="A picture to put beside the file; the first one is used."
+                    "thumbnail",
+                    optional=True,
+                    tooltip="A picture saved beside the file. The first one of a batch is used.",
                 ),
             ],
-            outputs=[io.String.Output(display_name="file", tooltip="The name Load Perfusion Concept knows it by.")],
+            outputs=[io.String.Output(display_name="file", tooltip="The name of the file in Load Perfusion Concept.")],
             is_output_node=True,
         )
 

@@ -9,9 +9,10 @@ ConceptIO = io.Custom("PERFUSION_CONCEPT")
 StatisticsIO = io.Custom("PERFUSION_STATISTICS")
 
 KEY_LOCKING_TOOLTIP = (
-    "Where the concept's keys come from. local: the concept's word attends like the superclass (the paper's default). "
-    "global gated, global pure: the whole prompt attends as if it named the superclass; best for scenes and "
-    "activities, with a bias of 0.4 to 0.6. exact: as local, to the last digit. off: keys are not locked."
+    "Where the concept's keys come from. local: its word attends like the superclass (the paper's "
+    "default). global gated, global pure: the whole prompt attends as if it named the superclass; for "
+    "scenes and activities, with a bias of 0.4 to 0.6. exact: like local, but the key is exactly the "
+    "superclass's. off: keys are not locked."
 )
 
 

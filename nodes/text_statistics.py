@@ -16,23 +16,23 @@ class PerfusionTextStatistics(io.ComfyNode):
             ["perfusion", "covariance", "text statistics"],
             node_id="PerfusionTextStatistics",
             display_name="Perfusion Text Statistics",
-            description="Measures which directions a text encoder's encodings use, over many captions. Train Perfusion "
-            "Concept does it by itself when needed; use this node for captions of your own.",
+            description="Measures how a text encoder's encodings are spread, over many captions. Train Perfusion "
+            "Concept does this when needed. Use this node for your own captions.",
             inputs=[
-                io.Clip.Input("clip", tooltip="The CLIP the concept will be trained with."),
+                io.Clip.Input("clip", tooltip="The CLIP that you will train the concept with."),
                 io.Int.Input(
                     "captions",
                     default=DEFAULT_CAPTIONS,
                     min=100,
                     max=100_000,
                     step=100,
-                    tooltip="How many of the shipped captions to use. The paper used 100,000.",
+                    tooltip="How many of the built-in captions to use. The paper used 100,000 captions.",
                 ),
                 io.String.Input(
                     "own_captions",
                     default="",
                     multiline=True,
-                    tooltip="Captions of your own, one a line, in place of the shipped ones; thousands are needed.",
+                    tooltip="Your own captions, one on each line, in place of the built-in ones. Thousands are needed.",
                 ),
             ],
             outputs=[StatisticsIO.Output(display_name="statistics", tooltip="For Train Perfusion Concept.")],

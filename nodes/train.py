@@ -36,15 +36,18 @@ def _schema() -> io.Schema:
         ["perfusion", "train concept", "dreambooth", "textual inversion", "personalization", "few-shot"],
         node_id="PerfusionTrainConcept",
         display_name="Train Perfusion Concept",
-        description="Learns one subject from about five pictures, as a concept of some 30 KB. Cancel keeps what is "
-        "trained; queue again to go on. The same inputs queued again take the finished concept from disk.",
+        description="Learns one subject from about five pictures. The result is a concept of about 30 KB. Cancel "
+        "keeps what is trained; queue the same inputs again to go on. If the training is finished, the "
+        "concept is taken from disk.",
         is_input_list=True,
         is_output_node=True,
         inputs=[*_subject_inputs(), *_training_inputs(), *_preview_inputs()],
         outputs=[
-            ConceptIO.Output(display_name="concept", tooltip="For Apply Key-Locked Attention and Save."),
+            ConceptIO.Output(
+                display_name="concept", tooltip="For Apply Key-Locked Attention and Save Perfusion Concept."
+            ),
             io.Custom("LOSS_MAP").Output(display_name="loss_map", tooltip="For Plot Loss Graph."),
-            io.String.Output(display_name="word", tooltip="The word that names the concept in a prompt."),
+            io.String.Output(display_name="word", tooltip="The concept word, for prompts."),
             io.Image.Output(display_name="previews", tooltip="The previews drawn during training, side by side."),
         ],
     )
@@ -52,45 +55,48 @@ def _schema() -> io.Schema:
 
 def _subject_inputs() -> list[io.Input]:
     return [
-        io.Model.Input("model", tooltip="SD 1.x, SD 2.x or SDXL, from Load Checkpoint; a LoRA on it stays in effect."),
+        io.Model.Input(
+            "model", tooltip="SD 1.x, SD 2.x or SDXL, from Load Checkpoint. A LoRA on the model stays active."
+        ),
         io.Clip.Input("clip", tooltip="The CLIP of the same checkpoint."),
         io.Vae.Input("vae", tooltip="The VAE of the same checkpoint."),
         io.Image.Input(
-            "images", tooltip="About five pictures of the subject: a batch or a list, of any sizes and aspect ratios."
+            "images",
+            tooltip="About five pictures of the subject, as a batch or a list. All sizes and shapes are allowed.",
         ),
         io.Mask.Input(
             "masks",
             optional=True,
-            tooltip="White where the subject is, soft edges welcome: one for each picture. Helps to learn the subject "
-            "and not its surroundings.",
+            tooltip="One mask for each picture, white where the subject is; soft edges are allowed. With "
+            "masks, the subject is learned and its surroundings are not.",
         ),
         io.String.Input(
-            "word", default="my_subject", tooltip="The concept word: what you will call the subject in prompts."
+            "word", default="my_subject", tooltip="The concept word: the name of the subject in your prompts."
         ),
         io.String.Input(
             "superclass",
             default="dog",
-            tooltip="What the subject is an example of: one or several words, such as dog or teddy bear.",
+            tooltip="What the subject is: one or several words, such as dog or teddy bear.",
         ),
         StatisticsIO.Input(
             "statistics",
             optional=True,
-            tooltip="From Perfusion Text Statistics; not connected: measured once on this CLIP and kept.",
+            tooltip="From Perfusion Text Statistics. Not connected: measured once for this CLIP and kept on disk.",
         ),
     ]
 
 
 def _training_inputs() -> list[io.Input]:
     return [
-        io.Int.Input("steps", default=400, min=1, max=10_000, tooltip="Optimiser steps; a few hundred are usual."),
-        io.Int.Input("batch_size", default=16, min=1, max=64, tooltip="Pictures per step. The paper uses 16."),
+        io.Int.Input("steps", default=400, min=1, max=10_000, tooltip="Optimiser steps. A few hundred are usual."),
+        io.Int.Input("batch_size", default=16, min=1, max=64, tooltip="Pictures in each step. The paper uses 16."),
         io.Int.Input(
             "micro_batch",
             default=0,
             min=0,
             max=64,
-            tooltip="Pictures computed at once; gradients add up to a batch. 0: the whole batch, halved by itself when "
-            "memory runs out; on a CPU, 4.",
+            tooltip="Pictures computed at once; their gradients add up to a batch. 0: the whole batch, halved "
+            "when memory runs out; on a CPU, 4.",
         ),
         io.Int.Input(
             "resolution",
@@ -98,36 +104,50 @@ def _training_inputs() -> list[io.Input]:
             min=64,
             max=2048,
             step=8,
-            tooltip="Larger pictures are scaled down to this many pixels squared, keeping their shape. 512 for SD 1.x, "
-            "768 for SD 2.x, 1024 for SDXL.",
+            tooltip="Larger pictures are scaled down to the area of a square with this side. Their shape "
+            "stays. 512 for SD 1.x, 768 for SD 2.x, 1024 for SDXL.",
         ),
         expert(
             io.Float.Input(
-                "value_learning_rate", default=0.03, min=0.0, max=1.0, step=0.001, tooltip="The paper uses 0.03."
+                "value_learning_rate",
+                default=0.03,
+                min=0.0,
+                max=1.0,
+                step=0.001,
+                tooltip="Learning rate of the values. The paper uses 0.03.",
             )
         ),
         expert(
             io.Float.Input(
-                "word_learning_rate", default=0.006, min=0.0, max=1.0, step=0.001, tooltip="The paper uses 0.006."
+                "word_learning_rate",
+                default=0.006,
+                min=0.0,
+                max=1.0,
+                step=0.001,
+                tooltip="Learning rate of the word's embedding. The paper uses 0.006.",
             )
         ),
         expert(bias_input(0.75, "The gate's bias in training. The paper uses 0.75.")),
         temperature_input(0.1, "The gate's temperature in training. The paper uses 0.1."),
         io.Combo.Input("key_locking", options=list(KEY_LOCKINGS), default="local", tooltip=KEY_LOCKING_TOOLTIP),
         io.Boolean.Input(
-            "flip", default=True, tooltip="Also show mirrored pictures; off for text, faces with a parting, logos."
+            "flip",
+            default=True,
+            tooltip="Also train on mirrored pictures. Switch it off where left and right matter, as in text and logos.",
         ),
         io.String.Input(
             "templates",
             default="",
             multiline=True,
-            tooltip="Your own sentences, one a line, with {} in the subject's place. Empty: the shipped ones.",
+            tooltip="Your own sentences, one on each line, with {} in place of the subject. Empty: the "
+            "built-in sentences.",
         ),
         io.String.Input(
             "captions",
             default="",
             multiline=True,
-            tooltip="A caption for each picture, one a line, with {} in the subject's place. Empty: templates.",
+            tooltip="One caption for each picture, one on each line, with {} in place of the subject. Empty: "
+            "templates are used.",
         ),
         io.Int.Input(
             "seed",
@@ -135,14 +155,15 @@ def _training_inputs() -> list[io.Input]:
             min=0,
             max=2**63 - 1,
             control_after_generate=False,
-            tooltip="Another seed is another training.",
+            tooltip="Another seed gives another training.",
         ),
         expert(
             io.Combo.Input(
                 "dtype",
                 options=["auto", "float32", "bfloat16", "float16"],
                 default="auto",
-                tooltip="What the model computes in. auto: bfloat16 on a GPU that has it, else float32.",
+                tooltip="The precision of the computation. auto: bfloat16 on a GPU that supports it, otherwise "
+                "float32.",
             )
         ),
         io.Boolean.Input(
@@ -160,9 +181,11 @@ def _preview_inputs() -> list[io.Input]:
             default=100,
             min=0,
             max=10_000,
-            tooltip="Steps between previews on the node; 0 draws none.",
+            tooltip="Steps between two previews on the node. 0: no previews.",
         ),
         io.String.Input(
-            "preview_prompt", default="a photo of a {}", tooltip="What previews show; {} stands for the subject."
+            "preview_prompt",
+            default="a photo of a {}",
+            tooltip="The prompt of the previews, with {} in place of the subject.",
         ),
     ]

@@ -64,6 +64,25 @@ def test_english_says_what_the_schema_says():
             assert translated == tooltip.replace("{}", "a pair of braces")
 
 
+SETTING = re.compile(r"\d+(?:[.,]\d+)*|[a-z]+\d+|braces|花括号|LoRA|SDXL")
+"""What every language must name alike: numbers, precisions, the braces that stand for the subject."""
+
+
+def settings_in(text: str) -> list[str]:
+    return sorted("braces" if found == "花括号" else found for found in set(SETTING.findall(text)))
+
+
+def test_every_language_names_the_same_numbers_and_places():
+    english, *others = (translations(language) for language in LANGUAGES)
+    for found in others:
+        for ours, theirs in zip(texts_of(english), texts_of(found), strict=True):
+            assert settings_in(ours) == settings_in(theirs), (ours, theirs)
+
+
+def test_a_translation_with_another_number_would_be_found():
+    assert settings_in("from 0.6 to 0.75, {}") != settings_in("0.6 到 0.7")
+
+
 def test_every_input_and_output_has_a_tooltip():
     """Every input and output says what it is for."""
     for schema in SCHEMAS.values():
