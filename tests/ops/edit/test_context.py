@@ -206,3 +206,18 @@ def test_the_edit_depends_on_encodings_and_never_on_positions() -> None:
     )
     longer = torch.cat([world.encodings] * 11, dim=1)
     torch.testing.assert_close(values_of(world, longer)[:, -7:], values_of(world), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("locking", [KeyLocking.GLOBAL_GATED, KeyLocking.GLOBAL_PURE])
+def test_global_locking_takes_the_keys_from_the_superclass_prompt(locking: KeyLocking) -> None:
+    """With a global locking the picture is laid out as the superclass prompt lays it out; gated, after eq. 3."""
+    world = random_world(1)
+    superclass_prompt = world.encodings.flip(0)
+    args = world.target_inputs, world.duals, world.superclasses, GATES[:1]
+    found = edit_context(world.encodings, *args, [locking], superclass_prompt)
+    local = edit_context(superclass_prompt, *args, [KeyLocking.LOCAL])
+    own = edit_context(world.encodings, *args, [KeyLocking.LOCAL])
+    expected = superclass_prompt if locking is KeyLocking.GLOBAL_PURE else local.keys
+    torch.testing.assert_close(found.keys, expected, rtol=0, atol=1e-12)
+    assert torch.equal(found.values, own.values), "the look is the prompt's own"
+    assert (found.keys - own.keys).abs().max() > 1e-3
