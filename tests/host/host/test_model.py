@@ -81,6 +81,7 @@ class _Ready:
 
 
 def test_nothing_stays_on_the_shared_modules(loaded, applied, sampled):
+    """A concept leaves nothing on the checkpoint that another branch of the workflow draws with."""
     model, clip, _ = applied()
     sampled(model, clip, "a photo of a teddy_t")
     for module in loaded[0].model.modules():
@@ -101,6 +102,7 @@ def test_a_model_loaded_by_halves_draws_the_same(pack, loaded, applied, sampled)
 
 
 def test_a_chain_of_clones_neither_changes_nor_forgets(pack, loaded, applied):
+    """Each Apply of a chain adds its concept and leaves the model before it as it was."""
     model, _, term = applied()
     clone = model.clone()
     key = pack.model.KEY
@@ -126,25 +128,15 @@ def _renamed(pack, concept, word: str, **changes):
     ],
 )
 def test_a_concept_that_does_not_fit_is_refused_with_a_sentence(pack, applied, changes, sentence):
+    """A concept for another model is refused with what to load or retrain."""
     model, _, term = applied()
     concept = _renamed(pack, term.concept, changes.pop("word", "other"), **changes)
     with pytest.raises(ValueError, match=sentence):
         pack.model.model_with_concept(model, pack.model.AppliedConcept(pack.ops.EditTerm(concept)))
 
 
-def test_a_model_without_text_cross_attention_is_refused(pack):
-    class Flux:
-        pass
-
-    class Model:
-        class model:  # noqa: N801 - as the host names it
-            model_config = Flux()
-
-    with pytest.raises(ValueError, match="of the kind Flux, which has no text cross-attention"):
-        pack.family.family_of(Model)
-
-
 def test_global_locking_without_the_superclass_prompt_is_refused(pack, loaded, applied, sampled):
+    """Who encodes the prompt with a wrong CLIP reads which one to take; the locking would silently have been local."""
     model, _, _ = applied("global_pure")
     _, local_clip, _ = applied("local")
     with pytest.raises(ValueError, match="Encode it with the CLIP output of the same Apply"):

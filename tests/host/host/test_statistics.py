@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
+from builders.narrow_clip import FAMILIES, narrow_clip
 from perfusion_ops.text.captions import captions as shipped_captions
 from perfusion_ops.text.covariance import TokenKind, UncenteredCovariance
 
-SMALL = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_hidden_layers": 3}
 PADDED, BATCH = 6, 4
 CAPTIONS = [*shipped_captions(24, seed=3), "words " * 90, "a"]
 
 
-@pytest.fixture(scope="module", params=["sd1", "sd2", "sdxl"])
-def clip(request, comfyui_path, pack):
-    """A CLIP of the host's own classes and vocabularies, with few and narrow layers of random weights."""
-    from comfy import sd1_clip, sdxl_clip
-    from comfy.text_encoders import sd2_clip
-
-    model, tokenizer = {
-        "sd1": (sd1_clip.SD1ClipModel, sd1_clip.SD1Tokenizer),
-        "sd2": (sd2_clip.SD2ClipModel, sd2_clip.SD2Tokenizer),
-        "sdxl": (sdxl_clip.SDXLClipModel, sdxl_clip.SDXLTokenizer),
-    }[request.param]
-    sizes = {f"clip_{name}_model_config": SMALL for name in "lhg"}
-    encoder = model(device="cpu", dtype=torch.float32, model_options=sizes)
-    torch.manual_seed(0)
-    for parameter in encoder.parameters():
-        parameter.data.normal_(std=0.1)
-    patcher = SimpleNamespace(load_device=torch.device("cpu"))
-    return SimpleNamespace(tokenizer=tokenizer(), cond_stage_model=encoder, layer_idx=None, patcher=patcher)
+@pytest.fixture(scope="module", params=FAMILIES)
+def clip(request, pack):
+    return narrow_clip(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -76,22 +59,3 @@ def test_padding_is_that_of_a_spread_sample_in_full_length(measured, whole):
     assert relative(measured.sums[TokenKind.PADDING], sample.sums[TokenKind.PADDING]) < 1e-5
     first = whole(CAPTIONS[:PADDED])
     assert relative(first.sums[TokenKind.PADDING], sample.sums[TokenKind.PADDING]) > 1e-5
-
-
-def test_little_is_encoded_beyond_the_captions(pack, clip):
-    """Measuring does not take the hours that whole prompts would."""
-    batches = pack.short_prompts.batches(clip, CAPTIONS, PADDED, BATCH)
-    assert sorted(caption for captions, _ in batches for caption in captions) == sorted(CAPTIONS)
-    work = sum(len(captions) * (tokens or 77) for captions, tokens in batches)
-    assert work < 77 * len(CAPTIONS) / 2
-
-
-def test_encoding_is_whole_again_afterwards(pack, clip):
-    """After a measurement, and after a failed one, prompts are encoded in full."""
-    before, _ = pack.encoders.encode_captions(clip, CAPTIONS[:2])
-    with pytest.raises(RuntimeError, match="on purpose"), pack.short_prompts.cut_after(clip, 30):
-        cut, _ = pack.encoders.encode_captions(clip, CAPTIONS[:2])
-        raise RuntimeError("on purpose")
-    after, _ = pack.encoders.encode_captions(clip, CAPTIONS[:2])
-    assert cut.shape[1] == 30 and torch.equal(after, before)
-    assert relative(cut, before[:, :30]) < 1e-5

@@ -1,0 +1,19 @@
+"""Which family a model is of: the ones that the pack can edit, and a sentence for all others."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def test_a_model_without_text_cross_attention_is_refused(pack):
+    """Who connects another kind of model, such as Flux, reads that it cannot work."""
+
+    class Flux:
+        pass
+
+    class Model:
+        class model:  # noqa: N801 - as the host names it
+            model_config = Flux()
+
+    with pytest.raises(ValueError, match="of the kind Flux, which has no text cross-attention"):
+        pack.family.family_of(Model)

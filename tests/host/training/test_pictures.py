@@ -1,0 +1,62 @@
+"""Training pictures as users connect them: brought to size without squashing, each with its own mask."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+def picture(width: int, height: int, channels: int = 3) -> torch.Tensor:
+    """(1, H, W, C): as bright as its place from left to right, 0 to 1."""
+    return torch.linspace(0, 1, width).view(1, 1, width, 1).expand(1, height, width, channels).clone()
+
+
+def test_a_large_picture_is_scaled_down_and_keeps_its_shape(pack):
+    """A photograph fits the card, and its subject is neither squashed nor stretched."""
+    (shot,) = pack.pictures.shots([picture(1024, 512)], [], 256)
+    height, width, _ = shot.pixels.shape
+    assert height * width <= 256**2 and width / height == pytest.approx(2, abs=0.1)
+    assert height % 8 == width % 8 == 0
+    assert shot.pixels[:, 0].max() < 0.05 and shot.pixels[:, -1].min() > 0.95, "the whole picture is still there"
+
+
+def test_a_small_picture_is_cropped_in_its_middle_and_not_enlarged(pack):
+    """A small picture is learned as sharp as it is."""
+    source = picture(71, 66)
+    (shot,) = pack.pictures.shots([source], [], 512)
+    assert shot.pixels.shape == (64, 64, 3)
+    assert torch.equal(shot.pixels, source[0, 1:65, 3:67])
+
+
+def test_lists_and_batches_become_one_list_in_the_order_they_are_connected(pack):
+    """Pictures of different sizes can be connected together with batches, each with its own mask."""
+    pair, single = torch.cat([picture(16, 16), 1 - picture(16, 16)]), picture(24, 16)
+    masks = [torch.full((2, 16, 16), 0.5), torch.full((1, 16, 24), 0.25)]
+    shots = pack.pictures.shots([pair, single], masks, 512)
+    assert [shot.pixels.shape for shot in shots] == [(16, 16, 3), (16, 16, 3), (16, 24, 3)]
+    assert [shot.mask.unique().tolist() for shot in shots] == [[0.5], [0.5], [0.25]]
+    assert torch.equal(shots[1].pixels, pair[1]) and not torch.equal(shots[0].pixels, pair[1])
+
+
+def test_alpha_is_the_mask_of_a_picture_without_another_one(pack):
+    """A cut-out subject is learned without its background, and a connected mask comes before alpha."""
+    cut_out = picture(16, 16, 4)
+    cut_out[..., 3] = 0.0
+    cut_out[:, :, :8, 3] = 1.0
+    (alone,), (masked,) = (pack.pictures.shots([cut_out], masks, 512) for masks in ([], [torch.ones(1, 16, 16)]))
+    assert alone.pixels.shape == (16, 16, 3)
+    assert torch.equal(alone.mask, cut_out[0, ..., 3]) and torch.equal(masked.mask, torch.ones(16, 16))
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "sentence"),
+    [
+        ([picture(7, 64)], [], "Picture 1 is 7 x 64 pixels; expected at least 8 x 8"),
+        ([picture(16, 16)] * 2, [torch.ones(1, 16, 16)], "There are 2 pictures and 1 masks; expected one mask"),
+        ([picture(16, 16)], [torch.full((1, 16, 16), float("nan"))], "Mask 1 is empty"),
+    ],
+)
+def test_pictures_and_masks_that_do_not_fit_are_refused_with_a_sentence(pack, images, masks, sentence):
+    """Who connects a wrong picture or mask reads which one, and what was expected."""
+    with pytest.raises(ValueError, match=sentence):
+        pack.pictures.shots(images, masks, 512)
