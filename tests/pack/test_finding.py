@@ -1,4 +1,4 @@
-"""What a newcomer looks for is where docs/finding.md and docs/method.md say, and tests are named after their files."""
+"""What a newcomer looks for is where docs/finding.md says, and tests are named after their files."""
 
 from __future__ import annotations
 
@@ -51,19 +51,6 @@ def test_a_search_ends_where_the_page_says(search):
     assert widget in read_snapshot()[node]["inputs"]
     assert test in defined_in(ROOT / proof)
     assert proof.startswith(f"tests/ops/{works.split('/')[1]}/test_{Path(works).stem}")
-
-
-def method_names() -> list[tuple[str, str]]:
-    """Files and names of docs/method.md, which leaves off ``perfusion_ops/`` and ``tests/``."""
-    found = NAMED.findall((ROOT / "docs/method.md").read_text(encoding="utf-8"))
-    tops = {"ops": "tests/", "host": "tests/", "world": "tests/"}
-    return [(tops.get(path.split("/")[0], "perfusion_ops/") + path, name) for path, name in found]
-
-
-@pytest.mark.parametrize(("path", "name"), method_names())
-def test_a_function_or_test_that_the_method_names_is_there(path, name):
-    """Whoever reads an equation can read its code and what proves it."""
-    assert name in defined_in(ROOT / path)
 
 
 def orphans(tests: list[str], sources: set[str]) -> list[str]:

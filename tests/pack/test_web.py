@@ -73,6 +73,7 @@ def settings_in(text: str) -> list[str]:
 
 
 def test_every_language_names_the_same_numbers_and_places():
+    """A user reads the same limits and defaults in every language."""
     english, *others = (translations(language) for language in LANGUAGES)
     for found in others:
         for ours, theirs in zip(texts_of(english), texts_of(found), strict=True):
@@ -80,6 +81,7 @@ def test_every_language_names_the_same_numbers_and_places():
 
 
 def test_a_translation_with_another_number_would_be_found():
+    """Negative control: a translation with another number would be found."""
     assert settings_in("from 0.6 to 0.75, {}") != settings_in("0.6 到 0.7")
 
 

@@ -32,6 +32,7 @@ def report(step: int, micro_batch: int = 4) -> StepReport:
 
 
 def test_a_preview_without_room_in_memory_is_left_out_and_said_to_be(progress, caplog):
+    """A long training is not lost to a preview that the card has no room for."""
     pictures = [torch.OutOfMemoryError("out of memory"), torch.ones(8, 8, 3)]
 
     def draw(_concept):
@@ -49,11 +50,13 @@ def test_a_preview_without_room_in_memory_is_left_out_and_said_to_be(progress, c
 
 
 def test_any_other_error_of_a_preview_ends_the_training(progress):
+    """A preview that fails for another reason is not passed over in silence."""
     with pytest.raises(ZeroDivisionError):
         progress(lambda _concept: 1 / 0)(report(1))
 
 
 def test_the_log_says_that_pictures_are_computed_fewer_at_a_time(progress, caplog):
+    """Who wonders why a training became slower finds the reason in the log."""
     caplog.set_level("INFO")
     made = progress(lambda _concept: torch.ones(8, 8, 3))
     made(report(1, 4))
@@ -73,4 +76,5 @@ def test_the_log_says_that_pictures_are_computed_fewer_at_a_time(progress, caplo
     ],
 )
 def test_memory_that_ran_out_is_known_by_torchs_and_the_drivers_words(pack, error, expected):
+    """Running out of memory is survived on every kind of card, and no other error is taken for it."""
     assert pack.device_memory.is_out_of_memory(error) is expected

@@ -1,4 +1,4 @@
-"""What training makes of the host's objects: schedules it knows, runs it tells apart, room it leaves."""
+"""A training before its first step: which run it is, and what it refuses at once."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import torch
 from torch import nn
 
 from builders.places import PACK
+from builders.schema_snapshot import read_snapshot
+
+SCHEMA = read_snapshot()["PerfusionTrainConcept"]
 
 
 def run_key(pack, **changes) -> str:
@@ -53,25 +56,10 @@ def inputs(loaded):
             "clip": loaded[1],
             "vae": None,
             "images": torch.full((1, 64, 64, 3), 0.5),
+            **{name: entry["default"] for name, entry in SCHEMA["inputs"].items() if "default" in entry},
             "word": "teddy",
             "superclass": "bear",
-            "steps": 400,
-            "batch_size": 16,
-            "micro_batch": 4,
-            "resolution": 512,
-            "value_learning_rate": 0.03,
-            "word_learning_rate": 0.006,
-            "bias": 0.75,
-            "temperature": 0.1,
-            "key_locking": "local",
-            "flip": True,
-            "templates": "",
-            "captions": "",
             "seed": 2**63 - 1,
-            "dtype": "auto",
-            "gradient_checkpointing": False,
-            "preview_every": 100,
-            "preview_prompt": "a photo of a {}",
         }
         return {name: [value] for name, value in (values | changes).items()}
 

@@ -16,7 +16,8 @@ SAVES, PICTURES = 12, 4
 
 
 @pytest.mark.slow
-def test_nothing_is_lost_torn_or_different(comfyui_path, checkpoint, tmp_path):
+def test_two_servers_that_share_a_folder_lose_tear_and_change_nothing(comfyui_path, checkpoint, tmp_path):
+    """Two ComfyUIs may share one folder of concepts."""
     shared = tmp_path / "concepts"
     shared.mkdir()
     for name, seed in (("teddy", 1), ("cat", 3)):
