@@ -19,6 +19,7 @@ TEST_ROOMS = {
     "tests/host": "nodes",
     "tests/world": "tests/pixelworld",
     "tests/bench": "benchmarks",
+    "tests/bench/proof": "benchmarks/proof",
 }
 
 
