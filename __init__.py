@@ -1,4 +1,4 @@
-"""ComfyUI-Perfusion: teach Stable Diffusion one subject from a few pictures, as a concept of some 30 KB."""
+"""ComfyUI-Perfusion: teach Stable Diffusion one subject from a few pictures, as a concept of about 30 KB."""
 
 WEB_DIRECTORY = "./web"
 

@@ -155,5 +155,6 @@ def another_encoder(clip, concept: Concept) -> str | None:
         return None
     return (
         f"The concept {concept.word!r} was trained with another text encoder than this CLIP's (fingerprint {trained}, "
-        f"found {found}), so its likeness may suffer. Use the CLIP of the checkpoint it was trained on, or retrain it."
+        f"found {found}), so the subject may look less like itself. Use the CLIP of the checkpoint it was trained on, "
+        "or train it again."
     )

@@ -42,7 +42,7 @@ def rendered(caption: Caption, individual: Individual, seed: int) -> np.ndarray:
 
 
 def identity(pictures: np.ndarray, floor: np.ndarray, captions: Sequence[Caption], individual: Individual) -> float:
-    """0: as in ``floor``, what the class word alone drew for the same prompts. 1: the reader's ceiling."""
+    """0: as in ``floor``, what the superclass drew for the same prompts. 1: the reader's ceiling."""
     return scaled_identity(
         raw_identity(pictures, individual), raw_identity(floor, individual), ceiling(captions, individual)
     )

@@ -118,7 +118,7 @@ class Story:
         self.save("5_bias", [column.label for column in columns], rows)
 
     def meet(self, taught: Sequence[Taught]) -> tuple[Strip, dict[str, Any]]:
-        """Both concepts in one picture, beside what their class words draw for the same prompts."""
+        """Both concepts in one picture, beside what their superclasses draw for the same prompts."""
         self.say("drawing both together")
         words, individuals = [star.word for star in STARS], [star.individual for star in STARS]
         terms, asked = [self.studio.term(each.concept) for each in taught], [c.text(*words) for c in self.pairs]

@@ -52,7 +52,7 @@ PROMPTS = (
     Caption("", place="space", position="middle", object="box", object_colour="green"),
     Caption("", "a picture of a", place="snow", position="left", object="flower", object_colour="purple"),
 )
-"""None names a place of the training pictures. The class word is put in where a prompt is used."""
+"""None names a place of the training pictures. The superclass is put in where a prompt is used."""
 PAIRS = tuple(
     Caption(STARS[0].individual.class_word, place=place, position=position, partner=STARS[1].individual.class_word)
     for place, position in (("beach", "left"), ("space", "right"), ("snow", "left"), ("kitchen", "right"))

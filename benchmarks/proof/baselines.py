@@ -157,7 +157,7 @@ def unfrozen(unet: nn.Module) -> Iterator[None]:
 
 
 def prior_loss(learning: Learning, task: TrainingTask) -> Callable[[torch.Generator], Tensor]:
-    """The plain noise loss on rendered pictures of other individuals of the class, under the class word."""
+    """The plain noise loss on rendered pictures of other individuals of the superclass, under its word."""
     rng = np.random.RandomState(learning.seed)
     caption = Caption(task.superclass)
     latents = latents_from_pictures(as_batch([render(sample_scene(caption, rng)) for _ in range(PRIOR_PICTURES)]))

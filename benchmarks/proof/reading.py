@@ -90,5 +90,5 @@ def attributes_right(caption: Caption, reading: Reading) -> dict[str, bool]:
 
 
 def scaled_identity(raw: float, class_word: float, ceiling: float) -> float:
-    """0 for what the class word alone gives, 1 for the reader's ceiling on rendered pictures of the individual."""
+    """0 for what the superclass gives, 1 for the reader's ceiling on rendered pictures of the individual."""
     return (raw - class_word) / (ceiling - class_word)

@@ -41,7 +41,7 @@ def words_of(drawing: Drawing) -> Sequence[str]:
 
 
 def texts_of(drawing: Drawing) -> list[str]:
-    """The prompts; of the base model with class words for concepts."""
+    """The prompts; of the base model with superclasses for concepts."""
     if drawing.method == BASE or drawing.scene == UNNAMED:
         return [caption.text() for caption in captions_of(drawing)]
     own, words = drawing.subjects[0].individual().class_word, words_of(drawing)

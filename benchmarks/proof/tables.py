@@ -140,7 +140,7 @@ def alone_points(samples: np.ndarray) -> np.ndarray:
 def beside_points(samples: np.ndarray) -> np.ndarray:
     """(individuals, 1 + drawings, BESIDE_COLUMNS), the base model first -> (identity, other left alone) (drawings, 2).
 
-    Both are 0 and 1 as elsewhere: identity 0 for the class word alone; a figure left alone, 1, has no more of the
+    Both are 0 and 1 as elsewhere: identity 0 for the superclass; a figure left alone, 1, has no more of the
     concept's traits than chance gives, and at 0 all of them.
     """
     chance, *drawings = samples.mean(0)

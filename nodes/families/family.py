@@ -16,7 +16,7 @@ def family_of(model) -> UNet:
             return family
     raise ValueError(
         f"The model is of the kind {type(model.model.model_config).__name__}, which has no text cross-attention that "
-        "concepts can edit; expected SD 1.x, SD 2.x or SDXL. Load such a checkpoint."
+        "concepts can edit; expected SD 1.x, SD 2.x or SDXL. Load a checkpoint of one of these."
     )
 
 
@@ -32,7 +32,7 @@ def check_fits(model, concept: Concept) -> None:
     if family != concept.base_family:
         raise ValueError(
             f"The concept {concept.word!r} was trained for {concept.base_family}, and this model is {family}. "
-            f"Load a checkpoint of {concept.base_family}, or retrain the concept on this one."
+            f"Load a checkpoint of {concept.base_family}, or train the concept again on this one."
         )
     layers = projections(model)
     found = {name: to_v.out_features for name, (_, to_v) in layers.items()}
@@ -42,5 +42,5 @@ def check_fits(model, concept: Concept) -> None:
         raise ValueError(
             f"The concept {concept.word!r} was trained for {len(needed)} cross-attention layers of context width "
             f"{concept.context_width}, and this {family} model has {len(found)} of width {width} or other names and "
-            "sizes. Load the kind of checkpoint it was trained on, or retrain."
+            "sizes. Load the kind of checkpoint it was trained on, or train it again."
         )

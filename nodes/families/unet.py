@@ -44,7 +44,7 @@ class UNet:
         if channels != LATENT_CHANNELS:
             raise ValueError(
                 f"The model reads {channels} channels, as inpainting and editing models do; training expects the "
-                f"{LATENT_CHANNELS} of a latent. Load the text-to-image checkpoint that it was made from."
+                f"{LATENT_CHANNELS} of a latent. Load the text-to-image checkpoint it was made from."
             )
         self.noise_schedule(model)
 
@@ -58,7 +58,7 @@ class UNet:
             kinds = " and ".join(kind.__name__ for kind in type(sampling).__bases__)
             raise ValueError(
                 f"The model samples by {kinds}; training expects a discrete schedule with noise or v prediction, as SD "
-                "1.x, SD 2.x and SDXL have. Train on the model as its checkpoint gives it."
+                "1.x, SD 2.x and SDXL have. Connect the model directly from Load Checkpoint."
             )
         alphas = 1 / (sampling.sigmas.double() ** 2 + 1)
         return NoiseSchedule(alphas.float().cpu(), prediction)

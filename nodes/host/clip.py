@@ -185,14 +185,15 @@ def _check_encoders(clip, concept: Concept) -> None:
     if found != needed:
         raise ValueError(
             f"The concept {concept.word!r} was trained for the text encoders {_listed(needed)} of {concept.base_family}"
-            f"; this CLIP has {_listed(found) or 'none of that kind'}. Load a checkpoint of that family, or retrain."
+            f"; this CLIP has {_listed(found) or 'none of that kind'}. Load a checkpoint of that family, or train it "
+            "again."
         )
     for name, embedding in concept.word_embeddings.items():
         width = text_encoder(clip, name).transformer.get_input_embeddings().weight.shape[1]
         if embedding.shape[0] != width:
             raise ValueError(
                 f"The concept {concept.word!r} has a word embedding of width {embedding.shape[0]} for text encoder "
-                f"{name!r}; this CLIP has width {width}. Load a checkpoint of family {concept.base_family}, or retrain."
+                f"{name!r}; this CLIP has width {width}. Load a checkpoint of {concept.base_family}, or train again."
             )
 
 

@@ -60,7 +60,7 @@ def path_to_save(name: str, overwrite: bool) -> Iterator[Path]:
         )
     path = output_folder().joinpath(*parts[:-1], parts[-1] + EXTENSION)
     if not path.resolve().is_relative_to(output_folder().resolve()):
-        raise ValueError(f"The file name {name!r} leads out of {output_folder().name!r}; choose one inside.")
+        raise ValueError(f"The file name {name!r} leads out of {output_folder().name!r}; choose a name inside it.")
     made(path.parent)
     if not overwrite:
         path = _reserved(path)

@@ -78,7 +78,7 @@ class Concept:
         if not energy > 0:
             raise ValueError(
                 f"The concept {self.word!r} has energy {energy:.3g}; expected a positive number. Its target input and "
-                "its dual do not belong together: measure the text statistics again and retrain."
+                "its dual do not belong together: measure the text statistics again and train again."
             )
 
     @property

@@ -196,5 +196,5 @@ def nearly_parallel(terms: Sequence[EditTerm]) -> str | None:
     a, b = sorted(divmod(int(off.argmax()), len(concepts)))
     return (
         f"The concepts {concepts[a].word!r} and {concepts[b].word!r} have nearly the same target input (correlation "
-        f"{correlation[a, b]:.4f}); their looks will mix. Give them different superclasses or retrain one."
+        f"{correlation[a, b]:.4f}); their looks will mix. Give them different superclasses, or train one again."
     )

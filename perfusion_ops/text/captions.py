@@ -29,7 +29,7 @@ def captions(count: int = DEFAULT_COUNT, seed: int = 0) -> list[str]:
             corpus[caption] = None
     if len(corpus) < count:
         raise ValueError(
-            f"The word lists gave {len(corpus):,} distinct captions; {count:,} were asked for. Ask for less."
+            f"The word lists gave {len(corpus):,} distinct captions; {count:,} were asked for. Ask for fewer."
         )
     return list(corpus)
 

@@ -45,7 +45,7 @@ def encoded(server):
 
 
 def test_another_encoder_is_named_on_the_node_and_in_the_log_until_the_right_one_is_there(encoded, clip_identity):
-    """Who connects another CLIP than the concept was trained with learns why its likeness suffers."""
+    """Who connects another CLIP than the concept was trained with learns why the subject looks less like itself."""
     lines, log = encoded("the right one", clip_identity)
     assert lines == [] and SENTENCE not in log
     lines, log = encoded("another", OTHER)

@@ -92,3 +92,18 @@ def test_every_row_of_the_equations_names_a_function_and_a_test():
     rows = [line for line in equations if line.startswith("|") and not re.match(r"\| (Equation|---)", line)]
     assert len(rows) >= 20
     assert all(len([name for _, name in NAMED.findall(row) if name]) == 2 for row in rows)
+
+
+OTHER_WORDS = re.compile(r"\blike(ness|st)\b|\bclass words?\b", re.IGNORECASE)
+"""What the glossary in CONTRIBUTING calls identity and superclass."""
+CODE = [path for folder in ("nodes", "perfusion_ops") for path in (ROOT / folder).rglob("*.py")]
+TEXTS = sorted([*PAGES, *(ROOT / "locales").rglob("*.json"), *CODE])
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
+def test_one_thing_has_one_word(path):
+    assert OTHER_WORDS.findall(path.read_text(encoding="utf-8")) == []
+
+
+def test_another_word_for_a_thing_would_be_found():
+    assert OTHER_WORDS.search("Its likeness to a class word") and not OTHER_WORDS.search("likely of the same class")

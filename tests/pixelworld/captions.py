@@ -55,7 +55,7 @@ class Caption:
         return [self.position, *between, OPPOSITE[self.position]]
 
     def text(self, *words: str | None) -> str:
-        """The sentence, with `words` in place of the class words where given."""
+        """The sentence, with `words` in place of the superclasses where given."""
         named = [word or name or kind for (kind, name), word in zip_longest(self.figures(), words, fillvalue=None)]
         places = [POSITION_PHRASES.get(position, "") for position in self.positions()]
         parts = [self.opening, named[0]]

@@ -70,7 +70,7 @@ def in_scene(individual, traits, class_word=None) -> torch.Tensor:
 
 
 def test_an_individual_scores_one_and_falls_with_every_trait_it_loses():
-    """The likeness score is 1 for the subject and falls with every trait that is wrong."""
+    """The identity score is 1 for the subject and falls with every trait that is wrong."""
     for seed in range(8):
         individual = sample_individual(seed)
         own = individual.traits
@@ -85,7 +85,7 @@ def test_an_individual_scores_one_and_falls_with_every_trait_it_loses():
 
 
 def test_strangers_of_the_class_score_low():
-    """A likeness score cannot be had by drawing just any of the superclass."""
+    """An identity score cannot be had by drawing just any of the superclass."""
     individual = sample_individual(3)
     rng = np.random.RandomState(0)
     caption = Caption(individual.class_word)

@@ -28,7 +28,7 @@ def test_sprites_are_of_one_size_and_carry_both_colours_and_both_marks():
 
 @pytest.mark.parametrize("word", art.SPRITES)
 def test_every_trait_changes_the_sprite(word):
-    """Every trait of an individual can be seen, and so its likeness measured."""
+    """Every trait of an individual can be seen, and so its identity measured."""
     traits = Traits("red", "blue", "plain", "none")
     plain = sprite_layers(word, traits)[0]
     changes = [{"first": "green"}, {"second": "green"}, {"mark": "blaze"}, {"mark": "badge"}]

@@ -40,27 +40,27 @@ def test_a_token_sees_only_what_comes_before_it(encoder):
 def test_words_differ_at_their_own_place_and_colour_the_later_ones(encoder):
     """A word's meaning spreads over later tokens, as in CLIP, where editing one token alone fails."""
     cat, dog = encoder.encode(["a photo of a cat at the beach", "a photo of a dog at the beach"])
-    likeness = F.cosine_similarity(cat, dog, dim=-1)
-    assert likeness[5] < 0.5
-    assert (likeness[6:] > 0.9).all()
-    assert (likeness[6:20] < 0.999).all()
+    closeness = F.cosine_similarity(cat, dog, dim=-1)
+    assert closeness[5] < 0.5
+    assert (closeness[6:] > 0.9).all()
+    assert (closeness[6:20] < 0.999).all()
 
 
 def test_a_name_lies_near_its_class_and_nearer_to_the_names_of_those_that_look_alike(encoder):
     """Words lie as in CLIP: a new concept starts near its superclass."""
     known = known_individuals()
 
-    def likeness(one: str, other: str) -> float:
+    def closeness(one: str, other: str) -> float:
         return F.cosine_similarity(encoder.word_embedding(one), encoder.word_embedding(other), dim=0).item()
 
     cats = [name for name, (class_word, _) in known.items() if class_word == "cat"]
-    assert all(likeness(name, "cat") > 0.5 > 0.2 > abs(likeness(name, "dog")) for name in cats)
+    assert all(closeness(name, "cat") > 0.5 > 0.2 > abs(closeness(name, "dog")) for name in cats)
     looks = {name: astuple(known[name][1]) for name in cats}
     shared = {
         (one, other): sum(mine == theirs for mine, theirs in zip(looks[one], looks[other], strict=True))
         for one, other in combinations(cats, 2)
     }
-    by_count = [np.mean([likeness(*pair) for pair, same in shared.items() if same == count]) for count in (0, 1, 2)]
+    by_count = [np.mean([closeness(*pair) for pair, same in shared.items() if same == count]) for count in (0, 1, 2)]
     assert by_count[0] < by_count[1] < by_count[2] < 0.9
 
 

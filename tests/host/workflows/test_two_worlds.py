@@ -169,7 +169,7 @@ def shown(caption: Caption, reading) -> dict[str, bool]:
 @pytest.mark.slow
 @pytest.mark.parametrize("word", SUBJECTS)
 def test_identity_and_what_a_picture_shows_are_equal(world, concepts, host, word):
-    """The likeness that the proof reports is the likeness in ComfyUI."""
+    """The identity that the proof reports is the identity in ComfyUI."""
     individual = SUBJECTS[word]
     captions = [Caption(individual.class_word, **named) for named in NAMING]
     texts = [caption.text(word) for caption in captions]

@@ -52,7 +52,7 @@ def test_a_smaller_corpus_is_the_start_of_a_larger_one():
 def test_more_captions_than_the_lists_can_make_are_refused(monkeypatch):
     """Who asks for too many captions is told so; the node would otherwise never end."""
     monkeypatch.setattr("perfusion_ops.text.captions._TRIES_PER_CAPTION", 1)
-    with pytest.raises(ValueError, match="distinct captions; 20,000 were asked for. Ask for less"):
+    with pytest.raises(ValueError, match="distinct captions; 20,000 were asked for. Ask for fewer"):
         captions()
 
 
