@@ -24,7 +24,7 @@ def schema(search_aliases: list[str], **fields) -> io.Schema:
 
 
 def expert(widget: io.Input) -> io.Input:
-    """The same input, folded away until a user asks for advanced inputs."""
+    """The same input, hidden until a user shows the advanced inputs."""
     widget.extra_dict["advanced"] = True
     return widget
 

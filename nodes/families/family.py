@@ -10,7 +10,7 @@ FAMILIES: tuple[UNet, ...] = UNETS
 
 
 def family_of(model) -> UNet:
-    """The family of a MODEL. Raises ValueError for models without the text cross-attention this needs."""
+    """The family of a MODEL. Raises ValueError for a model without text cross-attention."""
     for family in FAMILIES:
         if family.fits(model):
             return family
@@ -27,7 +27,7 @@ def projections(model) -> Projections:
 
 
 def check_fits(model, concept: Concept) -> None:
-    """Raise ValueError, in one sentence, when ``concept`` was trained for another kind of model."""
+    """Raise ValueError, with one sentence, if ``concept`` was trained for another kind of model."""
     family = family_of(model).name
     if family != concept.base_family:
         raise ValueError(

@@ -39,7 +39,7 @@ class UNet:
         return dict(_cross_attentions(net))
 
     def check_trainable(self, model) -> None:
-        """Raise ValueError for a model that reads more than a noisy latent, which training cannot give it."""
+        """Raise ValueError for a model that reads more than a noisy latent: training has nothing else."""
         channels = model.model.model_config.unet_config["in_channels"]
         if channels != LATENT_CHANNELS:
             raise ValueError(
@@ -49,7 +49,7 @@ class UNet:
         self.noise_schedule(model)
 
     def noise_schedule(self, model) -> NoiseSchedule:
-        """The model's own schedule. Raises ValueError for the kinds that training does not know."""
+        """The model's own schedule. Raises ValueError for a kind that training does not know."""
         sampling = model.get_model_object("model_sampling")
         discrete = comfy.model_sampling.ModelSamplingDiscrete
         # What a kind computes, not what it descends from: LCM and x0 prediction descend from noise prediction.

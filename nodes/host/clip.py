@@ -21,7 +21,7 @@ FORBIDDEN_IN_WORDS = '()[]{}:,;|\\"\n\r\t'
 
 @dataclass(frozen=True)
 class ConceptWord:
-    """How a concept word reads: the superclass's tokens, the last of them replaced by the learned embedding."""
+    """What a concept word becomes: the superclass's tokens, the last one replaced by the learned embedding."""
 
     word: str
     superclass: str
@@ -32,7 +32,7 @@ class ConceptWord:
 
 
 def check_concept_word(word: str) -> str:
-    """The concept word, trimmed. Raises ValueError when a prompt could not hold it."""
+    """The concept word, trimmed. Raises ValueError if a prompt cannot hold it."""
     word = " ".join(word.split())
     bad = sorted({character for character in word if character in FORBIDDEN_IN_WORDS})
     if not word or bad or word.lower().startswith("embedding:"):

@@ -1,4 +1,4 @@
-"""A prompt's encodings that remember which concepts they hold, through everything a workflow does to them.
+"""A prompt's encodings that know which concepts they hold, whatever a workflow does to them.
 
 The host's conditioning nodes keep the entries of one conditioning and drop those of the other (concatenate, average),
 so what a prompt holds must travel with the encodings themselves.

@@ -1,4 +1,4 @@
-"""The host's CLIP text encoders as training and statistics need them: batches of prompts in, encodings out."""
+"""The host's CLIP text encoders for training and statistics: batches of prompts in, encodings out."""
 
 from __future__ import annotations
 

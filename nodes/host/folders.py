@@ -1,4 +1,4 @@
-"""Where the pack's files live, and which names a user may give them."""
+"""Where the pack's files are, and which names a user may give them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def show_on_node(text: str, node: str | None) -> None:
 
 
 def warn_of(*sentences: str | None) -> None:
-    """Warnings in the server's log and on the running node. With none, what an earlier run left there is cleared."""
+    """Warnings in the server's log and on the running node. Without one, the line of an earlier run is cleared."""
     text, node = " ".join(filter(None, sentences)), running_node()
     if text:
         logging.warning("Perfusion: %s", text)

@@ -40,7 +40,7 @@ class AppliedConcept:
 
 @dataclass(frozen=True)
 class AppliedConcepts:
-    """All concepts of one model, in the order of ``edit.terms``. Raises ValueError when they cannot stand in one."""
+    """All concepts of one model, in the order of ``edit.terms``. Raises ValueError if one model cannot hold them."""
 
     concepts: tuple[AppliedConcept, ...]
 
@@ -65,7 +65,7 @@ class AppliedConcepts:
 
 
 def model_with_concept(model, applied: AppliedConcept):
-    """A clone of ``model`` with one concept more. Raises ValueError when the concept does not fit it."""
+    """A clone of ``model`` with one more concept. Raises ValueError if the concept does not fit it."""
     check_fits(model, applied.term.concept)
     before = model.model_options["transformer_options"].get(KEY)
     clone = model.clone()
@@ -100,7 +100,7 @@ def edit_prompts(executor, noise, *args, **kwargs):
 
 
 def inference_dtype(model) -> torch.dtype:
-    """What the host's model computes in, whatever its weights are stored in."""
+    """The dtype that the host's model computes in, whatever the dtype of its weights."""
     return model.manual_cast_dtype or model.get_dtype()
 
 

@@ -1,4 +1,4 @@
-"""Copies of the host's networks to train with: their own weights, in which gradients may flow."""
+"""Copies of the host's networks for training: their own modules, through which gradients pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prompts encoded no further than they say something: a text encoder is causal, so what follows changes nothing."""
+"""Prompts encoded up to their end token: a text encoder is causal, so what follows changes nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def cut_after(clip, tokens: int | None) -> Iterator[None]:
 
 
 def batches(clip, captions: Sequence[str], padded: int, size: int) -> list[tuple[list[str], int | None]]:
-    """``captions`` in batches of ``size``, each with how many tokens to encode; none means all, padding included.
+    """``captions`` in batches of ``size``, each with the number of tokens to encode; none means all, with padding.
 
     ``padded`` captions, evenly spread, are to be encoded in full; the others, alike in length, to the end token of the
     longest in their batch.

@@ -23,7 +23,7 @@ their end token; 4,000 shipped captions are then 27 % of the tokens."""
 
 
 def measured(clip, captions: list[str]) -> UncenteredCovariance:
-    """The statistics of ``clip`` over ``captions``: from disk when they were measured before."""
+    """The statistics of ``clip`` over ``captions``, from disk if they were measured before."""
     clip.load_model()
     encoder = fingerprint(
         (f"{name}.{key}", tensor)

@@ -1,4 +1,4 @@
-"""What a training keeps on disk, under a name made of everything that decides its outcome."""
+"""What a training keeps on disk. The name is made of everything that decides the result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALGORITHM_VERSION = "1"
 
 
 def run_key(*parts: object) -> str:
-    """12 hex digits of everything that decides a training's outcome: texts, numbers, tensors."""
+    """12 hex digits of everything that decides a training's result: texts, numbers, tensors."""
     digest = hashlib.sha256(ALGORITHM_VERSION.encode())
     for part in parts:
         if isinstance(part, Tensor):
@@ -71,7 +71,7 @@ class RunFiles:
         return Finished(load_concept(self.concept), losses, sheet)
 
     def save(self, concept: Concept, losses: list[float], sheet: Tensor | None) -> Finished:
-        """Keep a finished training; the concept itself last, as its file says that all is there."""
+        """Keep a finished training. The concept comes last: its file says that the rest is there."""
         write_atomically(self.losses, json.dumps(losses).encode())
         if sheet is not None:
             as_image(sheet).save(self.sheet)
@@ -82,7 +82,7 @@ class RunFiles:
         return self.finished()
 
     def save_partial(self, concept: Concept, step: int) -> Path:
-        """Keep what a training had learned when it was left."""
+        """Keep what was learned before a training was stopped."""
         path = self.folder / f"{self.name}_step{step}{folders.EXTENSION}"
         save_concept(concept, path, "fp32")
         return path

@@ -1,4 +1,4 @@
-"""Training pictures and masks as users connect them: checked, brought to size, never squashed."""
+"""Training pictures and masks as users connect them: checked, scaled, never stretched."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ PREVIEW_PIXELS = 512
 
 @dataclass
 class Progress:
-    """The training loop's callback: shows where it stands, draws previews, stops when the user cancels."""
+    """The training loop's callback: shows the progress, draws previews, stops when the user cancels."""
 
     steps: int
     preview_every: int
@@ -53,7 +53,7 @@ class Progress:
         comfy.model_management.throw_exception_if_processing_interrupted()
 
     def _preview(self, concept: Concept) -> tuple[str, Image.Image, int] | None:
-        """Training goes on without a preview that memory has no room for."""
+        """If memory has no room for a preview, training goes on without it."""
         try:
             self.previews.append(self.draw(concept))
         except Exception as error:

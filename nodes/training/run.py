@@ -1,4 +1,4 @@
-"""One training: the node's inputs, checked, and the run from them to a finished concept."""
+"""One training: from the node's checked inputs to a finished concept."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Training:
 
     @classmethod
     def of(cls, inputs: dict[str, list]) -> Training:
-        """Raises ValueError, in one sentence each, before anything is loaded or lost."""
+        """Raises ValueError, with one sentence, before anything is loaded."""
         for name, values in inputs.items():
             if name not in LISTS and len(values) != 1:
                 raise ValueError(
@@ -90,7 +90,7 @@ class Training:
         )
 
     def run(self) -> Finished:
-        """Train, or take the concept that the same inputs gave before."""
+        """Train, or take the concept of an earlier run with the same inputs."""
         statistics = self.statistics or measured(self.clip, shipped_captions(DEFAULT_CAPTIONS, CAPTION_SEED))
         base = fingerprint(patched_weights(loaded(self.model), "diffusion_model"))
         files = RunFiles.of(self.word, self._key(base, statistics))

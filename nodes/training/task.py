@@ -47,7 +47,7 @@ def latent_pictures(model, vae, shots: Sequence[Shot], flip: bool, captions: Seq
 
 @dataclass
 class PrivateModel:
-    """The U-Net training runs in: the host's weights, its LoRA patches on them, in modules of its own."""
+    """The U-Net of a training: its own modules, on the host's weights with their LoRA patches."""
 
     unet: nn.Module
     device: torch.device

@@ -1,4 +1,4 @@
-"""A trained concept: everything that names, locates and draws one subject, and nothing that belongs to the model."""
+"""A trained concept: all that is needed to name and draw one subject, and nothing of the model."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ INT8_MAX = 127
 
 
 class ConceptFileError(ValueError):
-    """A concept file that cannot be read or written; the sentence names the file, what is wrong and what to do."""
+    """A concept file cannot be read or written. The sentence names the file, what is wrong and what to do."""
 
 
 def save_concept(concept: Concept, path: str | os.PathLike[str], precision: Precision = "fp16") -> None:
@@ -59,7 +59,7 @@ def save_concept(concept: Concept, path: str | os.PathLike[str], precision: Prec
 
 
 def load_concept(path: str | os.PathLike[str]) -> Concept:
-    """Read a concept file of either precision.
+    """Read a concept file of any precision.
 
     The file's size is bounded before it is read and its header is checked before a tensor is made, so that no file
     takes more than 32 MiB of memory.

@@ -1,4 +1,4 @@
-"""What a concept file holds, format 1: its metadata and its tensors. docs/concept_format.md is the same in words."""
+"""What a concept file holds, format 1: its metadata and its tensors. docs/concept_format.md says the same in words."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ TENSOR_DTYPES: Mapping[Precision, Mapping[str, torch.dtype]] = {
 
 @dataclass(frozen=True)
 class Description:
-    """All of a concept that is not numbers."""
+    """Everything in a concept that is not a number."""
 
     word: str
     superclass: str

@@ -48,7 +48,7 @@ def energies(target_inputs: Tensor, duals: Tensor) -> Tensor:
 
 
 def unit_duals(target_inputs: Tensor, duals: Tensor) -> Tensor:
-    """``w_j / E_j`` (J, d), from which the scale of every single dual is gone: files round it to a power of two."""
+    """``w_j / E_j`` (J, d), without the scale of each dual: files round it to a power of two."""
     return duals / energies(target_inputs, duals).unsqueeze(-1)
 
 
@@ -72,7 +72,7 @@ def coefficient_matrix(target_inputs: Tensor, duals: Tensor) -> Tensor:
     """``A = G^-1 W`` (J, d), so that ``a_n = A e_n`` are the joint coefficients of appendix B in Gram form.
 
     ``e - I a`` is then orthogonal, in the metric, to every target input. For J = 1, ``a`` is the similarity. The J x J
-    inverse is a float64 pseudo-inverse, so nearly parallel target inputs share a component instead of exploding.
+    inverse is a float64 pseudo-inverse, so nearly parallel target inputs share a component and stay finite.
     """
     # Unit duals: else the tolerance below would weigh the scales of the duals, which mean nothing.
     duals = unit_duals(target_inputs, duals)

@@ -1,4 +1,4 @@
-"""Several concepts as one joint edit of a prompt (appendix B of Tewel et al. 2023, Gram form), ready to sample with."""
+"""Several concepts as one joint edit of a prompt, ready for sampling (appendix B of Tewel et al. 2023, Gram form)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class EditTerm:
 
 @dataclass(frozen=True)
 class JointEdit:
-    """All concepts of one model, in canonical order: the order of ``terms`` given does not change a single bit.
+    """All concepts of one model, in canonical order: the order of the given ``terms`` changes no bit.
 
     Built by ``JointEdit.of``. ``(J, d)`` tensors share one device and a dtype of float32 or wider.
     """
@@ -70,7 +70,7 @@ class JointEdit:
         return any(term.key_locking.uses_superclass_prompt for term in self.terms)
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> JointEdit:
-        """The same edit elsewhere. ``dtype`` is for the gate and the context: float32 or float64."""
+        """The same edit on ``device``. ``dtype`` is for the gate and the context: float32 or float64."""
 
         def move(tensor: Tensor) -> Tensor:
             return tensor.to(device=device, dtype=dtype)
@@ -140,7 +140,7 @@ def _rows_by_presence(present: Tensor) -> list[tuple[list[int], list[int]]]:
 
 
 def check_combinable(terms: Sequence[EditTerm]) -> None:
-    """Raise ValueError, in one sentence, when ``terms`` cannot stand in one model."""
+    """Raise ValueError, with one sentence, if one model cannot hold ``terms``."""
     if not terms:
         raise ValueError("A joint edit needs at least one concept; found none.")
     words = [term.concept.word for term in terms]

@@ -1,4 +1,4 @@
-"""JSON from strangers: the header of a safetensors file, and the sentences that refuse one."""
+"""JSON that is not trusted: the header of a safetensors file, and the errors for it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DAMAGED = "The file is damaged: copy, download or save it again."
 
 
 class FormatError(ValueError):
-    """What is wrong with a file, as a sentence that goes on after the file's name."""
+    """What is wrong with a file: the rest of a sentence that starts with the file's name."""
 
 
 def compact_json(value: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Safetensors files from strangers: every byte of the header is checked before a tensor is made.
+"""Safetensors files that are not trusted: the whole header is checked before a tensor is made.
 
 Stricter than the format asks: a header of at most 64 KiB, no duplicate keys, no unknown fields, tensors that cover the
 payload exactly, aligned and in order, and finite values.

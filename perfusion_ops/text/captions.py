@@ -1,4 +1,4 @@
-"""A caption corpus of our own making: things, people, places, styles and actions, for measuring text statistics."""
+"""Our own caption corpus for text statistics: things, people, places, styles and actions."""
 
 from __future__ import annotations
 

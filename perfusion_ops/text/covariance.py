@@ -38,7 +38,7 @@ so that their similarity is far from 0 and the edit changes every one of them (b
 
 
 class StatisticsFileError(ValueError):
-    """A statistics file that cannot be read or written; the sentence names the file, what is wrong and what to do."""
+    """A statistics file cannot be read or written. The sentence names the file, what is wrong and what to do."""
 
 
 class UncenteredCovariance:
@@ -106,7 +106,7 @@ class UncenteredCovariance:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits that tell these statistics from any others."""
+        """16 hex digits, different for other statistics."""
         digest = hashlib.sha256()
         _feed(digest, self.encoder, self.corpus, self.counts.numpy(), self.sums.numpy())
         return digest.hexdigest()[:16]

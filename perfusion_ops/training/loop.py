@@ -23,7 +23,7 @@ from .task import Encoded, TrainingSettings, TrainingTask
 
 @dataclass(frozen=True)
 class StepReport:
-    """Where training stands after a step."""
+    """The progress after a step."""
 
     step: int
     steps: int

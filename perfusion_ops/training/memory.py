@@ -1,4 +1,4 @@
-"""How much of a batch is computed at once: all of it, or what memory was found to hold."""
+"""How much of a batch is computed at once: all of it, or as much as memory holds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class MemoryUse:
         self.encoding = False
 
     def halve(self) -> bool:
-        """Ask less of whatever memory ran out in; False when nothing is left to halve."""
+        """Halve what ran out of memory. False if nothing is left to halve."""
         halves = ("templates", "pictures") if self.encoding else ("pictures", "templates")
         self.encoding = False
         for name in halves:

@@ -90,7 +90,7 @@ class TrainingState:
         return all(bool(tensor.isfinite().all()) for name, tensor in self._tensors().items() if name != "random_state")
 
     def concept(self, task: TrainingTask, settings: TrainingSettings) -> Concept:
-        """A frozen snapshot."""
+        """A frozen copy of what was learned so far."""
 
         def frozen(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return {name: tensor.detach().float().cpu().clone() for name, tensor in tensors.items()}
