@@ -1,0 +1,55 @@
+"""Names and places of concept files: a name is taken once, given back when saving fails, and stays in its folder."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def output(pack, monkeypatch, tmp_path):
+    """The folder that concepts are saved to."""
+    monkeypatch.setattr(pack.folders, "output_folder", lambda: tmp_path)
+    return tmp_path
+
+
+def test_two_that_save_one_name_at_the_same_time_get_two_files(pack, output):
+    """Two servers, or two nodes, that save under one name lose neither concept."""
+    with pack.folders.path_to_save("pets/rex", False) as first, pack.folders.path_to_save("pets/rex", False) as second:
+        assert (first, second) == (output / "pets/rex.safetensors", output / "pets/rex_2.safetensors")
+        first.write_text("a concept")
+        second.write_text("another")
+    assert sorted(path.name for path in (output / "pets").iterdir()) == ["rex.safetensors", "rex_2.safetensors"]
+
+
+def test_a_name_is_given_back_when_saving_fails(pack, output):
+    """A save that failed leaves no empty file in the list of concepts, and the name is free again."""
+    with pytest.raises(RuntimeError, match="on purpose"), pack.folders.path_to_save("rex", False) as path:
+        assert path.exists(), "the name is taken while the file is written"
+        raise RuntimeError("on purpose")
+    assert list(output.iterdir()) == []
+    with pack.folders.path_to_save("rex", False) as again:
+        assert again == path
+
+
+def test_a_file_that_is_to_be_replaced_stays_until_it_is(pack, output):
+    """A save that failed does not cost the concept that it was to replace."""
+    (output / "rex.safetensors").write_text("old")
+    with pytest.raises(RuntimeError, match="on purpose"), pack.folders.path_to_save("rex", True):
+        raise RuntimeError("on purpose")
+    assert (output / "rex.safetensors").read_text() == "old"
+
+
+@pytest.mark.parametrize("name", ["rex", "rex.safetensors", "  rex "])
+def test_a_name_means_one_file(pack, output, name):
+    """Who writes the ending, or a space, gets the file that they mean."""
+    with pack.folders.path_to_save(name, False) as path:
+        assert path == output / "rex.safetensors"
+
+
+@pytest.mark.parametrize("name", ["pets\\..rex", "pets/../rex", "con:rex", "r\nx"])
+def test_a_name_that_leads_elsewhere_is_refused_and_makes_nothing(pack, output, name):
+    """No name of a workflow from the internet leads to a file outside the folder of concepts."""
+    with pytest.raises(ValueError, match="The file name is .*; expected a name"):
+        with pack.folders.path_to_save(name, False):
+            pass
+    assert list(output.rglob("*")) == []

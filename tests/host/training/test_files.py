@@ -1,0 +1,51 @@
+"""What a training keeps on disk: found again by everything that decides it, finished only when all of it is there."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+@pytest.fixture
+def files(pack, monkeypatch, tmp_path):
+    """``files(key)``: where a training of that key keeps what it made."""
+    monkeypatch.setattr(pack.folders, "output_folder", lambda: tmp_path)
+    return lambda key="0123456789ab": pack.run.RunFiles.of("my box!", key)
+
+
+def test_a_training_is_found_again_by_everything_that_decides_it(pack):
+    """Queueing again reuses a training; a changed picture, text or number is another one."""
+    pixels = torch.arange(6.0).view(1, 2, 3)
+    key = pack.run.run_key("box", 400, pixels)
+    assert key == pack.run.run_key("box", 400, pixels.clone()) and len(key) == 12
+    changed = [("cup", 400, pixels), ("box", 401, pixels), ("box", 400, pixels + 1), ("box", 400, pixels.view(2, 1, 3))]
+    assert len({key, *(pack.run.run_key(*parts) for parts in changed)}) == 5
+
+
+def test_a_finished_training_is_read_back_whole_and_nothing_unfinished_is_left(files, pack_concept):
+    """A training that is found again gives its concept, losses and previews, and clears what cancels had left."""
+    run, concept = files(), pack_concept("my box!", "box")
+    run.checkpoint.write_bytes(b"a checkpoint")
+    run.save_partial(concept, 5)
+    assert run.finished() is None
+    sheet = torch.linspace(0, 1, 5).view(1, 5, 1).expand(4, 5, 3)
+    run.save(concept, [0.5, 0.25], sheet)
+    found = files().finished()
+    assert found.losses == [0.5, 0.25] and torch.allclose(found.sheet, sheet, atol=0.5 / 255 + 1e-6)
+    assert all(torch.equal(found.concept.value_residuals[name], r) for name, r in concept.value_residuals.items())
+    assert {path.suffix for path in run.folder.iterdir()} == {".safetensors", ".json", ".png"}
+    assert len(list(run.folder.glob("*.safetensors"))) == 1
+
+
+def test_a_training_that_stopped_while_it_was_saved_counts_as_unfinished(files, pack_concept):
+    """A crash in the last second costs the last steps, and never gives half a result."""
+    run = files()
+    run.save(pack_concept("my box!", "box"), [0.5], None)
+    run.losses.unlink()
+    assert run.finished() is None
+
+
+def test_the_files_of_a_training_bear_a_name_that_every_system_takes(files):
+    """A concept word of any script or sign can be trained on every system."""
+    assert files().concept.name == "my_box__0123456789ab.safetensors"
+    assert files("another").concept != files().concept
