@@ -67,7 +67,7 @@ def summary(report: dict[str, Any]) -> str:
         f"Both in one picture: identity {pair['identity'][0]:.2f} and {pair['identity'][1]:.2f}, "
         f"{pair['leakage']:.0%} of traits on the wrong one."
     )
-    lines.append(f"Prompts that name no concept change by {report['do_no_harm_max_abs']:g}.")
+    lines.append(f"Prompts without the concept change by {report['do_no_harm_max_abs']:g}.")
     return "\n".join(lines)
 
 

@@ -134,8 +134,8 @@ class Story:
         return after, report
 
     def harm(self, taught: Sequence[Taught], plain: Tensor) -> float:
-        """Largest difference to the latents drawn without any concept, for prompts that name none."""
-        self.say("drawing prompts that name no concept")
+        """Largest difference to the latents drawn without any concept, for prompts without the concept."""
+        self.say("drawing prompts without the concept")
         terms = [self.studio.term(each.concept) for each in taught]
         edited = self.studio.draw(self.texts(STARS[0].individual.class_word), terms)
         return (edited - plain).abs().max().item()

@@ -1,4 +1,4 @@
-"""What must not change: prompts without a concept, strength 0, and the plain model beside an edited one."""
+"""What must not change: prompts without the concept, strength 0, and the plain model beside an edited one."""
 
 from __future__ import annotations
 
