@@ -169,7 +169,7 @@ def _training_inputs() -> list[io.Input]:
         io.Boolean.Input(
             "gradient_checkpointing",
             default=False,
-            tooltip="Less memory, some 30 % slower: activations are computed twice.",
+            tooltip="Less memory, slower: activations are computed twice.",
         ),
     ]
 

@@ -50,7 +50,7 @@ def concept_steps(job: Job, model: Any, clip: Any) -> list[float]:
     training, encoders = host.pack("nodes.training.task"), host.pack("nodes.host.encoders")
     times = [clock()]
     with torch.inference_mode(False), torch.enable_grad():
-        copies, device = encoders.private_encoders(clip)
+        copies, device = encoders.private_encoders(clip, job.recompute)
         encoder = encoders.HostTextEncoder(clip, copies, SUPERCLASS, device)
         private = training.PrivateModel.of(model, job.dtype, job.recompute)
         pictures = [ops.Picture(latent, latent.new_ones(latent.shape[1:]), latent.flip(-1)) for latent in job.latents()]

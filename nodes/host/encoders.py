@@ -13,7 +13,7 @@ from ...perfusion_ops.text.covariance import TokenKind
 from ...perfusion_ops.text.prompts import SLOT
 from .clip import ConceptWord, WordTokenizer, superclass_tokens, text_encoder_names, vocabulary
 from .frozen_layers import compute_in
-from .private_copies import loaded, private_copy, protect_from_in_place_sums
+from .private_copies import checkpoint_gradients, loaded, private_copy, protect_from_in_place_sums
 
 PLACEHOLDER = "perfusionconceptplaceholder"
 
@@ -80,14 +80,19 @@ class HostTextEncoder:
         return self.encoders["g"](chunks)[1].mean(0, keepdim=True).cpu()
 
 
-def private_encoders(clip) -> tuple[dict[str, nn.Module], torch.device]:
-    """A CLIP's text encoders, computing in float32, that gradients can pass through; and where they run."""
+def private_encoders(clip, recompute: bool = False) -> tuple[dict[str, nn.Module], torch.device]:
+    """A CLIP's text encoders, computing in float32, that gradients can pass through; and where they run.
+
+    With ``recompute``, their layers are computed again in the backward pass and keep no activations.
+    """
     patcher = loaded(clip.patcher)
     encoders = {}
     for name in text_encoder_names(clip):
         encoders[name] = private_copy(patcher, f"clip_{name}")
         compute_in(encoders[name], torch.float32)
         protect_from_in_place_sums(encoders[name])
+        if recompute:
+            checkpoint_gradients(encoders[name])
     return encoders, patcher.load_device
 
 

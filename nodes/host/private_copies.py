@@ -130,11 +130,32 @@ def protect_from_in_place_sums(text_encoder: nn.Module) -> None:
             module.register_forward_pre_hook(lambda _module, args: (args[0].clone(), *args[1:]))
 
 
-def checkpoint_gradients(unet: nn.Module) -> None:
-    """Compute a private copy's transformer blocks again in the backward pass instead of keeping their activations."""
-    for module in unet.modules():
-        if hasattr(module, "attn2") and hasattr(module, "ff"):
+def checkpoint_gradients(network: nn.Module) -> None:
+    """Compute the blocks of a private copy again in the backward pass, instead of keeping their activations.
+
+    Of a U-Net: residual blocks, and transformers block by block or, where they have one block, whole. Of a text
+    encoder: its layers.
+    """
+    for module in network.modules():
+        if _is_text_layer(module):
+            # The host adds to its input in place; what is computed again must start from it as it was.
+            module.forward = _recomputed(_on_a_copy(module.forward))
+        elif _is_unet_block(module):
             module.forward = _recomputed(module.forward)
+
+
+def _is_text_layer(module: nn.Module) -> bool:
+    return hasattr(module, "self_attn") and hasattr(module, "mlp")
+
+
+def _is_unet_block(module: nn.Module) -> bool:
+    if hasattr(module, "transformer_blocks"):
+        return len(module.transformer_blocks) == 1
+    return all(hasattr(module, part) for part in ("attn2", "ff")) or hasattr(module, "in_layers")
+
+
+def _on_a_copy(forward):
+    return lambda x, *args, **kwargs: forward(x.clone(), *args, **kwargs)
 
 
 def _recomputed(forward):

@@ -104,7 +104,7 @@ class Training:
             return self._train(base, statistics, files, progress)
 
     def _train(self, base: str, statistics: UncenteredCovariance, files: RunFiles, progress: Progress) -> Finished:
-        encoders, device = private_encoders(self.clip)
+        encoders, device = private_encoders(self.clip, self.gradient_checkpointing)
         encoder = HostTextEncoder(self.clip, encoders, self.superclass, device)
         with torch.inference_mode():
             pictures = latent_pictures(self.model, self.vae, self.shots, self.settings.flip, self.captions)

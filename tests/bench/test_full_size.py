@@ -13,7 +13,7 @@ from builders.places import ROOT
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
-PARTS = ("sampling", "training", "text_encoding", "load_and_apply", "growth")
+PARTS = ("sampling", "training", "memory", "text_encoding", "load_and_apply", "growth")
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +73,11 @@ def test_growth_is_measured_in_concepts_tokens_and_batch(tables):
     found = tables["growth"]["tables"]
     assert set(found) == {"Growth with concepts", "Growth with tokens", "Growth with batch"}
     assert {row["tokens"] for rows in found.values() for row in rows} == {77, 154, 385, 770}
+
+
+def test_the_bytes_of_a_step_are_counted_and_checkpointing_holds_fewer(tables):
+    off, blocks, on = tables["memory"]["tables"]["What a training step holds, counted"]
+    held = "activations at most, MiB"
+    assert off[held] >= blocks[held] > on[held] > 0
+    assert off["U-Net, MiB"] == on["U-Net, MiB"] > 0
+    assert on["together, MiB"] < off["together, MiB"]

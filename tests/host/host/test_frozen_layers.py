@@ -93,14 +93,45 @@ def test_neither_a_cast_weight_nor_a_convolutions_input_waits_for_the_backward_p
     assert saved_bytes(layers, x) == the_nonlinearitys_output < torchs_own
 
 
-def test_recomputing_a_block_gives_the_same_gradient(pack):
+class TextLayer(nn.Module):
+    """It adds to its input in place, as the host's does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.self_attn, self.mlp = nn.Linear(6, 6), nn.Linear(6, 6)
+
+    def forward(self, x: Tensor, scale: float = 1.0) -> Tensor:
+        x += scale * self.self_attn(x.clone()).tanh()
+        x += self.mlp(x.clone()).tanh()
+        return x
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.in_layers, self.out_layers = (nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Tanh()) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.out_layers(self.in_layers(x))
+
+
+@pytest.mark.parametrize("block", [TextLayer, ResidualBlock])
+def test_a_block_that_is_computed_again_gives_the_same_gradient_and_keeps_its_input_alone(pack, block):
     """Who saves memory by ``gradient_checkpointing`` gets the same concept."""
-    net = network().half()
-    pack.frozen_layers.compute_in(net, torch.float32)
-    plain = outcome(net, torch.float32)
-    again = nn.Sequential(copy.copy(net))
-    again[0].forward = pack.private_copies._recomputed(net.forward)
-    assert all(map(torch.equal, outcome(again, torch.float32), plain))
+    torch.manual_seed(0)
+    net = nn.Sequential(*(block() for _ in range(4))).requires_grad_(False)
+    probe = torch.randn(5, 6, generator=torch.Generator().manual_seed(1))
+
+    def gradient_and_bytes() -> tuple[Tensor, int]:
+        x = probe.clone().requires_grad_()
+        net(x * 1).square().sum().backward()
+        return x.grad, saved_bytes(net, probe.clone().requires_grad_() * 1)
+
+    gradient, kept = gradient_and_bytes()
+    pack.private_copies.checkpoint_gradients(net)
+    again, keeps = gradient_and_bytes()
+    assert torch.equal(again, gradient)
+    assert keeps < kept
 
 
 @pytest.mark.parametrize("layout", ["TensorCoreFP8E4M3Layout", "TensorCoreNVFP4Layout", "TensorWiseINT8Layout"])
