@@ -13,6 +13,7 @@ from .host import messages
 from .host.clip import clip_with_concept, text_encoder, text_encoder_names
 from .host.fingerprints import encoder_identity
 from .host.model import AppliedConcept, applied_terms, model_with_concept
+from .host.naming import Naming
 from .host.widgets import KEY_LOCKINGS
 from .schema import (
     KEY_LOCKING_TOOLTIP,
@@ -118,19 +119,23 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
         end_percent=1.0,
         region=None,
     ) -> io.NodeOutput:
-        locking = KEY_LOCKINGS[key_locking]
+        locking, naming = KEY_LOCKINGS[key_locking], Naming(concept.word, messages.running_node())
         if visual_strength == 0:
             check_fits(model, concept)
+            messages.warn_of(f"visual_strength is 0, so {concept.word!r} draws exactly {concept.superclass!r}.")
             return io.NodeOutput(model, clip_with_concept(clip, concept, visual_strength, locking))
         applied = AppliedConcept(
             EditTerm(concept, Gate(bias, temperature, leak_free), visual_strength, locking),
             region=None if region is None else region.reshape(-1, *region.shape[-2:]).amax(0).clamp(0, 1),
             start_percent=start_percent,
             end_percent=end_percent,
+            naming=naming,
         )
         edited = model_with_concept(model, applied)
-        named = clip_with_concept(clip, concept, visual_strength, locking)
-        messages.warn_of(another_encoder(clip, concept), nearly_parallel(applied_terms(edited)))
+        named = clip_with_concept(clip, concept, visual_strength, locking, naming)
+        naming.standing = messages.warn_of(
+            another_encoder(clip, concept), nearly_parallel(applied_terms(edited)), without_effect(applied)
+        )
         return io.NodeOutput(edited, named)
 
 
@@ -141,6 +146,18 @@ def identity_of(clip) -> str:
     if first not in _identities:
         _identities[first] = encoder_identity(encoders)
     return _identities[first]
+
+
+def without_effect(applied: AppliedConcept) -> str | None:
+    """A sentence when the node's own settings leave the concept no place or time."""
+    if applied.region is not None and not applied.region.any():
+        return "The region is all black, so the concept has no effect. Paint where it may appear white."
+    if applied.start_percent >= applied.end_percent:
+        return (
+            f"start_percent is {applied.start_percent:g} and end_percent {applied.end_percent:g}, so the concept never "
+            "takes effect. Set end_percent above start_percent."
+        )
+    return None
 
 
 def another_encoder(clip, concept: Concept) -> str | None:

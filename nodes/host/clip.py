@@ -1,138 +1,27 @@
-"""The host's CLIP: a clone whose tokenizer knows concept words and whose encodings remember them.
+"""The host's CLIP: a clone whose tokenizer knows concept words and whose text encoders mark what they encode.
 
-Nothing of the host's own objects is changed: tokenizers are copied shallowly, the text encoder is wrapped.
+To everybody else it is the host's own: its text encoder's class and members, and tokenizers of the host's classes.
+Marks are made by a forward hook on each text encoder, which the host's patcher sets while the clone is in use.
 """
 
 from __future__ import annotations
 
 import copy
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from weakref import WeakKeyDictionary
 
-from torch import Tensor
+from comfy.patcher_extension import PatcherInjection
+from torch import Tensor, nn
 
 from ...perfusion_ops import Concept, KeyLocking
+from ...perfusion_ops.text.words import fold_word
+from .concept_words import ConceptToken, ConceptWord, knowing, known_words, without_words
 from .encoded_prompt import EncodedPrompt
+from .naming import Naming
 
-FORBIDDEN_IN_WORDS = '()[]{}:,;|\\"\n\r\t'
-"""Characters that mean something in a prompt, so that a concept word with them would never be found."""
-
-
-@dataclass(frozen=True)
-class ConceptWord:
-    """What a concept word becomes: the superclass's tokens, the last one replaced by the learned embedding."""
-
-    word: str
-    superclass: str
-    embeddings: Mapping[str, Tensor] = field(default_factory=dict)
-    """Text encoder name -> learned embedding; empty: the word is exactly the superclass (strength 0)."""
-    superclass_keys: bool = False
-    """Whether the superclass prompt must be encoded too, for global key locking."""
-
-
-def check_concept_word(word: str) -> str:
-    """The concept word, trimmed. Raises ValueError if a prompt cannot hold it."""
-    word = " ".join(word.split())
-    bad = sorted({character for character in word if character in FORBIDDEN_IN_WORDS})
-    if not word or bad or word.lower().startswith("embedding:"):
-        found = f"{word!r} with {' '.join(map(repr, bad))}" if bad else repr(word)
-        raise ValueError(
-            f"The concept word is {found}; expected a word without brackets, colons or commas, such as 'my_teddy'."
-        )
-    return word
-
-
-class WordTokenizer:
-    """In front of one text encoder's vocabulary: concept words become the superclass's tokens and a raw vector."""
-
-    def __init__(self, vocabulary, encoder: str, words: Sequence[ConceptWord]) -> None:
-        self.vocabulary = vocabulary
-        self.tokens = {word.word.lower(): self._tokens_of(word, encoder) for word in words}
-        # The longest word first: "my cat" must not be read as "my" and the concept "cat".
-        names = sorted(self.tokens, key=len, reverse=True)
-        self.pattern = re.compile("|".join(map(_as_pattern, names)), re.IGNORECASE)
-
-    def _tokens_of(self, word: ConceptWord, encoder: str) -> list:
-        tokens = superclass_tokens(self.vocabulary, word.superclass)
-        return [*tokens[:-1], word.embeddings[encoder]] if word.embeddings else tokens
-
-    def __call__(self, text: str) -> dict[str, list]:
-        start, *_, end = self.vocabulary("")["input_ids"]
-        tokens, position = [], 0
-        for match in self.pattern.finditer(text):
-            tokens += self._plain_tokens(text[position : match.start()])
-            tokens += self.tokens[" ".join(match.group().lower().split())]
-            position = match.end()
-        return {"input_ids": [start, *tokens, *self._plain_tokens(text[position:]), end]}
-
-    def _plain_tokens(self, text: str) -> list[int]:
-        return self.vocabulary(text)["input_ids"][1:-1]
-
-    def __getattr__(self, name: str):
-        return getattr(self.vocabulary, name)
-
-
-def superclass_tokens(vocabulary, superclass: str) -> list[int]:
-    """The superclass's token ids. Raises ValueError when there are none."""
-    tokens = vocabulary(superclass)["input_ids"][1:-1]
-    if not tokens:
-        raise ValueError(f"The superclass is {superclass!r}; expected one or several words, such as 'teddy bear'.")
-    return tokens
-
-
-def _as_pattern(word: str) -> str:
-    """The word on its own: not inside a longer word, any white space between its parts."""
-    return r"(?<!\w)" + r"\s+".join(map(re.escape, word.split())) + r"(?!\w)"
-
-
-class ConceptTextEncoder:
-    """In front of the host's text encoder: marks what a prompt holds on the encodings of that prompt."""
-
-    def __init__(self, encoder, words: Sequence[ConceptWord], superclass_ids: Mapping[str, Mapping[str, int]]) -> None:
-        self.encoder = encoder
-        self.words = tuple(words)
-        self.superclass_ids = superclass_ids
-        """Concept word -> text encoder name -> id of the superclass's last token."""
-
-    def __getattr__(self, name: str):
-        return getattr(self.encoder, name)
-
-    def encode_token_weights(self, prompt: Mapping[str, list]):
-        encodings, *others = self.encoder.encode_token_weights(prompt)
-        held = [word for word in self.words if _holds(prompt, word)]
-        if not held:
-            return (encodings, *others)
-        superclass = None
-        globally_locked = [word for word in held if word.superclass_keys]
-        if globally_locked:
-            superclass = self.encoder.encode_token_weights(self._superclass_prompt(prompt, globally_locked))[0]
-        if "g" in prompt:
-            # SDXL also reads a pooled encoding, in training the superclass's: the look comes by the edit alone.
-            others = self.encoder.encode_token_weights(self._superclass_prompt(prompt, held))[1:]
-        names = frozenset(word.word for word in held)
-        return (EncodedPrompt.of(encodings, names, encodings[0, 0].clone(), superclass), *others)
-
-    def _superclass_prompt(self, prompt: Mapping[str, list], words: Sequence[ConceptWord]) -> dict[str, list]:
-        """``prompt`` with the superclass in place of ``words``, token by token."""
-        replacements = {
-            id(embedding): self.superclass_ids[word.word][name]
-            for word in words
-            for name, embedding in word.embeddings.items()
-        }
-        return {
-            name: [[(replacements.get(id(token), token), *rest) for token, *rest in chunk] for chunk in chunks]
-            for name, chunks in prompt.items()
-        }
-
-
-def _holds(prompt: Mapping[str, list], word: ConceptWord) -> bool:
-    return any(
-        token is embedding
-        for name, embedding in word.embeddings.items()
-        for chunk in prompt.get(name, ())
-        for token, *_ in chunk
-    )
+KEY = "perfusion"
+_hooks: WeakKeyDictionary[nn.Module, object] = WeakKeyDictionary()
+"""Text encoder -> the handle of its hook. One for all clones: it does nothing to prompts without concepts."""
 
 
 def text_encoder_names(clip) -> tuple[str, ...]:
@@ -147,37 +36,89 @@ def text_encoder(clip, name: str):
 
 def vocabulary(clip, name: str):
     """The tokenizer of one text encoder: text -> ``{"input_ids": [start, ..., end]}``, without concept words."""
-    tokenizer = getattr(clip.tokenizer, f"clip_{name}").tokenizer
-    return tokenizer.vocabulary if isinstance(tokenizer, WordTokenizer) else tokenizer
+    return without_words(getattr(clip.tokenizer, f"clip_{name}").tokenizer)
 
 
-def clip_with_concept(clip, concept: Concept, strength: float, key_locking: KeyLocking):
+def clip_with_concept(clip, concept: Concept, strength: float, key_locking: KeyLocking, naming: Naming | None = None):
     """A clone of ``clip`` that reads the concept's word. Raises ValueError when its text encoders do not fit."""
     _check_encoders(clip, concept)
-    known = clip.cond_stage_model.words if isinstance(clip.cond_stage_model, ConceptTextEncoder) else ()
-    if any(word.word.lower() == concept.word.lower() for word in known):
+    names = tuple(concept.word_embeddings)
+    known = known_words(getattr(clip.tokenizer, f"clip_{names[0]}").tokenizer)
+    if any(fold_word(word.word) == fold_word(concept.word) for word in known):
         raise ValueError(f"The concept word {concept.word!r} stands for two concepts; give one of them another word.")
     new = ConceptWord(
         word=concept.word,
         superclass=concept.superclass,
         embeddings=dict(concept.word_embeddings) if strength else {},
         superclass_keys=key_locking.uses_superclass_prompt,
+        naming=naming or Naming(concept.word),
     )
-    words = sorted((*known, new), key=lambda word: word.word)
     clone = clip.clone()
     clone.tokenizer = copy.copy(clip.tokenizer)
-    for name in concept.word_embeddings:
-        tokenizer = copy.copy(getattr(clip.tokenizer, f"clip_{name}"))
-        tokenizer.tokenizer = WordTokenizer(vocabulary(clip, name), name, words)
-        setattr(clone.tokenizer, f"clip_{name}", tokenizer)
-    encoder = clip.cond_stage_model
-    inner = encoder.encoder if isinstance(encoder, ConceptTextEncoder) else encoder
-    ids = {
-        word.word: {name: superclass_tokens(vocabulary(clip, name), word.superclass)[-1] for name in word.embeddings}
-        for word in words
-    }
-    clone.cond_stage_model = ConceptTextEncoder(inner, words, ids)
+    for name in names:
+        setattr(clone.tokenizer, f"clip_{name}", tokenizer_knowing(clip, name, (*known, new)))
+    clone.patcher.set_injections(KEY, [PatcherInjection(_set_hooks, _remove_hooks)])
     return clone
+
+
+def tokenizer_knowing(clip, name: str, words: Sequence[ConceptWord]):
+    """A copy of one text encoder's tokenizer that reads ``words``."""
+    tokenizer = copy.copy(getattr(clip.tokenizer, f"clip_{name}"))
+    tokenizer.tokenizer = knowing(vocabulary(clip, name), name, sorted(words, key=lambda word: word.word))
+    return tokenizer
+
+
+def _set_hooks(patcher) -> None:
+    for encoder in _text_encoders(patcher.model):
+        if encoder not in _hooks:
+            _hooks[encoder] = encoder.register_forward_hook(mark_what_is_held, with_kwargs=True)
+
+
+def _remove_hooks(patcher) -> None:
+    for encoder in _text_encoders(patcher.model):
+        handle = _hooks.pop(encoder, None)
+        if handle is not None:
+            handle.remove()
+
+
+def _text_encoders(model: nn.Module) -> list[nn.Module]:
+    return [getattr(model, f"clip_{name}") for name in ("g", "h", "l") if hasattr(model, f"clip_{name}")]
+
+
+def mark_what_is_held(encoder: nn.Module, args: tuple, kwargs: dict, output: tuple):
+    """A forward hook: a text encoder's encodings and pooled encoding of prompts with concepts remember them.
+
+    The superclass prompt is encoded beside them; where it is the same, so are the encodings, to the bit.
+    """
+    prompts = args[0] if args else kwargs.get("tokens")
+    held = _concept_tokens(prompts)
+    if not held or isinstance(output[0], EncodedPrompt):
+        return None
+    others = {name: value for name, value in kwargs.items() if name != "tokens"}
+
+    def encoded(replaced: Callable[[ConceptToken], bool]) -> tuple:
+        rows = [[t.superclass_id if isinstance(t, ConceptToken) and replaced(t) else t for t in row] for row in prompts]
+        return encoder.forward(rows, *args[1:], **others)
+
+    superclass = encoded(lambda _token: True)
+    locked_globally = {token.superclass_keys for token in held}
+    key_prompt = encoded(lambda token: token.superclass_keys) if len(locked_globally) > 1 else None
+    namings = {token.naming for token in held}
+
+    def marked(part: int):
+        if not isinstance(output[part], Tensor):
+            return output[part]
+        keys = None if key_prompt is None else key_prompt[part]
+        start = output[part][0, 0].clone() if output[part].ndim == 3 else None
+        return EncodedPrompt.of(output[part], namings, start, superclass[part], keys)
+
+    return (marked(0), marked(1), *output[2:])
+
+
+def _concept_tokens(prompts) -> list[ConceptToken]:
+    if not isinstance(prompts, (list, tuple)):
+        return []
+    return [token for row in prompts if isinstance(row, (list, tuple)) for token in row if type(token) is ConceptToken]
 
 
 def _check_encoders(clip, concept: Concept) -> None:
@@ -185,23 +126,16 @@ def _check_encoders(clip, concept: Concept) -> None:
     if found != needed:
         raise ValueError(
             f"The concept {concept.word!r} was trained for the text encoders {_listed(needed)} of {concept.base_family}"
-            f"; this CLIP has {_listed(found) or 'none of that kind'}. Load a checkpoint of that family, or train it "
-            "again."
+            f"; this CLIP has {_listed(found) or 'none of that kind'}. Load a checkpoint of that family, or retrain."
         )
     for name, embedding in concept.word_embeddings.items():
         width = text_encoder(clip, name).transformer.get_input_embeddings().weight.shape[1]
         if embedding.shape[0] != width:
             raise ValueError(
                 f"The concept {concept.word!r} has a word embedding of width {embedding.shape[0]} for text encoder "
-                f"{name!r}; this CLIP has width {width}. Load a checkpoint of {concept.base_family}, or train again."
+                f"{name!r}; this CLIP has width {width}. Load a checkpoint of family {concept.base_family}, or retrain."
             )
 
 
 def _listed(names) -> str:
     return " and ".join(repr(name) for name in sorted(names))
-
-
-def tokens_without_weights(clip, text: str) -> dict[str, list[list]]:
-    """Token ids of each text encoder, chunk by chunk."""
-    tokens = clip.tokenize(text)
-    return {name: [[token for token, *_ in chunk] for chunk in chunks] for name, chunks in tokens.items()}

@@ -1,73 +1,193 @@
 """A prompt's encodings that know which concepts they hold, whatever a workflow does to them.
 
-The host's conditioning nodes keep the entries of one conditioning and drop those of the other (concatenate, average),
-so what a prompt holds must travel with the encodings themselves.
+What a prompt holds travels with the encodings themselves, since nodes mix, scale, cut and join conditionings in every
+way there is. Beside each prompt goes the same prompt with the superclass in its concepts' places: every function is
+applied to both. Where the two are equal, there is no concept.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-KEEPING = frozenset(
-    "cat concat concatenate mul multiply div divide true_divide add sub subtract rsub neg lerp narrow to type float "
-    "half double bfloat16 cpu cuda clone detach contiguous repeat expand repeat_interleave index_select pad where "
-    "__getitem__ __mul__ __rmul__ __truediv__ __add__ __radd__ __sub__ __rsub__ __neg__ __deepcopy__".split()
-)
-"""Functions after which encodings still are the prompt's: joined, mixed, scaled, cut or moved."""
+from .naming import Naming, not_applied
+
+JOINING = frozenset("cat concat concatenate hstack dstack vstack stack pad".split())
+"""Functions whose result is a prompt though it may be wider than each of its sources."""
+RANDOM = frozenset("dropout feature_dropout alpha_dropout bernoulli bernoulli_ normal_ uniform_ poisson".split())
+"""Functions that draw: they must draw the same for the superclass prompt."""
+IN_PLACE = frozenset("__setitem__ __set__ __iadd__ __isub__ __imul__ __itruediv__ __ipow__ __ifloordiv__".split())
 
 
 class EncodedPrompt(Tensor):
-    """Encodings (B, T, d) of a prompt with concepts. Ordinary in every other way; pickled as a plain tensor.
+    """Encodings (B, T, d) of prompts with concepts. Ordinary in every other way; pickled as a plain tensor.
 
-    Mixing several unites what they hold. The superclass prompt goes through the same functions, so that it stays
-    aligned token by token.
+    Whatever makes encodings of the same width, or as many numbers, out of a prompt's encodings is that prompt. Mixing
+    several unites what they hold; what is written into becomes a prompt too.
     """
 
-    words: frozenset[str] = frozenset()
-    """Concept words the prompt holds."""
-    start: Tensor | None = None
+    namings: frozenset[Naming]
+    """The concepts the prompt holds."""
+    start: Tensor | None
     """The encoding of the start-of-text token (d,)."""
-    superclass: Tensor | None = None
-    """Encodings of the superclass prompt (B, T, d), for global key locking only."""
+    superclass: Tensor
+    """The same prompt, token by token, with every concept's superclass in place of its word."""
+    key_prompt: Tensor | None
+    """The same with the words of globally locked concepts replaced alone; none: all are, or none is."""
 
     @classmethod
-    def of(cls, encodings: Tensor, words: frozenset[str], start: Tensor | None, superclass: Tensor | None = None):
-        prompt = plain(encodings).as_subclass(cls)
-        prompt.words, prompt.start, prompt.superclass = words, start, superclass
-        return prompt
+    def of(cls, encodings: Tensor, namings, start: Tensor | None, superclass: Tensor, key_prompt: Tensor | None = None):
+        return plain(encodings).as_subclass(cls).remember(frozenset(namings), start, superclass, key_prompt)
+
+    def remember(self, namings, start, superclass, key_prompt) -> EncodedPrompt:
+        self.namings, self.start, self.superclass, self.key_prompt = namings, start, superclass, key_prompt
+        return self
+
+    @property
+    def words(self) -> frozenset[str]:
+        return frozenset(naming.word for naming in self.namings)
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name == "__iter__":
+            return iter(args[0].unbind(0))
+        if name == "__deepcopy__":
+            return _copy(args[0])
+        call = _Call(func, name, args, kwargs or {})
         with torch._C.DisableTorchFunctionSubclass():
-            result = func(*_map(plain, args), **_map(plain, kwargs))
-            prompts = _prompts((args, kwargs))
-            if getattr(func, "__name__", "") not in KEEPING or not _is_encodings(result, prompts[0]):
-                return result
-            superclass = None
-            if any(prompt.superclass is not None for prompt in prompts):
-                superclass = func(*_map(superclass_of, args), **_map(superclass_of, kwargs))
-        words = frozenset().union(*(prompt.words for prompt in prompts))
-        return cls.of(result, words, prompts[0].start, superclass)
+            return call.result()
 
 
 def plain(value: Any) -> Any:
     """The same value without memory of concepts."""
-    return value.as_subclass(Tensor) if isinstance(value, EncodedPrompt) else value
+    if not isinstance(value, EncodedPrompt):
+        return value
+    with torch._C.DisableTorchFunctionSubclass():
+        return value.as_subclass(Tensor)
 
 
 def superclass_of(value: Any) -> Any:
     """The superclass prompt's encodings; a value without concepts is its own."""
+    return value.superclass if isinstance(value, EncodedPrompt) else value
+
+
+def key_prompt_of(value: Any) -> Any:
+    """What globally locked keys are read from; a value without such concepts is its own."""
     if not isinstance(value, EncodedPrompt):
         return value
-    return plain(value) if value.superclass is None else value.superclass
+    return plain(value) if value.key_prompt is None else value.key_prompt
 
 
-def _is_encodings(result: Any, source: Tensor) -> bool:
-    return isinstance(result, Tensor) and result.ndim == 3 and result.shape[-1] == source.shape[-1]
+class _Call:
+    """One function call, made for a prompt and again for what goes beside it."""
+
+    def __init__(self, func: Callable, name: str, args: tuple, kwargs: dict) -> None:
+        self.func, self.name, self.args, self.kwargs = func, name, args, kwargs
+        self.prompts = _prompts((args, kwargs))
+        self.has_key_prompt = any(prompt.key_prompt is not None for prompt in self.prompts)
+        self.namings = frozenset().union(*(prompt.namings for prompt in self.prompts))
+
+    def result(self) -> Any:
+        written = _written(self.name, self.args, self.kwargs)
+        if self._is_prompt(written):
+            self._take_in(written)
+        with _draws_kept(self.name, self.prompts[0].device, self.kwargs) as same_draws:
+            result = self._of(lambda value: value if value is written else plain(value))
+            if not isinstance(written, EncodedPrompt) and not self._holds_prompt(result):
+                if self.name == "linear":
+                    _tell_of_a_reader(self.namings)
+                return result
+            same_draws()
+            superclass, key_prompt = self._of(superclass_of), None
+            if self.has_key_prompt:
+                same_draws()
+                key_prompt = self._of(key_prompt_of)
+        if isinstance(written, EncodedPrompt):
+            written.start = self._start(written)
+            return result
+        return self._marked(result, superclass, key_prompt)
+
+    def _of(self, part: Callable[[Any], Any]) -> Any:
+        return self.func(*_map(part, self.args), **_map(part, self.kwargs))
+
+    def _take_in(self, written: Tensor) -> None:
+        """Make what is written into a prompt, if it is none yet: one that is its own superclass prompt before."""
+        if not isinstance(written, EncodedPrompt):
+            before = written.clone()
+            # The caller goes on using this very object; a new one with the marks would be lost.
+            written.__class__ = EncodedPrompt
+            written.remember(frozenset(), None, before, None)
+        written.namings = written.namings | self.namings
+        if written.key_prompt is None and self.has_key_prompt:
+            written.key_prompt = plain(written).clone()
+
+    def _holds_prompt(self, result: Any) -> bool:
+        return any(map(self._is_prompt, result if isinstance(result, (tuple, list)) else [result]))
+
+    def _is_prompt(self, value: Any) -> bool:
+        if not isinstance(value, Tensor) or not value.ndim or value.numel() < 2 or not value.is_floating_point():
+            return False
+        if self.name.endswith("_like") or self.name.startswith("new_"):
+            return False
+        sources = [prompt for prompt in self.prompts if prompt.ndim]
+        alike = any(value.shape[-1] == prompt.shape[-1] or value.numel() == prompt.numel() for prompt in sources)
+        return alike or self.name in JOINING
+
+    def _marked(self, result: Any, superclass: Any, key_prompt: Any) -> Any:
+        if isinstance(result, (tuple, list)):
+            key_prompts = [None] * len(result) if key_prompt is None else key_prompt
+            parts = [self._marked(*three) for three in zip(result, superclass, key_prompts, strict=True)]
+            # torch's named tuples take their fields as one sequence, as tuple and list do.
+            return type(result)(parts)
+        if not self._is_prompt(result):
+            return result
+        return EncodedPrompt.of(result, self.namings, self._start(result), superclass, key_prompt)
+
+    def _start(self, result: Tensor) -> Tensor | None:
+        """The start-of-text token's encoding in ``result``: its first token's, as long as none was cut or joined."""
+        source = next((prompt for prompt in self.prompts if prompt.start is not None), None)
+        if source is None:
+            return None
+        if result.ndim > 1 and source.ndim > 1 and result.shape[-2] == source.shape[-2]:
+            return plain(result)[..., 0, :].reshape(-1, result.shape[-1])[0].clone()
+        return source.start
+
+
+def _copy(prompt: EncodedPrompt) -> EncodedPrompt:
+    beside = [None if t is None else t.clone() for t in (prompt.start, prompt.superclass, prompt.key_prompt)]
+    return EncodedPrompt.of(plain(prompt).clone(), prompt.namings, *beside)
+
+
+def _written(name: str, args: tuple, kwargs: dict) -> Any:
+    """What a function writes into; none for one that only makes something new."""
+    if kwargs.get("out") is not None:
+        return kwargs["out"]
+    in_place = name in IN_PLACE or (name.endswith("_") and not name.endswith("__"))
+    return args[0] if in_place and args else None
+
+
+def _tell_of_a_reader(namings: frozenset[Naming]) -> None:
+    """A network reads the prompt as it is. Models with the concepts get theirs edited, and without marks."""
+    for naming in namings:
+        naming.fails(not_applied(naming))
+
+
+@contextmanager
+def _draws_kept(name: str, device: torch.device, kwargs: dict) -> Iterator[Callable[[], None]]:
+    """Gives a function that sets the random stream back to where it was, for functions that draw from it."""
+    if name not in RANDOM:
+        yield lambda: None
+        return
+    generator = kwargs.get("generator")
+    if generator is None:
+        generator = torch.default_generator if device.type == "cpu" else torch.cuda.default_generators[device.index]
+    before = generator.get_state()
+    yield lambda: generator.set_state(before)
 
 
 def _map(function, value):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -11,7 +10,8 @@ from torch import Tensor, nn
 from ...perfusion_ops import Encoded
 from ...perfusion_ops.text.covariance import TokenKind
 from ...perfusion_ops.text.prompts import SLOT
-from .clip import ConceptWord, WordTokenizer, superclass_tokens, text_encoder_names, vocabulary
+from .clip import text_encoder_names, tokenizer_knowing, vocabulary
+from .concept_words import ConceptToken, ConceptWord, superclass_tokens
 from .frozen_layers import compute_in
 from .private_copies import checkpoint_gradients, loaded, private_copy, protect_from_in_place_sums
 
@@ -45,7 +45,7 @@ class HostTextEncoder:
         outputs = []
         for name in self.encoders:
             chunks = self._chunks(name, templates, marks)
-            positions = [next(n for n, token in enumerate(chunk) if token is marks[name]) for chunk in chunks]
+            positions = [next(n for n, t in enumerate(chunk) if isinstance(t, ConceptToken)) for chunk in chunks]
             inserted = self._last_token(name) if embeddings is None else embeddings[name]
             for chunk, position in zip(chunks, positions, strict=True):
                 chunk[position] = inserted
@@ -56,9 +56,7 @@ class HostTextEncoder:
         return Encoded(encodings, torch.tensor(positions), keep)
 
     def _chunks(self, name: str, templates: Sequence[str], marks: Mapping[str, Tensor]) -> list[list]:
-        tokenizer = copy.copy(getattr(self.clip.tokenizer, f"clip_{name}"))
-        word = ConceptWord(PLACEHOLDER, self.superclass, marks)
-        tokenizer.tokenizer = WordTokenizer(vocabulary(self.clip, name), name, [word])
+        tokenizer = tokenizer_knowing(self.clip, name, [ConceptWord(PLACEHOLDER, self.superclass, marks)])
         found = []
         for template in templates:
             chunks = tokenizer.tokenize_with_weights(template.replace(SLOT, PLACEHOLDER))
@@ -76,7 +74,8 @@ class HostTextEncoder:
             return None
         marks = {name: torch.empty(0) for name in self.encoders}
         last = self._last_token("g")
-        chunks = [[last if t is marks["g"] else t for t in chunk] for chunk in self._chunks("g", templates, marks)]
+        chunks = self._chunks("g", templates, marks)
+        chunks = [[last if isinstance(token, ConceptToken) else token for token in chunk] for chunk in chunks]
         return self.encoders["g"](chunks)[1].mean(0, keepdim=True).cpu()
 
 

@@ -17,17 +17,31 @@ def running_node() -> str | None:
     return context.node_id if context else None
 
 
+def current_run() -> str | None:
+    """The id of the queued workflow that runs just now; none outside of one."""
+    context = get_executing_context()
+    return context.prompt_id if context else None
+
+
 def show_on_node(text: str, node: str | None) -> None:
     """A line on a node in the browser; nowhere without one."""
     if node is not None and PromptServer.instance is not None:
         PromptServer.instance.send_progress_text(text, node)
 
 
-def warn_of(*sentences: str | None) -> None:
-    """Warnings in the server's log and on the running node. Without one, the line of an earlier run is cleared."""
+def warn(line: str, logged: str, node: str | None) -> None:
+    """``logged`` in the server's log, ``line`` on ``node``, which takes it back at its next run without warnings."""
+    logging.warning("Perfusion: %s", logged)
+    _warned.add(node)
+    show_on_node(line, node)
+
+
+def warn_of(*sentences: str | None) -> str:
+    """Warnings in the server's log and on the running node; with none, an earlier run's is cleared. Their text."""
     text, node = " ".join(filter(None, sentences)), running_node()
     if text:
-        logging.warning("Perfusion: %s", text)
-    if text or node in _warned:
-        show_on_node(text, node)
-    (_warned.add if text else _warned.discard)(node)
+        warn(text, text, node)
+    elif node in _warned:
+        show_on_node("", node)
+        _warned.discard(node)
+    return text

@@ -8,7 +8,7 @@ patch of the host is taken, so clones that share modules, other patches and inte
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import comfy.conds
@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from ...perfusion_ops import EditTerm, JointEdit, check_combinable
 from ..families.family import check_fits, family_of
-from .encoded_prompt import EncodedPrompt, plain
+from .encoded_prompt import EncodedPrompt, plain, superclass_of
 from .model_call import CallEdit, editing
+from .naming import Naming, never_open, not_applied, not_named
 
 KEY = "perfusion"
 CONTEXTS = {part: f"perfusion_{part}" for part in ("keys", "values", "gates")}
@@ -36,6 +37,7 @@ class AppliedConcept:
     """Soft mask (H, W), 0 to 1; none means everywhere."""
     start_percent: float = 0.0
     end_percent: float = 1.0
+    naming: Naming = field(default_factory=Naming)
 
 
 @dataclass(frozen=True)
@@ -84,19 +86,36 @@ def applied_terms(model) -> tuple[EditTerm, ...]:
 
 
 def edit_prompts(executor, noise, *args, **kwargs):
-    """Around a sampling run: edit every prompt once, and let model calls use the result."""
+    """Around a sampling run: edit every prompt once, let model calls use the result, and say what has no effect."""
     guider = executor.class_obj
     options = guider.model_options["transformer_options"]
     applied: AppliedConcepts = options[KEY]
-    words = set(applied.edit.words)
-    held = any(words & cond["cross_attn"].words for cond in _prompts(guider.conds))
+    named = _named(guider.conds, applied)
     place = {"device": guider.model_patcher.load_device, "dtype": inference_dtype(guider.model_patcher.model)}
     for name, conds in guider.conds.items():
-        guider.conds[name] = [_with_contexts(cond, applied, place) if held else _plain(cond) for cond in conds]
-    if held:
-        wrappers = options.setdefault("wrappers", {}).setdefault(WrappersMP.APPLY_MODEL, {})
-        wrappers[KEY] = [_model_call(applied, guider.model_patcher)]
-    return executor(noise, *args, **kwargs)
+        guider.conds[name] = [_with_contexts(cond, applied, place) if named else _plain(cond) for cond in conds]
+    if not named:
+        return executor(noise, *args, **kwargs)
+    call = ModelCall(applied, guider.model_patcher)
+    options.setdefault("wrappers", {}).setdefault(WrappersMP.APPLY_MODEL, {})[KEY] = [call]
+    result = executor(noise, *args, **kwargs)
+    for concept, opened in zip(applied.concepts, call.opened(), strict=True):
+        if concept.term.concept.word in named:
+            concept.naming.works() if opened else concept.naming.fails(never_open(concept.naming))
+    return result
+
+
+def _named(conds: dict[str, list[dict]], applied: AppliedConcepts) -> set[str]:
+    """The applied concepts that prompts of a sampler name; says which it does not, and which are not applied."""
+    held = {naming for prompt in _prompts(conds) if _rows_with_concepts(prompt).any() for naming in prompt.namings}
+    words = {naming.word for naming in held}
+    for naming in held:
+        if naming.word not in applied.edit.words:
+            naming.fails(not_applied(naming))
+    for concept in applied.concepts:
+        if concept.term.concept.word not in words:
+            concept.naming.fails(not_named(concept.naming))
+    return words & set(applied.edit.words)
 
 
 def inference_dtype(model) -> torch.dtype:
@@ -104,12 +123,21 @@ def inference_dtype(model) -> torch.dtype:
     return model.manual_cast_dtype or model.get_dtype()
 
 
-def _prompts(conds: dict[str, list[dict]]) -> list[dict]:
-    return [cond for group in conds.values() for cond in group if isinstance(cond.get("cross_attn"), EncodedPrompt)]
+def _prompts(conds: dict[str, list[dict]]) -> list[EncodedPrompt]:
+    found = (cond.get("cross_attn") for group in conds.values() for cond in group)
+    return [prompt for prompt in found if isinstance(prompt, EncodedPrompt)]
 
 
 def _plain(cond: dict) -> dict:
-    return {**cond, "cross_attn": plain(cond["cross_attn"])} if "cross_attn" in cond else cond
+    """The conditioning without memory of concepts. SDXL also reads a pooled encoding, in training the superclass's."""
+    changed = {name: plain(cond[name]) for name in ("cross_attn",) if name in cond}
+    changed |= {name: superclass_of(cond[name]) for name in ("pooled_output",) if name in cond}
+    return {**cond, **changed}
+
+
+def _rows_with_concepts(prompt: EncodedPrompt) -> Tensor:
+    """Which rows of a prompt (B, T, d) differ from their superclass prompt: bool (B,)."""
+    return (plain(prompt) != prompt.superclass).flatten(1).any(1)
 
 
 def _with_contexts(cond: dict, applied: AppliedConcepts, place: dict) -> dict:
@@ -117,64 +145,75 @@ def _with_contexts(cond: dict, applied: AppliedConcepts, place: dict) -> dict:
     prompt = cond.get("cross_attn")
     edit = applied.edit
     if not isinstance(prompt, Tensor) or prompt.shape[-1] != edit.target_inputs.shape[-1]:
-        return cond
+        return _plain(cond)
     encodings = plain(prompt)
-    words = prompt.words if isinstance(prompt, EncodedPrompt) else frozenset()
-    present = torch.tensor([[word in words for word in edit.words]]).expand(encodings.shape[0], -1)
+    present = torch.zeros(encodings.shape[0], len(edit.words), dtype=torch.bool)
+    if isinstance(prompt, EncodedPrompt):
+        words = torch.tensor([word in prompt.words for word in edit.words])
+        present = _rows_with_concepts(prompt).cpu().unsqueeze(1) & words
     if not present.any():
         gates = encodings.new_zeros(*encodings.shape[:2], len(edit.terms))
         contexts = {"keys": encodings, "values": encodings, "gates": gates}
     else:
-        context = _edited_context(applied, prompt, encodings, present)
+        context = _edited_context(edit, prompt, encodings, present)
         contexts = {"keys": context.keys, "values": context.values, "gates": context.gates}
     entries = {CONTEXTS[part]: comfy.conds.CONDCrossAttn(tensor.to(**place)) for part, tensor in contexts.items()}
-    return {**cond, "cross_attn": encodings, "model_conds": {**cond.get("model_conds", {}), **entries}}
+    return {**_plain(cond), "model_conds": {**cond.get("model_conds", {}), **entries}}
 
 
-def _edited_context(applied: AppliedConcepts, prompt: EncodedPrompt, encodings: Tensor, present: Tensor):
-    edit = applied.edit
-    if edit.uses_superclass_prompt and prompt.superclass is None:
-        if any(t.key_locking.uses_superclass_prompt and t.concept.word in prompt.words for t in edit.terms):
-            raise ValueError(
-                "Global key locking needs the superclass prompt, which this prompt was encoded without. Encode it with "
-                "the CLIP output of the same Apply Key-Locked Attention node as the model."
-            )
-        prompt = EncodedPrompt.of(encodings, prompt.words, prompt.start, encodings)
+def _edited_context(edit: JointEdit, prompt: EncodedPrompt, encodings: Tensor, present: Tensor):
     edit = edit.to(encodings.device, torch.float32)
-    start = torch.cosine_similarity(encodings.float(), prompt.start.float(), dim=-1) > 1 - START_TOLERANCE
-    return edit.contexts(encodings, prompt.superclass, present, start)
+    superclass_prompt = None
+    if edit.uses_superclass_prompt:
+        superclass_prompt = prompt.superclass if prompt.key_prompt is None else prompt.key_prompt
+    start = None
+    if prompt.start is not None:
+        start = torch.cosine_similarity(encodings.float(), prompt.start.float(), dim=-1) > 1 - START_TOLERANCE
+    return edit.contexts(encodings, superclass_prompt, present, start)
 
 
-def _model_call(applied: AppliedConcepts, patcher):
+class ModelCall:
     """The wrapper that puts a batch's edited contexts into one model call."""
-    family, sampling = family_of(patcher), patcher.get_model_object("model_sampling")
-    begins = [sampling.percent_to_sigma(c.start_percent) for c in applied.concepts]
-    ends = [sampling.percent_to_sigma(c.end_percent) for c in applied.concepts]
-    regions = [c.region for c in applied.concepts]
-    edits: dict[torch.device, JointEdit] = {}
-    layers: dict[torch.device, dict[str, nn.Module]] = {}
 
-    def call_with_concepts(executor, x, t, c_concat, c_crossattn, control, transformer_options, **kwargs):
+    def __init__(self, applied: AppliedConcepts, patcher) -> None:
+        sampling = patcher.get_model_object("model_sampling")
+        self.applied, self.family = applied, family_of(patcher)
+        self.begins = [sampling.percent_to_sigma(c.start_percent) for c in applied.concepts]
+        self.ends = [sampling.percent_to_sigma(c.end_percent) for c in applied.concepts]
+        self.edits: dict[torch.device, JointEdit] = {}
+        self.layers: dict[torch.device, dict[str, nn.Module]] = {}
+        self.active: dict[torch.device, Tensor] = {}
+
+    def opened(self) -> list[bool]:
+        """Of each concept, whether its schedule let it take part in any call."""
+        if not self.active:
+            return [True] * len(self.applied.concepts)
+        return torch.stack([active.cpu() for active in self.active.values()]).any(0).tolist()
+
+    def __call__(self, executor, x, t, c_concat, c_crossattn, control, transformer_options, **kwargs):
         parts = {part: kwargs.pop(entry, None) for part, entry in CONTEXTS.items()}
         call = (x, t, c_concat, c_crossattn, control)
         if parts["keys"] is None:
             return executor(*call, transformer_options, **kwargs)
         model, place = executor.class_obj, {"device": x.device, "dtype": inference_dtype(executor.class_obj)}
-        if x.device not in edits:
-            edits[x.device] = applied.edit.to(**place)
-            layers[x.device] = family.cross_attentions(model.diffusion_model)
+        if x.device not in self.edits:
+            self.edits[x.device] = self.applied.edit.to(**place)
+            self.layers[x.device] = self.family.cross_attentions(model.diffusion_model)
         parts = {part: tensor.to(**place) for part, tensor in parts.items()}
-        sigma = transformer_options["sigmas"].max().to(x.device)
-        active = torch.stack([(sigma <= begin) & (sigma > end) for begin, end in zip(begins, ends, strict=True)])
         edit = CallEdit(
             keys=parts["keys"],
             values=parts["values"],
-            gates=parts["gates"] * active.to(parts["gates"]),
-            edit=edits[x.device],
-            regions=regions,
+            gates=parts["gates"] * self._active(transformer_options["sigmas"].max().to(x.device)).to(parts["gates"]),
+            edit=self.edits[x.device],
+            regions=[concept.region for concept in self.applied.concepts],
             latent_shape=x.shape,
         )
-        with editing(layers[x.device], edit):
+        with editing(self.layers[x.device], edit):
             return executor(*call, edit.options(transformer_options), **kwargs)
 
-    return call_with_concepts
+    def _active(self, sigma: Tensor) -> Tensor:
+        """bool (J,): which concepts' schedules are open at ``sigma``; kept on the device, which need not wait."""
+        spans = zip(self.begins, self.ends, strict=True)
+        active = torch.stack([(sigma <= begin) & (sigma > end) for begin, end in spans])
+        self.active[sigma.device] = active | self.active.get(sigma.device, active)
+        return active

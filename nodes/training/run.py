@@ -14,7 +14,8 @@ from ...perfusion_ops.text.captions import captions as shipped_captions
 from ...perfusion_ops.text.covariance import DEFAULT_MIX, UncenteredCovariance, inverse
 from ...perfusion_ops.text.prompts import DEFAULT_TEMPLATES, SLOT, split_template
 from ..families.family import family_of
-from ..host.clip import check_concept_word, superclass_tokens, text_encoder_names, vocabulary
+from ..host.clip import text_encoder_names, vocabulary
+from ..host.concept_words import check_concept_word, superclass_tokens
 from ..host.device_memory import is_out_of_memory
 from ..host.encoders import HostTextEncoder, private_encoders
 from ..host.fingerprints import encoder_identity, fingerprint, first_stage_identity

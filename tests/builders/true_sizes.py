@@ -166,6 +166,8 @@ def conditioning(name: str, words: Sequence[str] = (), tokens: int = 77, seed: i
     generator = torch.Generator().manual_seed(seed)
     encodings = torch.randn(1, tokens, family.context, generator=generator)
     if words:
-        prompt = host.pack("nodes.host.encoded_prompt").EncodedPrompt
-        encodings = prompt.of(encodings, frozenset(words), encodings[0, 0].clone())
+        prompt, naming = host.pack("nodes.host.encoded_prompt").EncodedPrompt, host.pack("nodes.host.naming").Naming
+        superclass = encodings.clone()
+        superclass[:, 1:] += 1
+        encodings = prompt.of(encodings, map(naming, words), encodings[0, 0].clone(), superclass)
     return [[encodings, {"pooled_output": torch.randn(1, 1280, generator=generator)}]]

@@ -25,8 +25,8 @@ CONCEPTS = {
 }
 ROOMS = {
     "host": (
-        *("clip", "device_memory", "encoded_prompt", "encoders", "fingerprints", "folders", "frozen_layers", "model"),
-        *("private_copies", "short_prompts", "statistics"),
+        *("clip", "concept_words", "device_memory", "encoded_prompt", "encoders", "fingerprints", "folders"),
+        *("frozen_layers", "model", "naming", "private_copies", "short_prompts", "statistics"),
     ),
     "families": ("family", "unet"),
     "training": ("pictures", "preview", "progress", "run", "task"),

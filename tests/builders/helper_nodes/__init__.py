@@ -49,6 +49,24 @@ class HelperSpoil(io.ComfyNode):
         return io.NodeOutput(image)
 
 
+class HelperForgetfulEncode(io.ComfyNode):
+    """A text encode node whose encodings leave torch on the way, so that nothing can be remembered on them."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HelperForgetfulEncode",
+            category=CATEGORY,
+            inputs=[io.Clip.Input("clip"), io.String.Input("text")],
+            outputs=[io.Conditioning.Output()],
+        )
+
+    @classmethod
+    def execute(cls, clip, text):
+        encodings = clip.encode_from_tokens(clip.tokenize(text))
+        return io.NodeOutput([[torch.from_numpy(encodings.numpy().copy()), {}]])
+
+
 class HelperRaise(io.ComfyNode):
     """A model that raises at its second call, in the middle of sampling."""
 
@@ -122,7 +140,14 @@ class HelperContextPatch(io.ComfyNode):
 
 class HelperExtension(ComfyExtension):
     async def get_node_list(self):
-        return [HelperImageList, HelperSpoil, HelperRaise, HelperAttentionReplace, HelperContextPatch]
+        return [
+            HelperImageList,
+            HelperSpoil,
+            HelperForgetfulEncode,
+            HelperRaise,
+            HelperAttentionReplace,
+            HelperContextPatch,
+        ]
 
 
 async def comfy_entrypoint():

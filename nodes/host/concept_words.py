@@ -1,0 +1,156 @@
+"""How a prompt reads with concept words: the host's own tokenizers, which know some words more."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...perfusion_ops.text.words import FoundWord, find_words
+from .naming import Naming
+
+FORBIDDEN_IN_WORDS = '()[]{}:,;|\\"\n\r\t'
+"""Characters that mean something in a prompt, so that a concept word with them would never be found."""
+KEEPING = frozenset("to type float half double bfloat16 cpu cuda clone detach contiguous".split())
+"""Functions after which a concept's token still is one."""
+
+
+@dataclass(frozen=True)
+class ConceptWord:
+    """How a concept word reads: the superclass's tokens, the last of them replaced by the learned embedding."""
+
+    word: str
+    superclass: str
+    embeddings: Mapping[str, Tensor] = field(default_factory=dict)
+    """Text encoder name -> learned embedding; empty: the word is exactly the superclass (strength 0)."""
+    superclass_keys: bool = False
+    """Whether keys come from the superclass prompt: global key locking."""
+    naming: Naming = field(default_factory=Naming)
+
+
+class ConceptToken(Tensor):
+    """The learned embedding (width,) in a prompt's list of tokens, among the ids of the others.
+
+    The host takes vectors as tokens. This one knows whose it is, and is equal to no id: packs compare tokens.
+    """
+
+    naming: Naming
+    superclass_id: int
+    """Id of the superclass's last token, which stands there in the superclass prompt."""
+    superclass_keys: bool
+
+    @classmethod
+    def of(cls, embedding: Tensor, word: ConceptWord, superclass_id: int) -> ConceptToken:
+        token = embedding.as_subclass(cls)
+        token.naming, token.superclass_id, token.superclass_keys = word.naming, superclass_id, word.superclass_keys
+        return token
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", "")
+        if name in ("__eq__", "__ne__") and not isinstance(args[1], Tensor):
+            return name == "__ne__"
+        with torch._C.DisableTorchFunctionSubclass():
+            if name == "__deepcopy__":
+                return args[0]
+            result = func(*args, **(kwargs or {}))
+            if name not in KEEPING or not isinstance(args[0], cls):
+                return result
+            token = result.as_subclass(cls)
+            token.__dict__.update(args[0].__dict__)
+            return token
+
+    def vector(self) -> Tensor:
+        """The embedding as a plain tensor."""
+        return self.as_subclass(Tensor)
+
+
+def check_concept_word(word: str) -> str:
+    """The concept word, trimmed. Raises ValueError when a prompt could not hold it."""
+    word = " ".join(word.split())
+    bad = sorted({character for character in word if character in FORBIDDEN_IN_WORDS})
+    if not word or bad or word.lower().startswith("embedding:"):
+        found = f"{word!r} with {' '.join(map(repr, bad))}" if bad else repr(word)
+        raise ValueError(
+            f"The concept word is {found}; expected a word without brackets, colons or commas, such as 'my_teddy'."
+        )
+    return word
+
+
+class _ConceptVocabulary:
+    """Mixed into the class of a host's tokenizer: texts without concept words get the host's own answer."""
+
+    perfusion_words: tuple[ConceptWord, ...]
+    perfusion_vocabulary: Any
+    perfusion_tokens: dict[str, list]
+
+    def __call__(self, text=None, *args, **kwargs):
+        answer = self.perfusion_vocabulary(text, *args, **kwargs)
+        if isinstance(text, str):
+            found = find_words(text, self.perfusion_tokens)
+            return type(answer)({"input_ids": self._read(text, found, **kwargs)}) if found else answer
+        if isinstance(text, (list, tuple)) and any(find_words(line, self.perfusion_tokens) for line in text):
+            return type(answer)({"input_ids": [self(line, *args, **kwargs)["input_ids"] for line in text]})
+        return answer
+
+    def _read(self, text: str, found: Sequence[FoundWord], add_special_tokens: bool = True, **_others) -> list:
+        start, *_, end = self.perfusion_vocabulary("")["input_ids"]
+        tokens, position = [], 0
+        for place in found:
+            tokens += plain_tokens(self.perfusion_vocabulary, text[position : place.start])
+            tokens += self.perfusion_tokens[place.word]
+            position = place.end
+        tokens += plain_tokens(self.perfusion_vocabulary, text[position:])
+        for token in tokens:
+            if isinstance(token, ConceptToken):
+                token.naming.was_read()
+        return [start, *tokens, end] if add_special_tokens else tokens
+
+
+def knowing(vocabulary, encoder: str, words: Sequence[ConceptWord]):
+    """A copy of ``vocabulary``, of the host's own class, that reads ``words`` for one text encoder."""
+    known = copy.copy(vocabulary)
+    known.__class__ = _class_knowing_words(type(vocabulary))
+    known.perfusion_vocabulary, known.perfusion_words = vocabulary, tuple(words)
+    known.perfusion_tokens = {word.word: _tokens_of(vocabulary, word, encoder) for word in words}
+    return known
+
+
+@cache
+def _class_knowing_words(kind: type) -> type:
+    return type(kind.__name__, (_ConceptVocabulary, kind), {"__module__": kind.__module__})
+
+
+def known_words(vocabulary) -> tuple[ConceptWord, ...]:
+    """The concept words that a vocabulary knows."""
+    return vocabulary.perfusion_words if isinstance(vocabulary, _ConceptVocabulary) else ()
+
+
+def without_words(vocabulary):
+    """The host's own vocabulary."""
+    return vocabulary.perfusion_vocabulary if isinstance(vocabulary, _ConceptVocabulary) else vocabulary
+
+
+def _tokens_of(vocabulary, word: ConceptWord, encoder: str) -> list:
+    tokens = superclass_tokens(vocabulary, word.superclass)
+    if not word.embeddings:
+        return tokens
+    return [*tokens[:-1], ConceptToken.of(word.embeddings[encoder], word, tokens[-1])]
+
+
+def plain_tokens(vocabulary, text: str) -> list[int]:
+    """Ids of ``text`` without start and end."""
+    return vocabulary(text)["input_ids"][1:-1]
+
+
+def superclass_tokens(vocabulary, superclass: str) -> list[int]:
+    """The superclass's token ids. Raises ValueError when there are none."""
+    tokens = plain_tokens(vocabulary, superclass)
+    if not tokens:
+        raise ValueError(f"The superclass is {superclass!r}; expected one or several words, such as 'teddy bear'.")
+    return tokens

@@ -1,0 +1,73 @@
+"""Where a concept is named and where it takes effect, so that nothing is ever silently without effect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from . import messages
+
+
+@dataclass(eq=False)
+class Naming:
+    """The use of one concept from one Apply node on: shared by its word in the CLIP and its term in the MODEL."""
+
+    word: str = ""
+    node: str | None = None
+    """Id of the Apply node; none outside of a workflow."""
+    standing: str = ""
+    """What the Apply node itself had to say, which its line goes on showing."""
+    read: bool = False
+    """Whether a prompt with the word was ever tokenized by the CLIP output."""
+    effective_run: str | None = None
+    """The last run of the queue in which the concept took effect."""
+    said: set[tuple[str | None, str]] = field(default_factory=set)
+
+    def was_read(self) -> None:
+        """A prompt that names the word was tokenized."""
+        self.read = True
+
+    def works(self) -> None:
+        """The concept takes effect in this run: take back what was said of it."""
+        run = messages.current_run()
+        self.effective_run = run
+        if self.said:
+            self.said.clear()
+            messages.show_on_node(self.standing, self.node)
+
+    def fails(self, sentence: str) -> None:
+        """Say once a run, on the Apply node and in the log, why the concept has no effect."""
+        run = messages.current_run()
+        if (run, sentence) in self.said or (run is not None and self.effective_run == run):
+            return
+        self.said.add((run, sentence))
+        messages.warn(f"{self.standing} {sentence}".strip(), sentence, self.node)
+
+
+def not_named(naming: Naming) -> str:
+    """No prompt of a sampler whose model has the concept names it."""
+    if naming.read:
+        return (
+            f"The concept {naming.word!r} has no effect here: none of this sampler's prompts names it. It is named in "
+            "a prompt that went elsewhere, or that lost its mark in a node that makes encodings of its own. Connect "
+            "the encode node to this sampler directly, or use CLIP Text Encode."
+        )
+    return (
+        f"The concept {naming.word!r} has no effect: no prompt encoded with this node's CLIP output names it. Write "
+        f"{naming.word!r} in the prompt, and connect this node's CLIP output, not the loader's, to the encode node."
+    )
+
+
+def not_applied(naming: Naming) -> str:
+    """A prompt names a concept that the model which reads it does not have."""
+    return (
+        f"A prompt names the concept {naming.word!r}, but a model that does not have it reads that prompt, so the "
+        "concept has no effect there. Connect this node's MODEL output to the sampler."
+    )
+
+
+def never_open(naming: Naming) -> str:
+    """The schedule of a concept kept it out of a whole sampling run."""
+    return (
+        f"The concept {naming.word!r} had no effect: no step of this sampler lies between its start_percent and "
+        "end_percent. Widen them, or raise the sampler's denoise."
+    )

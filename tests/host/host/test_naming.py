@@ -1,0 +1,90 @@
+"""Nothing is ever silently without effect: the Apply node and the log say it, once a run, and take it back."""
+
+from __future__ import annotations
+
+import pytest
+
+from builders.workflows import Workflow, apply, encode, load, sample, show
+
+TEDDY = "teddy.safetensors"
+
+
+class Run:
+    """One workflow with the concept ``teddy_t`` applied; ``lines`` of the Apply node and what was logged."""
+
+    def __init__(self, server, **settings) -> None:
+        self.server, self.graph = server, Workflow()
+        self.model, self.clip, self.vae = load(self.graph)
+        self.edited, self.known = apply(self.graph, self.model, self.clip, TEDDY, **settings)
+
+    def draw(self, model, positive, **settings) -> tuple[list[str], str]:
+        negative = encode(self.graph, self.clip, "blurry")
+        show(self.graph, sample(self.graph, model, positive, negative, **settings), self.vae)
+        logged = len(self.server.log_text())
+        # An empty line takes back what an earlier workflow's node of the same number said.
+        lines = [line for line in self.server.run(self.graph).texts() if line]
+        return lines, self.server.log_text()[logged:]
+
+
+def test_a_concept_that_works_is_not_spoken_of(server):
+    run = Run(server)
+    lines, log = run.draw(run.edited, encode(run.graph, run.known, "a teddy_t"))
+    assert lines == [] and "Perfusion:" not in log
+
+
+def test_a_word_that_no_prompt_names_is_told(server):
+    """Who misspells the word, or wires the loader's CLIP to the encode node, learns it from the Apply node."""
+    for clip in ("known", "clip"):
+        run = Run(server, bias=0.61 if clip == "known" else 0.62)
+        text = "a bear" if clip == "known" else "a teddy_t"
+        lines, log = run.draw(run.edited, encode(run.graph, getattr(run, clip), text))
+        (line,) = lines
+        assert "'teddy_t' has no effect: no prompt encoded with this node's CLIP output names it" in line
+        assert log.count(line) == 1
+
+
+def test_a_prompt_that_lost_its_mark_is_told(server):
+    """Who uses a node that makes encodings of its own learns that the concept has no effect, and what to do."""
+    run = Run(server, bias=0.63)
+    prompt = run.graph.add("HelperForgetfulEncode", clip=run.known, text="a teddy_t")[0]
+    (line,), log = run.draw(run.edited, prompt)
+    assert "none of this sampler's prompts names it" in line and "use CLIP Text Encode" in line and line in log
+
+
+def test_a_model_without_the_concept_is_told_of(server):
+    """Who forgets to wire the MODEL output learns it, though none of the pack's code runs in that model."""
+    run = Run(server, bias=0.64)
+    (line,), log = run.draw(run.model, encode(run.graph, run.known, "a teddy_t"))
+    assert "a model that does not have it reads that prompt" in line and log.count(line) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "sampling", "sentence"),
+    [
+        ({"visual_strength": 0.0}, {}, "visual_strength is 0, so 'teddy_t' draws exactly 'bear'"),
+        ({"start_percent": 0.8, "end_percent": 0.2}, {}, "so the concept never takes effect"),
+        ({"end_percent": 0.3}, {"denoise": 0.3}, "no step of this sampler lies between its start_percent and"),
+    ],
+)
+def test_settings_without_effect_are_told(server, settings, sampling, sentence):
+    """A strength of 0 and a schedule that never opens are not mistaken for a concept that was learned badly."""
+    run = Run(server, **settings)
+    lines, log = run.draw(run.edited, encode(run.graph, run.known, "a teddy_t"), **sampling)
+    assert any(sentence in line for line in lines) and sentence in log
+
+
+def test_a_black_region_is_told(server):
+    run = Run(server)
+    black = run.graph.add("SolidMask", value=0.0, width=64, height=64)[0]
+    edited, known = apply(run.graph, run.model, run.clip, TEDDY, region=black)
+    lines, _log = run.draw(edited, encode(run.graph, known, "a teddy_t"))
+    assert any("The region is all black" in line for line in lines)
+
+
+def test_what_was_told_is_taken_back_when_the_concept_works_later_in_the_run(server):
+    """A first sampler without the word is no fault where a second one names it."""
+    run = Run(server, bias=0.65)
+    positive, negative = encode(run.graph, run.known, "a bear"), encode(run.graph, run.clip, "")
+    show(run.graph, sample(run.graph, run.edited, positive, negative, seed=3), run.vae)
+    lines, _log = run.draw(run.edited, encode(run.graph, run.known, "a teddy_t"))
+    assert all("names it" in line for line in lines)
