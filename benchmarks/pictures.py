@@ -34,8 +34,8 @@ from report import ROOT
 from sheets import Row, draw_sheet, save_sheet
 
 CAT, ROBOT = STARS
-ALONE = (PROMPTS[0],)
-BESIDE = (Caption("cat", place="forest", position="left", partner="dog"),)
+ALONE = PROMPTS[0]
+BESIDE = Caption("cat", place="forest", position="left", partner="dog")
 HALF = torch.arange(16) < 8
 REGIONS = {
     "not connected": torch.ones(16, 16),
@@ -74,7 +74,7 @@ def front(studio: Studio, cat: Taught, robot: Taught) -> Image.Image:
     return trimmed(draw_sheet("", "", ["one of five training pictures", *heads(captions)], rows, side=96))
 
 
-def dials(studio: Studio, cat: Taught) -> Iterator[tuple[str, Sequence[Caption], dict[str, EditTerm]]]:
+def dials(studio: Studio, cat: Taught) -> Iterator[tuple[str, Caption, dict[str, EditTerm]]]:
     """Each dial that is one number or choice: its name, a prompt, and the concept at five settings."""
     term = studio.term(cat.concept)
     yield "bias", BESIDE, {f"{b:g}": studio.term(cat.concept, b) for b in studio.plan.biases}
@@ -83,24 +83,24 @@ def dials(studio: Studio, cat: Taught) -> Iterator[tuple[str, Sequence[Caption],
     yield "key_locking", BESIDE, {lock.value.replace("_", " "): replace(term, key_locking=lock) for lock in lockings}
 
 
-def draw(studio: Studio, taught: Taught, captions: Sequence[Caption], term: EditTerm) -> np.ndarray:
-    return drawn(studio, [caption.text(taught.star.word) for caption in captions], [term])[0]
+def draw(studio: Studio, taught: Taught, caption: Caption, term: EditTerm) -> np.ndarray:
+    """A picture (16, 16, 3) of ``caption`` with the concept in it."""
+    return drawn(studio, [caption.text(taught.star.word)], [term])[0]
 
 
 def drawn(studio: Studio, texts: Sequence[str], terms: Sequence[EditTerm]) -> np.ndarray:
     return pictures_of(studio.draw(texts, terms))
 
 
-def draw_in(studio: Studio, taught: Taught, captions: Sequence[Caption], mask: Tensor) -> np.ndarray:
+def draw_in(studio: Studio, taught: Taught, caption: Caption, mask: Tensor) -> np.ndarray:
     """A picture (16, 16, 3) with the concept's look only where ``mask`` (16, 16) is."""
     edit = JointEdit.of([studio.term(taught.concept)])
-    texts = [caption.text(taught.star.word) for caption in captions]
-    prompts = encode_prompts(the_world().text_encoder, [*texts, ""], [taught.concept])
+    prompts = encode_prompts(the_world().text_encoder, [caption.text(taught.star.word), ""], [taught.concept])
     context = edit.contexts(prompts.encodings, present=prompts.present, keep=prompts.keep)
     with inject(adapted_modules(RESIDUAL)) as injected, within(mask, injected):
         injected.use(context, edit.value_residuals)
         # The projections read ``context``, whatever prompt they are given.
-        return pictures_of(studio.draw([caption.text() for caption in captions]))[0]
+        return pictures_of(studio.draw([caption.text()]))[0]
 
 
 @contextmanager
@@ -128,8 +128,8 @@ def within(mask: Tensor, injected: InjectedEdit) -> Iterator[None]:
             del layer.forward
 
 
-def save_dial(out: Path, name: str, captions: Sequence[Caption], pictures: dict[str, np.ndarray]) -> None:
-    label = f"{name}\n{captions[0].text(CAT.word)}"
+def save_dial(out: Path, name: str, caption: Caption, pictures: dict[str, np.ndarray]) -> None:
+    label = f"{name}\n{caption.text(CAT.word)}"
     sheet = draw_sheet("", "", list(pictures), [Row(label, list(pictures.values()))], side=96)
     save_sheet(trimmed(sheet), out / f"dial_{name}.png")
 
