@@ -81,12 +81,14 @@ def named_in_the_method() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("place, name", named_in_the_method())
 def test_the_method_names_files_functions_and_tests_that_exist(place, name):
+    """Whoever reads an equation can read its code and what proves it."""
     found = [path for path in (ROOT / folder / place for folder in ("perfusion_ops", "tests")) if path.exists()]
     assert len(found) == 1, place
     assert not name or re.search(rf"^ *(def|class) {name}\b", found[0].read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def test_every_row_of_the_equations_names_a_function_and_a_test():
+    """No equation of the page is without its code and its proof."""
     lines = lines_of("docs/method.md")
     equations = lines[lines.index("## Equations") : lines.index("## How it works in ComfyUI")]
     rows = [line for line in equations if line.startswith("|") and not re.match(r"\| (Equation|---)", line)]
@@ -102,8 +104,10 @@ TEXTS = sorted([*PAGES, *(ROOT / "locales").rglob("*.json"), *CODE])
 
 @pytest.mark.parametrize("path", TEXTS, ids=name_of)
 def test_one_thing_has_one_word(path):
+    """A reader meets one word for one thing, on every page, node and message."""
     assert OTHER_WORDS.findall(path.read_text(encoding="utf-8")) == []
 
 
 def test_another_word_for_a_thing_would_be_found():
+    """Negative control: another word for a thing would be found."""
     assert OTHER_WORDS.search("Its likeness to a class word") and not OTHER_WORDS.search("likely of the same class")
