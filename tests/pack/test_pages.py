@@ -70,6 +70,17 @@ def test_every_link_to_a_file_leads_to_one(path):
     assert [target for target in files if not (path.parent / target).exists()] == []
 
 
+PLACE = re.compile(r"`((?:nodes|perfusion_ops|tests|docs|web)/[\w/.]+\w)`")
+"""A file or folder, as a page names it from the root."""
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/structure.md", "docs/concept_format.md", "docs/method.md"])
+def test_every_place_a_page_names_exists(page):
+    places = PLACE.findall("\n".join(lines_of(page)))
+    assert places
+    assert [place for place in places if not (ROOT / place).exists()] == []
+
+
 NAMED = re.compile(r"`([\w/]+\.py)`(?: `(\w+)`)?")
 """A file, and a function, class or test in it, as the tables of method.md write them."""
 
