@@ -10,10 +10,8 @@ import pytest
 
 from builders.places import ROOT
 
-PAGES = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "web" / "docs").glob("*.md")],
-    key=lambda path: path.relative_to(ROOT).as_posix(),
-)
+FOLDERS = ("", "benchmarks", "docs", "web/docs", "tests", "tests/pixelworld")
+PAGES = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.md"))]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
