@@ -94,7 +94,8 @@ class _ConceptVocabulary:
         if isinstance(text, str):
             found = find_words(text, self.perfusion_tokens)
             return type(answer)({"input_ids": self._read(text, found, **kwargs)}) if found else answer
-        if isinstance(text, (list, tuple)) and any(find_words(line, self.perfusion_tokens) for line in text):
+        lines = text if isinstance(text, (list, tuple)) else ()
+        if any(isinstance(line, str) and find_words(line, self.perfusion_tokens) for line in lines):
             return type(answer)({"input_ids": [self(line, *args, **kwargs)["input_ids"] for line in text]})
         return answer
 

@@ -39,6 +39,9 @@ class AppliedConcept:
     end_percent: float = 1.0
     naming: Naming = field(default_factory=Naming)
 
+    def __post_init__(self) -> None:
+        self.naming.word = self.naming.word or self.term.concept.word
+
 
 @dataclass(frozen=True)
 class AppliedConcepts:
