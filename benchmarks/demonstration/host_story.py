@@ -12,10 +12,10 @@ from PIL import Image
 
 from builders.ui_workflows import TRAIN, TWO, USE
 from pixelworld.captions import Caption
-from sheets import Row, draw_sheet, save_sheet
+from sheets import Row, draw_sheet, enlarged, save_sheet
 
 from .host_studio import BIAS, HostStudio, Wish
-from .pages import shots_of
+from .pages import heads, shots_of
 from .scores import identity, leakage, text_alignment
 from .studio import PAIRS, STARS, Star
 
@@ -29,21 +29,13 @@ class HostStory:
 
     def __init__(self, studio: HostStudio, folder: Path, say: Callable[[str], None]) -> None:
         self.studio, self.plan, self.folder, self.say = studio, studio.plan, folder, say
-        self.thumbnails: dict[str, Sequence[np.ndarray]] = {}
 
     def tell(self) -> dict[str, Any]:
         """Everything, in order; returns the report."""
         seconds = [self.train(star) for star in STARS]
         drawn = [self.draw_alone(star) for star in STARS]
         told = [self.alone(*each) for each in zip(STARS, seconds, drawn, strict=True)]
-        report: dict[str, Any] = {"concepts": told, "bias": self.sweep(STARS[0], *drawn[0])}
-        report["two_concepts"] = self.queue()
-        (self.folder / "thumbnails").mkdir(exist_ok=True)
-        for name, pictures in self.thumbnails.items():
-            tiled(pictures, columns=3 if len(pictures) == 6 else 2).save(
-                self.folder / "thumbnails" / f"{name}.jpg", quality=90
-            )
-        return report
+        return {"concepts": told, "bias": self.sweep(STARS[0], *drawn[0]), "two_concepts": self.queue()}
 
     def train(self, star: Star) -> float:
         seconds = self.studio.train(star)
@@ -59,14 +51,13 @@ class HostStory:
 
     def alone(self, star: Star, seconds: float, drawn: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
         """What ``drawn`` alone is worth: numbers, and a sheet."""
-        captions, (taught, plain) = captions_of(star, self.plan.prompts), drawn
-        shots = shots_of(star)
+        captions, (taught, plain), shots = captions_of(star, self.plan.prompts), drawn, shots_of(star)
         rows = [Row("learned from", shots), Row("before", list(plain)), Row(star.word, list(taught))]
         explanation = "Drawn by ComfyUI's KSampler. Before: the same prompts and noise at visual strength 0."
-        heads = [caption.text(star.word) for caption in captions]
-        self.save(star.name, draw_sheet(f"{star.word} in ComfyUI", explanation, heads, rows))
+        self.save(star.name, f"{star.word} in ComfyUI", explanation, heads(captions, star.word), rows)
         if star is STARS[0]:
-            self.thumbnails |= {TRAIN: [*shots, taught[0]], USE: list(taught[:4])}
+            self.save_thumbnail(TRAIN, [*shots, taught[0]])
+            self.save_thumbnail(USE, taught[:4])
         entry = {
             "name": star.name,
             "identity": identity(taught, plain, captions, star.individual),
@@ -81,20 +72,16 @@ class HostStory:
     def sweep(self, star: Star, taught: np.ndarray, plain: np.ndarray) -> list[dict[str, Any]]:
         """Some prompts at every bias: one dial, nothing trained again. The pictures of one bias are there already."""
         captions = captions_of(star, self.plan.prompts[:SWEPT])
-        wishes = wishes_of(star, captions)
-        by_bias = {
-            bias: taught[:SWEPT]
-            if bias == BIAS
-            else self.studio.draw([star], [replace(wish, bias=bias) for wish in wishes])[0]
-            for bias in self.plan.biases
-        }
+        wishes, by_bias = wishes_of(star, captions), {}
+        for bias in self.plan.biases:
+            turned = [replace(wish, bias=bias) for wish in wishes]
+            by_bias[bias] = taught[:SWEPT] if bias == BIAS else self.studio.draw([star], turned)[0]
         rows = [
             Row(f"\n{wish.text}", [pictures[index] for pictures in by_bias.values()])
             for index, wish in enumerate(wishes)
         ]
         explanation = "One trained concept; only the gate's bias differs. Low: more of the subject. High: of the text."
-        heads = [f"bias {bias:g}" for bias in by_bias]
-        self.save("bias", draw_sheet("The bias in ComfyUI", explanation, heads, rows))
+        self.save("bias", "The bias in ComfyUI", explanation, [f"bias {bias:g}" for bias in by_bias], rows)
         return [
             {
                 "bias": bias,
@@ -106,28 +93,37 @@ class HostStory:
 
     def queue(self) -> dict[str, Any]:
         """Prompts with both concepts in the queue at once, some of them beside the picture without them."""
-        words, individuals = [star.word for star in STARS], tuple(star.individual for star in STARS)
-        width = len(PAIRS)
+        words, individuals, width = [star.word for star in STARS], [star.individual for star in STARS], len(PAIRS)
         captions = [PAIRS[n % width] for n in range(self.plan.queued)]
         wishes = [Wish(c.text(*words), c.text(), n, compared=n < self.plan.compared) for n, c in enumerate(captions)]
         both, without = self.studio.draw(STARS, wishes)
         rows = [Row("without", list(without))]
         rows += [Row("with both", list(both[start : start + width])) for start in range(0, len(both), width)]
-        heads = [wish.text for wish in wishes[:width]]
         explanation = "All prompts queued at once. Without: the noise of the row below, the superclasses for the words."
-        self.save("both", draw_sheet("Two concepts in one picture, in ComfyUI", explanation, heads, rows))
-        self.thumbnails[TWO] = [*both[:3:2], *without[:3:2]]
+        asked = [wish.text for wish in wishes[:width]]
+        self.save("both", "Two concepts in one picture, in ComfyUI", explanation, asked, rows)
+        self.save_thumbnail(TWO, [*both[:3:2], *without[:3:2]])
         compared = both[: len(without)], without, captions[: len(without)]
         report = {
             "identity": [identity(*compared, individual) for individual in individuals],
-            "leakage": leakage(both, individuals),
+            "leakage": leakage(both, tuple(individuals)),
             "text_alignment": text_alignment(both, captions),
         }
         self.say(f"Both in one picture: {report['leakage']:.0%} of traits on the wrong one.")
         return report
 
-    def save(self, name: str, sheet: Image.Image) -> None:
-        save_sheet(sheet, self.folder / f"{name}.png")
+    def save(self, name: str, *sheet: Any) -> None:
+        save_sheet(draw_sheet(*sheet), self.folder / f"{name}.png")
+
+    def save_thumbnail(self, name: str, pictures: Sequence[np.ndarray]) -> None:
+        """Pictures (16, 16, 3) in [0, 1] side by side, as the template browser shows a workflow."""
+        columns = 3 if len(pictures) == 6 else 2
+        sheet = Image.new("RGB", (columns * TILE, -(-len(pictures) // columns) * TILE))
+        for number, picture in enumerate(pictures):
+            sheet.paste(enlarged(picture, TILE), (number % columns * TILE, number // columns * TILE))
+        path = self.folder / "thumbnails" / f"{name}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        sheet.save(path, quality=90)
 
 
 def captions_of(star: Star, prompts: Sequence[Caption]) -> list[Caption]:
@@ -137,14 +133,3 @@ def captions_of(star: Star, prompts: Sequence[Caption]) -> list[Caption]:
 
 def wishes_of(star: Star, captions: Sequence[Caption]) -> list[Wish]:
     return [Wish(caption.text(star.word), caption.text(), seed) for seed, caption in enumerate(captions)]
-
-
-def tiled(pictures: Sequence[np.ndarray], columns: int) -> Image.Image:
-    """Pictures (16, 16, 3) in [0, 1] side by side, as the template browser shows a workflow."""
-    rows = -(-len(pictures) // columns)
-    sheet = Image.new("RGB", (columns * TILE, rows * TILE))
-    for number, picture in enumerate(pictures):
-        levels = (255 * picture.clip(0, 1)).round().astype(np.uint8)
-        tile = Image.fromarray(levels).resize((TILE, TILE), Image.Resampling.NEAREST)
-        sheet.paste(tile, (number % columns * TILE, number // columns * TILE))
-    return sheet

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import cycle
 
 import numpy as np
 import torch
 
 from pixelworld import reader
-from pixelworld.captions import Caption, sample_scene
+from pixelworld.captions import Caption
 from pixelworld.reader import Reading, identity_score
-from pixelworld.scene import Individual, render
+from pixelworld.scene import Individual
 from pixelworld.traits import leaked_traits
-from proof.reading import attributes_right, scaled_identity
+from proof.reading import attributes_right, rendered, scaled_identity
 
 NAMES = {"object_colour": "colour"}
 
@@ -29,28 +28,10 @@ def raw_identity(pictures: np.ndarray, individual: Individual) -> float:
     return identity_score(torch.from_numpy(pictures), individual).mean().item()
 
 
-def ceiling(captions: Sequence[Caption], individual: Individual) -> float:
-    """What the reader says of rendered pictures of the individual, the best any drawing can do."""
-    pictures = [rendered(caption, individual, seed) for seed, caption in enumerate(captions)]
-    return raw_identity(np.stack(pictures), individual)
-
-
-def rendered(caption: Caption, individual: Individual, seed: int) -> np.ndarray:
-    """A scene of ``caption`` with the individual in it (16, 16, 3)."""
-    scene = sample_scene(replace(caption, class_word=individual.class_word), np.random.RandomState(seed))
-    return render(replace(scene, figures=(replace(scene.figures[0], traits=individual.traits), *scene.figures[1:])))
-
-
 def identity(pictures: np.ndarray, floor: np.ndarray, captions: Sequence[Caption], individual: Individual) -> float:
     """0: as in ``floor``, what the superclass drew for the same prompts. 1: the reader's ceiling."""
-    return scaled_identity(
-        raw_identity(pictures, individual), raw_identity(floor, individual), ceiling(captions, individual)
-    )
-
-
-def attributes(pictures: np.ndarray, captions: Sequence[Caption]) -> list[dict[str, bool]]:
-    """For each picture, the attributes its caption names and whether they came out. Captions repeat over seeds."""
-    return [attributes_right(*each) for each in with_readings(pictures, captions)]
+    best = [rendered(caption, individual, np.random.RandomState(seed)) for seed, caption in enumerate(captions)]
+    return scaled_identity(*(raw_identity(each, individual) for each in (pictures, floor, np.stack(best))))
 
 
 def with_readings(pictures: np.ndarray, captions: Sequence[Caption]) -> list[tuple[Caption, Reading]]:
@@ -60,7 +41,8 @@ def with_readings(pictures: np.ndarray, captions: Sequence[Caption]) -> list[tup
 
 def text_alignment(pictures: np.ndarray, captions: Sequence[Caption]) -> float:
     """Share of named attributes that came out right, classes apart."""
-    return float(np.mean([right for found in attributes(pictures, captions) for right in found.values()]))
+    found = [attributes_right(*each) for each in with_readings(pictures, captions)]
+    return float(np.mean([right for each in found for right in each.values()]))
 
 
 def missed(caption: Caption, reading: Reading) -> str:

@@ -11,16 +11,15 @@ from types import MappingProxyType
 import numpy as np
 from torch import Tensor
 
-from perfusion_ops import Concept, EditTerm, KeyLocking, NoiseSchedule, TrainingTask, train
+from perfusion_ops import Concept, EditTerm, KeyLocking, TrainingTask, train
 from perfusion_ops.concept.file import load_concept, save_concept
 from pixelworld.captions import Caption
-from pixelworld.concepts import concept_task
-from pixelworld.once import inverse_covariance, predict, predict_velocity, the_world
+from pixelworld.once import edited, inverse_covariance, predict, predict_velocity, velocity_task
 from pixelworld.scene import Individual, sample_individual
 from pixelworld.world import pictures_from_latents
 from proof.baselines import learn_word
 from proof.drawing import drawn_latents
-from proof.methods import edited, encode
+from proof.methods import encode
 from proof.recipes import BATCH_SIZE, OPERATING_POINT, STEPS, learning_of
 from proof.specs import OURS, WORD, Dial, Learning, Subject
 
@@ -107,9 +106,7 @@ class Studio:
         return predict_velocity(noisy, timesteps, encodings)
 
     def task(self, star: Star) -> TrainingTask:
-        task = concept_task(the_world(), star.individual, self.inverse_covariance, star.word)
-        schedule = NoiseSchedule(the_world().alphas_cumprod, "velocity")
-        return replace(task, predict=self.predict_velocity, schedule=schedule)
+        return velocity_task(star.individual, self.inverse_covariance, star.word, predict=self.predict_velocity)
 
     def teach(self, star: Star, folder: Path) -> Taught:
         """Train ``star`` and save it to ``folder``; what comes back is what the file holds."""

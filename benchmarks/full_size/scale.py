@@ -1,7 +1,7 @@
 """How large the measurements are.
 
-``reduced`` for two cores in 15 minutes, ``patient`` for two cores with more rounds and larger pictures, ``full`` for a
-GPU, ``tiny`` for tests of the tables.
+``reduced`` for two cores in 15 minutes, ``patient`` for two cores with more rounds and larger pictures, ``tiny`` for
+tests of the tables. The sizes users have, on a GPU, are another benchmark's.
 """
 
 from __future__ import annotations
@@ -78,26 +78,6 @@ PATIENT = replace(
     checkpointing=(False, True),
     captions={"sd1": 200, "sd2": 60, "sdxl": 30},
 )
-FULL = replace(
-    REDUCED,
-    name="full",
-    sampling=tuple(
-        Case(family, batch, pixels, "float16", 20)
-        for family, pixels in (("sd1", 512), ("sdxl", 1024))
-        for batch in (1, 8)
-    ),
-    sampling_counts=(1, 4, 16, 64),
-    warm_up=1,
-    training=(
-        Case("sd1", 1, 512, "bfloat16", 3),
-        Case("sd1", 16, 512, "bfloat16", 3),
-        Case("sdxl", 1, 1024, "bfloat16", 3),
-    ),
-    training_steps=10,
-    checkpointing=(False, True),
-    captions=dict.fromkeys(("sd1", "sd2", "sdxl"), 20000),
-    growth_repeats=100,
-)
 TINY = replace(
     REDUCED,
     name="tiny",
@@ -110,7 +90,7 @@ TINY = replace(
     growth_families=("tiny",),
     growth_repeats=2,
 )
-SCALES = {scale.name: scale for scale in (REDUCED, PATIENT, FULL, TINY)}
+SCALES = {scale.name: scale for scale in (REDUCED, PATIENT, TINY)}
 
 
 def only(scale: Scale, family: str | None) -> Scale:

@@ -46,16 +46,20 @@ def _adder(down: Tensor, up: Tensor, strength: float):
 
 
 @contextmanager
-def moved_weights(unet: nn.Module, changes: Mapping[str, Tensor], strength: float = 1.0) -> Iterator[None]:
-    """Inside, the weights are moved by ``strength * changes``; on leaving they are what they were, to the bit."""
-    parameters = dict(unet.named_parameters())
-    before = {name: parameters[name].detach().clone() for name in changes}
+def restored(module: nn.Module) -> Iterator[None]:
+    """Weights may be changed inside; on leaving they are what they were, to the bit."""
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     try:
-        with torch.no_grad():
-            for name, change in changes.items():
-                parameters[name] += strength * change
         yield
     finally:
+        module.load_state_dict(before)
+
+
+@contextmanager
+def moved_weights(module: nn.Module, changes: Mapping[str, Tensor], strength: float = 1.0) -> Iterator[None]:
+    """Inside, the weights are moved by ``strength * changes``."""
+    with restored(module):
         with torch.no_grad():
-            for name, weight in before.items():
-                parameters[name].copy_(weight)
+            for name, change in changes.items():
+                module.get_parameter(name).add_(strength * change)
+        yield

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -19,10 +18,10 @@ from pixelworld.scene import render
 from pixelworld.unet import value_projection_names
 from pixelworld.world import as_batch, latents_from_pictures
 
-from .adapters import adapted, new_pairs
+from .adapters import adapted, new_pairs, restored
 from .specs import DREAMBOOTH, LORA, RANK_ONE, RESIDUAL, WORD, Learning
 
-LORA_RANK = 8
+LORA_RANK = {RANK_ONE: 1, LORA: 8}
 PRIOR_PICTURES = 32
 PRIOR_SHARE = 0.5
 """Pictures of the class in a DreamBooth step, as a share of the subject's."""
@@ -43,8 +42,8 @@ def adapted_modules(method: str) -> Mapping[str, object]:
 
 def learn_baseline(learning: Learning, task: TrainingTask) -> dict[str, Tensor]:
     """What the baseline learns, as named tensors."""
-    learners = {WORD: learn_word, RESIDUAL: learn_residual, RANK_ONE: learn_rank_one, LORA: learn_lora}
-    return (learners | {DREAMBOOTH: learn_dreambooth})[learning.method](learning, task)
+    learners = {WORD: learn_word, RESIDUAL: learn_residual, DREAMBOOTH: learn_dreambooth}
+    return learners.get(learning.method, learn_pairs)(learning, task)
 
 
 def optimise(
@@ -109,51 +108,37 @@ def learn_residual(learning: Learning, task: TrainingTask) -> dict[str, Tensor]:
     return {"word": word.detach()} | {f"value_residuals/{name}": r.detach() for name, r in residuals.items()}
 
 
-def _pair_tensors(pairs) -> dict[str, Tensor]:
-    downs = {f"down/{name}": down.detach().half() for name, (down, _) in pairs.items()}
-    return downs | {f"up/{name}": up.detach().half() for name, (_, up) in pairs.items()}
+def learn_pairs(learning: Learning, task: TrainingTask) -> dict[str, Tensor]:
+    """The word, and a LoRA (Hu et al. 2021) on what the method touches.
 
-
-def learn_pairs(learning: Learning, task: TrainingTask, rank: int) -> dict[str, Tensor]:
-    """The word, and a LoRA (Hu et al. 2021) of ``rank`` on what the method touches."""
+    Rank 1 on every cross-attention's keys and values, or rank 8 on every linear layer and convolution, which is what
+    the host's own trainer adapts.
+    """
     group, modules = word_group(learning, task), adapted_modules(learning.method)
-    pairs = new_pairs(modules, rank, learning.seed)
+    pairs = new_pairs(modules, LORA_RANK[learning.method], learning.seed)
     parameters = [tensor for pair in pairs.values() for tensor in pair]
     with adapted(modules, pairs):
         encode = encode_word(task, group["params"][0])
         optimise(learning, task, [group, {"params": parameters, "lr": learning.rate}], encode)
-    return {"word": group["params"][0].detach()} | _pair_tensors(pairs)
-
-
-def learn_rank_one(learning: Learning, task: TrainingTask) -> dict[str, Tensor]:
-    """Rank 1 on every cross-attention's keys and values."""
-    return learn_pairs(learning, task, 1)
-
-
-def learn_lora(learning: Learning, task: TrainingTask) -> dict[str, Tensor]:
-    """Rank 8 on every linear layer and convolution, which is what the host's own trainer adapts."""
-    return learn_pairs(learning, task, LORA_RANK)
+    word = {"word": group["params"][0].detach()}
+    return word | {
+        f"{side}/{name}": half.detach().half()
+        for name, pair in pairs.items()
+        for side, half in zip(("down", "up"), pair, strict=True)
+    }
 
 
 def learn_dreambooth(learning: Learning, task: TrainingTask) -> dict[str, Tensor]:
     """The word and all weights, with prior preservation on pictures of the class (Ruiz et al. 2023)."""
     unet, group = the_world().unet, word_group(learning, task)
     before = {name: parameter.detach().clone() for name, parameter in unet.named_parameters()}
-    with unfrozen(unet):
+    with restored(unet):
+        unet.requires_grad_(True)
         groups = [group, {"params": list(unet.parameters()), "lr": learning.rate}]
         optimise(learning, task, groups, encode_word(task, group["params"][0]), prior_loss(learning, task))
         changes = {f"change/{n}": (p.detach() - before[n]) for n, p in unet.named_parameters()}
+        unet.requires_grad_(False)
     return {"word": group["params"][0].detach()} | changes
-
-
-@contextmanager
-def unfrozen(unet: nn.Module) -> Iterator[None]:
-    """Weights may be trained inside; on leaving they are what they were, to the bit."""
-    before = {name: tensor.clone() for name, tensor in unet.state_dict().items()}
-    try:
-        yield unet.requires_grad_(True)
-    finally:
-        unet.requires_grad_(False).load_state_dict(before)
 
 
 def prior_loss(learning: Learning, task: TrainingTask) -> Callable[[torch.Generator], Tensor]:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from perfusion_ops import Concept, EditedContext, EditTerm, JointEdit, KeyLocking, NoiseSchedule, inject, train
+from perfusion_ops import Concept, EditedContext, EditTerm, KeyLocking, inject, train
 from perfusion_ops.concept.file import concept_bytes, parse_concept
-from perfusion_ops.training.task import TrainingTask
-from pixelworld.concepts import PLACEHOLDER, concept_task, encode_prompts
-from pixelworld.once import inverse_covariance, predict_velocity, the_world
+from pixelworld.concepts import PLACEHOLDER
+from pixelworld.once import edited, inverse_covariance, the_world, velocity_task
 
 from .adapters import adapted, moved_weights
 from .baselines import adapted_modules, learn_baseline
 from .specs import BASE, DREAMBOOTH, LORA, PERFUSION, RANK_ONE, RESIDUAL, TRAINED_KEYS, WORD, Dial, Learning
 
 State = Mapping[str, Tensor]
+VECTORS = ("target_input", "target_dual", "superclass_encoding")
+GROUPS = ("word_embeddings", "value_residuals", "key_residuals")
 
 
 @dataclass(frozen=True)
@@ -36,52 +37,30 @@ class Taught:
         return self.learning.subject.individual().class_word
 
 
-def task_of(learning: Learning, folder: Path) -> TrainingTask:
-    task = concept_task(
-        the_world(),
-        learning.subject.individual(),
-        inverse_covariance(folder, **asdict(learning.statistics)),
-        pictures=learning.pictures,
-        seed=learning.subject.index,
-        masked=learning.masked,
-    )
-    return replace(task, predict=predict_velocity, schedule=NoiseSchedule(the_world().alphas_cumprod, "velocity"))
-
-
 def learn(learning: Learning, folder: Path) -> dict[str, Tensor]:
     """What the method learns of its subject, as named tensors; nothing for the base model."""
     if learning.method == BASE:
         return {}
-    task = task_of(learning, folder)
+    inverse = inverse_covariance(folder, learning.captions, learning.mix, learning.damping)
+    individual, seed = learning.subject.individual(), learning.subject.index
+    task = velocity_task(individual, inverse, pictures=learning.pictures, seed=seed, masked=learning.masked)
     if learning.method in PERFUSION:
         return tensors_of(train(task, learning.settings()).concept)
     return learn_baseline(learning, task)
 
 
 def tensors_of(concept: Concept) -> dict[str, Tensor]:
-    vectors = ("target_input", "target_dual", "superclass_encoding")
-    groups = ("word_embeddings", "value_residuals", "key_residuals")
-    return {name: getattr(concept, name) for name in vectors} | {
-        f"{group}/{name}": tensor for group in groups for name, tensor in getattr(concept, group).items()
-    }
+    groups = {f"{group}/{name}": tensor for group in GROUPS for name, tensor in getattr(concept, group).items()}
+    return {name: getattr(concept, name) for name in VECTORS} | groups
 
 
 def group_of(state: State, group: str) -> dict[str, Tensor]:
     return {name.split("/", 1)[1]: tensor for name, tensor in state.items() if name.startswith(group + "/")}
 
 
-def concept_of(state: State, class_word: str, word: str = PLACEHOLDER) -> Concept:
-    return Concept(
-        word=word,
-        superclass=class_word,
-        base_family="sd1",
-        target_input=state["target_input"],
-        target_dual=state["target_dual"],
-        superclass_encoding=state["superclass_encoding"],
-        word_embeddings=group_of(state, "word_embeddings"),
-        value_residuals=group_of(state, "value_residuals"),
-        key_residuals=group_of(state, "key_residuals"),
-    )
+def concept_of(taught: Taught) -> Concept:
+    parts = {name: taught.state[name] for name in VECTORS} | {name: group_of(taught.state, name) for name in GROUPS}
+    return Concept(word=taught.word, superclass=taught.class_word, base_family="sd1", **parts)
 
 
 def as_stored(concept: Concept, precision: str) -> Concept:
@@ -98,10 +77,8 @@ def applied(taught: Sequence[Taught], dial: Dial, texts: Sequence[str]) -> Itera
     method = taught[0].learning.method
     if method in PERFUSION:
         locking = KeyLocking.TRAINED if method == TRAINED_KEYS else KeyLocking(dial.locking)
-        concepts = [as_stored(concept_of(t.state, t.class_word, t.word), dial.precision) for t in taught]
-        with edited(
-            [EditTerm(concept, dial.gate(), dial.strength, locking) for concept in concepts], texts
-        ) as encodings:
+        concepts = [as_stored(concept_of(each), dial.precision) for each in taught]
+        with edited([EditTerm(each, dial.gate(), dial.strength, locking) for each in concepts], texts) as encodings:
             yield encodings
         return
     encodings, positions = encode(spelled(taught, texts), learned_words(taught, dial))
@@ -158,19 +135,3 @@ def residual_context(encodings: Tensor, learned: Tensor, strength: float) -> Edi
     both = torch.cat([encodings, empty])
     gates = torch.cat([strength * learned.float(), torch.zeros_like(learned, dtype=torch.float32)])
     return EditedContext(both, both, gates)
-
-
-@contextmanager
-@torch.no_grad()
-def edited(terms: Sequence[EditTerm], texts: Sequence[str]) -> Iterator[Tensor]:
-    """Yields the encodings (B, 77, 768) of ``texts``; inside, the U-Net draws them edited by ``terms``."""
-    world = the_world()
-    edit = JointEdit.of(terms)
-    distinct = list(dict.fromkeys(texts))
-    prompts = encode_prompts(world.text_encoder, [*distinct, ""], [term.concept for term in edit.terms])
-    context = edit.contexts(prompts.encodings, prompts.superclass_encodings, prompts.present, prompts.keep)
-    rows = torch.tensor([distinct.index(text) for text in texts])
-    guided = torch.cat([rows, torch.full_like(rows, len(distinct))])
-    with inject(adapted_modules(RESIDUAL)) as injected:
-        injected.use(context.rows(guided), edit.value_residuals, edit.key_residuals)
-        yield prompts.encodings[rows]

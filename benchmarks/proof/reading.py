@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from pixelworld.captions import OPPOSITE, Caption
+from pixelworld.captions import OPPOSITE, Caption, sample_scene
 from pixelworld.reader import Reading, identity_score, read
+from pixelworld.scene import Individual, render
 from pixelworld.traits import leaked_traits
 
 from .scenes import captions_of, side_of
@@ -92,3 +93,9 @@ def attributes_right(caption: Caption, reading: Reading) -> dict[str, bool]:
 def scaled_identity(raw: float, class_word: float, ceiling: float) -> float:
     """0 for what the superclass gives, 1 for the reader's ceiling on rendered pictures of the individual."""
     return (raw - class_word) / (ceiling - class_word)
+
+
+def rendered(caption: Caption, individual: Individual, rng: np.random.RandomState) -> np.ndarray:
+    """A scene of ``caption`` with the individual in it (16, 16, 3): the best that any drawing can do."""
+    scene = sample_scene(replace(caption, class_word=individual.class_word), rng)
+    return render(replace(scene, figures=(replace(scene.figures[0], traits=individual.traits), *scene.figures[1:])))

@@ -36,16 +36,6 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class StatisticsChoice:
-    """How C is measured."""
-
-    mix: str = "no start"
-    """``words``, ``all``, ``no start`` or ``words and end``."""
-    captions: int = 5000
-    damping: float = 1e-2
-
-
-@dataclass(frozen=True)
 class Learning:
     """How a subject is learned. Rates: of the word, and of everything else."""
 
@@ -62,7 +52,10 @@ class Learning:
     locking: str = "local"
     gradient: str = "straight_through"
     decay: float = 0.9
-    statistics: StatisticsChoice = StatisticsChoice()
+    mix: str = "no start"
+    """Of the tokens that C is measured over: ``words``, ``all``, ``no start`` or ``words and end``."""
+    captions: int = 5000
+    damping: float = 1e-2
     seed: int = 0
 
     def settings(self) -> TrainingSettings:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from .recipes import RATE_GRID, RATES, drawing_of
-from .specs import OURS, TRAINED_KEYS, Drawing, StatisticsChoice, Subject
+from .specs import OURS, TRAINED_KEYS, Drawing, Subject
 
 Variants = dict[str, Drawing]
 TUNING_PROMPTS = 10
@@ -58,21 +58,16 @@ def rate_study(methods: Sequence[str]) -> Variants:
 def open_questions() -> dict[str, Variants]:
     """What the paper leaves open, question by question."""
     ours = drawing_of(OURS)
-
-    def statistics(**changes) -> Drawing:
-        return ours.learned(statistics=StatisticsChoice(**changes))
-
     return {
         "gradient through i*": {"straight-through": ours, "none": ours.learned(gradient="none")},
         "decay of i*": {f"{decay:g}": ours.learned(decay=decay) for decay in (0.9, 0.99, 0.0)},
         "steps": {f"{steps}": ours.learned(steps=steps) for steps in (50, 100, 200)},
-        "token mix of C": {mix: statistics(mix=mix) for mix in ("words", "words and end", "no start", "all")},
-        "captions for C": {f"{count:,}": statistics(captions=count) for count in (1000, 5000, 20000)},
-        "damping of C": {f"{value:g}": statistics(damping=value) for value in (1e-2, 1e-4, 1e-3, 1e-1)},
+        "token mix of C": {mix: ours.learned(mix=mix) for mix in ("words", "words and end", "no start", "all")},
+        "captions for C": {f"{count:,}": ours.learned(captions=count) for count in (1000, 5000, 20000)},
+        "damping of C": {f"{value:g}": ours.learned(damping=value) for value in (1e-2, 1e-4, 1e-3, 1e-1)},
         "gate": {"as in the paper": ours, "leak-free": ours.turned(leak_free=True)},
         "key locking": {
-            locking: ours.turned(locking=locking)
-            for locking in ("local", "exact", "global_gated", "global_pure", "off")
+            name: ours.turned(locking=name) for name in ("local", "exact", "global_gated", "global_pure", "off")
         },
         "temperature": {f"{value:g}": ours.turned(temperature=value) for value in (0.1, 0.15, 0.25)},
         "visual strength": {f"{value:g}": ours.turned(strength=value) for value in (0.5, 1.0, 1.25)},

@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from pixelworld.captions import sample_scene
 from pixelworld.reader import identity_score
-from pixelworld.scene import render
 from pixelworld.world import as_batch
 
-from .reading import scaled_identity
+from .reading import rendered, scaled_identity
 from .recipes import drawing_of
 from .scenes import prompts_of
 from .specs import ALONE, BASE, BESIDE, OURS, PLACED, TOGETHER, Drawing, Subject
@@ -34,10 +32,8 @@ IDENTITY, TAKEN = 0, 3
 @cache
 def ceiling(subject: Subject, prompts: int) -> float:
     """The reader's identity on rendered pictures of the subject's own prompts."""
-    rng, individual, pictures = np.random.RandomState(subject.index), subject.individual(), []
-    for caption in prompts_of(subject, prompts):
-        scene = sample_scene(caption, rng)
-        pictures.append(render(replace(scene, figures=(replace(scene.figures[0], traits=individual.traits),))))
+    rng, individual = np.random.RandomState(subject.index), subject.individual()
+    pictures = [rendered(caption, individual, rng) for caption in prompts_of(subject, prompts)]
     return float(identity_score(as_batch(pictures), individual).mean())
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -12,11 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from perfusion_ops import EditTerm, JointEdit, NoiseSchedule, TrainingTask, inject
 from perfusion_ops.edit.injection import Projections
 from perfusion_ops.text.covariance import DEFAULT_MIX, TokenKind, UncenteredCovariance, inverse
 
 from .captions import sample_caption
+from .concepts import concept_task, encode_prompts
+from .scene import Individual
 from .text_encoder import END
+from .unet import value_projection_names
 from .world import WEIGHTS, World, fast_bfloat16, load_world
 
 MIXES = {
@@ -55,6 +60,27 @@ def predict_velocity(noisy: Tensor, timesteps: Tensor, encodings: Tensor) -> Ten
 def predict_with(unet: nn.Module, noisy: Tensor, timesteps: Tensor, encodings: Tensor) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16, enabled=fast_bfloat16()):
         return unet(noisy.contiguous(memory_format=torch.channels_last), timesteps, encodings).float()
+
+
+def velocity_task(individual: Individual, inverse: Tensor, *details, predict=predict_velocity, **more) -> TrainingTask:
+    """The task of learning ``individual``, by velocities: ``concept_task``'s other arguments may follow."""
+    task = concept_task(the_world(), individual, inverse, *details, **more)
+    return replace(task, predict=predict, schedule=NoiseSchedule(the_world().alphas_cumprod, "velocity"))
+
+
+@contextmanager
+@torch.no_grad()
+def edited(terms: Sequence[EditTerm], texts: Sequence[str]) -> Iterator[Tensor]:
+    """Yields the encodings (B, 77, 768) of ``texts``; inside, the U-Net draws them edited by ``terms``, then B empty
+    prompts."""
+    world, edit, distinct = the_world(), JointEdit.of(terms), list(dict.fromkeys(texts))
+    prompts = encode_prompts(world.text_encoder, [*distinct, ""], [term.concept for term in edit.terms])
+    context = edit.contexts(prompts.encodings, prompts.superclass_encodings, prompts.present, prompts.keep)
+    rows = torch.tensor([distinct.index(text) for text in texts])
+    guided = torch.cat([rows, torch.full_like(rows, len(distinct))])
+    with inject(value_projection_names(world.unet)) as injected:
+        injected.use(context.rows(guided), edit.value_residuals, edit.key_residuals)
+        yield prompts.encodings[rows]
 
 
 @contextmanager
