@@ -76,6 +76,7 @@ def test_growth_is_measured_in_concepts_tokens_and_batch(tables):
 
 
 def test_the_bytes_of_a_step_are_counted_and_checkpointing_holds_fewer(tables):
+    """The memory of a training step is counted, and ``gradient_checkpointing`` saves some of it."""
     off, blocks, on = tables["memory"]["tables"]["What a training step holds, counted"]
     held = "activations at most, MiB"
     assert off[held] >= blocks[held] > on[held] > 0

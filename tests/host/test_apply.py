@@ -77,8 +77,9 @@ def test_concepts_that_no_edit_can_tell_apart_are_named_on_the_second_ones_node(
 
 
 def test_a_region_keeps_the_look_inside(draw):
-    """A region keeps the look inside its mask. With a mask of ones the region is everywhere; with zeros the word draws
-    what it draws without its look.
+    """A region keeps the look inside its mask.
+
+    With a mask of ones the region is everywhere; with zeros the word draws what it draws without its look.
     """
 
     def scene(value: float | None, strength: float = 1.0):

@@ -74,8 +74,9 @@ def test_a_damaged_file_is_named_with_what_is_wrong(server, damage):
 
 
 def test_a_checkpoint_among_the_concepts_is_not_read_into_memory(pack, monkeypatch, tmp_path):
-    """A large file in the wrong folder does not stop ComfyUI: the host asks for every file's fingerprint before it is
-    loaded; this one is longer than any memory.
+    """A large file in the wrong folder does not stop ComfyUI.
+
+    The host asks for every file's fingerprint before it is loaded; this one is longer than any memory.
     """
     load = importlib.import_module(f"{PACK}.nodes.load")
     path = tmp_path / "huge.safetensors"

@@ -42,8 +42,9 @@ def test_unsafe_names_are_refused(server, name):
 
 
 def test_a_read_only_folder_is_refused_with_a_sentence(server):
-    """Who cannot save reads why. A file where a folder is needed: the same error class as a folder without permission,
-    also for root.
+    """Who cannot save reads why.
+
+    A file where a folder is needed: the same error class as a folder without permission, also for root.
     """
     blocked = server.folder / "output/perfusion/blocked"
     blocked.parent.mkdir(parents=True, exist_ok=True)

@@ -105,8 +105,9 @@ def test_training_shows_its_progress_and_leaves_a_concept_that_changes_pictures(
 
 
 def test_the_loss_falls(host):
-    """Training in ComfyUI learns. Beside a training that learns nothing from the same draws: what a step draws does not
-    depend on the rates.
+    """Training in ComfyUI learns.
+
+    Beside a training that learns nothing from the same draws: what a step draws does not depend on the rates.
     """
     losses = {}
     for word, rate in (("learnbox", 0.3), ("idlebox", 0.0)):
@@ -128,8 +129,9 @@ def test_the_plain_workflow_after_training_is_that_of_a_fresh_server(host, comfy
 
 
 def test_two_trainings_alternating_with_another_workflow_train_once_each(host):
-    """Queueing again does not train again. What runs between them empties the host's cache, and another micro-batch
-    would miss it anyway.
+    """Queueing again does not train again.
+
+    What runs between them empties the host's cache, and another micro-batch would miss it anyway.
     """
     drawing, _ = picture("a photo of a box", steps=1)
     words = ("oncebox", "otherbox")
@@ -170,8 +172,9 @@ def test_cancel_acts_within_a_step_keeps_what_is_trained_and_the_queue_goes_on(h
 
 @pytest.mark.slow
 def test_a_killed_training_resumes_to_the_concept_of_an_uninterrupted_one(comfyui_path, host_folder, host):
-    """A crash costs some steps and never the training. Cancelled at step 5, which leaves a checkpoint; gone on with and
-    killed at step 8; gone on with from step 5.
+    """A crash costs some steps and never the training.
+
+    Cancelled at step 5, which leaves a checkpoint; gone on with and killed at step 8; gone on with from step 5.
     """
     graph, node = training(host, word="killbox", steps=STEPS)
     host.run(graph)

@@ -161,8 +161,9 @@ def test_their_mask_is_normalised_per_row_and_their_loss_cannot_be_called(monkey
 
 
 def test_scaling_a_gradient_does_not_slow_adam() -> None:
-    """The word's own learning rate acts. Theirs scales its gradient, which Adam takes no notice of; ours is a parameter
-    group (test_loop).
+    """The word's own learning rate acts.
+
+    Theirs scales its gradient, which Adam takes no notice of; ours is a parameter group (test_loop).
     """
 
     def moved(scale: float) -> float:

@@ -24,8 +24,9 @@ def test_interval_of_equal_individuals_is_a_point_and_of_a_constant_shift_is_shi
 
 
 def test_paired_differences_are_resampled_together():
-    """Two methods are compared on the same subjects. Individuals that differ much, each better by exactly 0.1: the
-    difference has no spread.
+    """Two methods are compared on the same subjects.
+
+    Individuals that differ much, each better by exactly 0.1: the difference has no spread.
     """
     samples = np.stack([np.arange(8.0), np.arange(8.0) + 0.1], axis=1)
     interval = bootstrap(samples, lambda s: float(s[:, 1].mean() - s[:, 0].mean()))

@@ -40,8 +40,9 @@ def test_the_schedules_of_stable_diffusion_are_taken_over(pack, kind, prediction
     ],
 )
 def test_kinds_that_predict_something_else_are_refused_by_name(pack, kind, base):
-    """A distilled model is refused by name: LCM and x0 prediction descend from noise prediction; trained as such they
-    would learn to draw noise.
+    """A distilled model is refused by name.
+
+    LCM and x0 prediction descend from noise prediction; trained as such they would learn to draw noise.
     """
     with pytest.raises(ValueError, match=f"samples by {base} and {kind}; training expects a discrete schedule"):
         pack.unet.UNETS[0].noise_schedule(sampling(kind, base))

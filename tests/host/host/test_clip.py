@@ -47,24 +47,29 @@ def plain_tokens(clip, text: str, concept_token: str) -> list:
     ],
 )
 def test_the_word_reads_as_the_superclass_with_its_last_token_replaced(read, text):
+    """Weights, brackets, possessives and long prompts work with the concept word as with any other."""
     assert read(text.replace("{}", "teddy_t")) == plain_tokens(read.plain, text.replace("{}", "bear"), "bear")
 
 
 @pytest.mark.parametrize("text", ["a TEDDY_T here", "a Teddy_T here"])
 def test_the_word_is_found_in_any_case(read, text):
+    """The concept is drawn however its word is capitalised."""
     assert read(text) == read("a teddy_t here")
 
 
 @pytest.mark.parametrize("text", ["teddy_ts", "xteddy_t", "teddy_t2", "teddy _t", "my_teddy_t", "mycup", "my cups"])
 def test_the_word_is_not_found_inside_other_words(read, text):
+    """A longer word that holds the concept's is read as it was."""
     assert CONCEPT not in [token for token, _ in read(text)]
 
 
 def test_the_first_tokens_of_a_long_superclass_stay(read):
+    """A superclass of several words keeps its meaning around the concept."""
     assert read("a my   cup here") == plain_tokens(read.plain, "a coffee cup here", "cup")
 
 
 def test_two_concepts_in_one_prompt_are_two_vectors(read):
+    """Each of two concepts in a prompt is read as itself."""
     chunk = read.clip.tokenize("a teddy_t beside my cup")["l"][0]
     vectors = [token for token, _ in chunk if torch.is_tensor(token)]
     expected = [concept.word_embeddings["l"] for concept in read.concepts]
@@ -72,17 +77,20 @@ def test_two_concepts_in_one_prompt_are_two_vectors(read):
 
 
 def test_the_original_clip_does_not_know_the_word(read):
+    """Branches of a workflow without the Apply node read prompts as before."""
     tokens = [token for chunk in read.plain.tokenize("teddy_t")["l"] for token, _ in chunk]
     assert not any(map(torch.is_tensor, tokens))
 
 
 def test_a_missing_embedding_beside_the_concept_reads_as_by_the_host(read):
+    """Textual inversion embeddings in the same prompt are read as ComfyUI reads them."""
     assert read("a teddy_t embedding:nothing there") == plain_tokens(
         read.plain, "a bear embedding:nothing there", "bear"
     )
 
 
 def test_encodings_remember_their_concepts_and_others_stay_plain(pack, read):
+    """Prompts that name a concept say so to the model, and others are the host's own, to the bit."""
     encode = lambda text: read.clip.encode_from_tokens(read.clip.tokenize(text))  # noqa: E731
     held = encode("a teddy_t beside my cup")
     assert held.words == {"teddy_t", "my cup"}
@@ -92,6 +100,7 @@ def test_encodings_remember_their_concepts_and_others_stay_plain(pack, read):
 
 
 def test_global_locking_carries_the_superclass_prompt_to_the_bit(pack, loaded, pack_concept):
+    """Global key locking takes its keys from the prompt that the user would write with the superclass."""
     clip = loaded[1]
     concept = pack_concept("teddy_t", "teddy bear", 1)
     known = pack.clip.clip_with_concept(clip, concept, 1.0, pack.ops.KeyLocking.GLOBAL_PURE)
@@ -104,71 +113,20 @@ def test_global_locking_carries_the_superclass_prompt_to_the_bit(pack, loaded, p
 
 
 def test_memory_of_concepts_ends_with_what_is_no_prompt_any_more(pack, read):
+    """Numbers that other nodes compute from a prompt are plain numbers."""
     held = read.clip.encode_from_tokens(read.clip.tokenize("a teddy_t"))
     for other in (torch.zeros_like(held), held.mean(), torch.nn.functional.linear(held, torch.ones(5, held.shape[-1]))):
         assert type(other) is torch.Tensor
 
 
 def test_a_word_that_is_taken_is_refused(pack, read, pack_concept):
+    """Two concepts of one word are refused where the second is applied."""
     with pytest.raises(ValueError, match="stands for two concepts"):
         pack.clip.clip_with_concept(read.clip, pack_concept("Teddy_T", "dog", 9), 1.0, pack.ops.KeyLocking.LOCAL)
 
 
 def test_a_concept_for_other_text_encoders_is_refused(pack, loaded, pack_concept):
+    """Who connects the CLIP of another model family reads which one is needed."""
     concept = pack_concept("teddy_t", "bear", 1, "sdxl")
     with pytest.raises(ValueError, match="text encoders 'g' and 'l' of sdxl; this CLIP has 'l'"):
         pack.clip.clip_with_concept(loaded[1], concept, 1.0, pack.ops.KeyLocking.LOCAL)
-
-
-def test_a_superclass_the_vocabulary_does_not_know_is_read_by_its_parts(pack, loaded):
-    """There is no list of known words: every text but an empty one has tokens, and the last one is learned."""
-    known = pack.clip.vocabulary(loaded[1], "l")
-    made_up = pack.concept_words.superclass_tokens(known, "zwurbelix")
-    assert len(made_up) > 1 and len(pack.concept_words.superclass_tokens(known, "bear")) == 1
-    for nothing in ("", "   "):
-        with pytest.raises(ValueError, match="expected one or several words, such as 'teddy bear'"):
-            pack.concept_words.superclass_tokens(known, nothing)
-
-
-@pytest.mark.parametrize("word", ["", "  ", "(teddy)", "a:b", "embedding:x", "a,b"])
-def test_words_that_no_prompt_can_hold_are_refused(pack, word):
-    with pytest.raises(ValueError, match="expected a word without brackets"):
-        pack.concept_words.check_concept_word(word)
-
-
-def test_the_gradient_reaches_the_word_through_the_host_text_encoder(pack, loaded):
-    """Against central differences in a random direction, in float64."""
-    clip = loaded[1]
-    encoders, device = pack.encoders.private_encoders(clip)
-    encoder = pack.encoders.HostTextEncoder(clip, encoders, "teddy bear", device)
-    start = encoder.initial_embeddings()["l"]
-    templates = ["a photo of a {}", "the {}'s hat on a table"]
-    generator = torch.Generator().manual_seed(0)
-    probe = torch.randn(2, 77, 768, generator=generator).to(device)
-
-    def value(embedding: torch.Tensor) -> torch.Tensor:
-        return (probe * encoder.encode(templates, {"l": embedding}).encodings).sum()
-
-    word = start.clone().requires_grad_()
-    value(word).backward()
-    direction = torch.randn(768, generator=generator).to(start)
-    step = 1e-2
-    difference = (value(start + step * direction) - value(start - step * direction)).detach() / (2 * step)
-    assert torch.isclose(word.grad @ direction, difference, rtol=1e-2)
-    assert word.grad.norm() > 0
-
-
-def test_training_and_sampling_read_a_prompt_alike(pack, loaded, pack_concept):
-    clip = loaded[1]
-    encoders, device = pack.encoders.private_encoders(clip)
-    encoder = pack.encoders.HostTextEncoder(clip, encoders, "teddy bear", device)
-    concept = pack_concept("teddy_t", "teddy bear", 1)
-    known = pack.clip.clip_with_concept(clip, concept, 1.0, pack.ops.KeyLocking.LOCAL)
-    with torch.no_grad():
-        encoded = encoder.encode(["a photo of a {}."], dict(concept.word_embeddings))
-        superclass = encoder.encode(["a photo of a {}."], None)
-    sampled = known.encode_from_tokens(known.tokenize("a photo of a teddy_t."))
-    assert torch.allclose(encoded.encodings.cpu(), pack.encoded_prompt.plain(sampled).cpu(), atol=1e-4)
-    plain = clip.encode_from_tokens(clip.tokenize("a photo of a teddy bear."))
-    assert torch.allclose(superclass.encodings.cpu(), plain.cpu(), atol=1e-4)
-    assert encoded.positions.tolist() == [6]

@@ -86,6 +86,7 @@ def test_arithmetic_on_encodings_does_not_lose_the_concept(pack, prompt, change)
 
 
 def test_the_start_token_is_known_after_its_encoding_changed(pack, prompt):
+    """The start token stays unedited though another node has moved its encoding."""
     moved = (prompt - prompt.mean()) * 2
     assert torch.equal(moved.start, pack.encoded_prompt.plain(moved)[0, 0])
     joined = torch.cat((torch.zeros(2, 3, WIDTH), moved), 1)
@@ -93,6 +94,7 @@ def test_the_start_token_is_known_after_its_encoding_changed(pack, prompt):
 
 
 def test_mixing_unites_what_prompts_hold(pack, prompt):
+    """A mix of two prompts draws the concepts of both."""
     other = pack.encoded_prompt.EncodedPrompt.of(
         prompt.superclass + 3, [pack.naming.Naming("mug_m")], None, prompt.superclass
     )
@@ -102,6 +104,7 @@ def test_mixing_unites_what_prompts_hold(pack, prompt):
 
 
 def test_a_prompt_that_was_blanked_holds_nothing(pack, prompt):
+    """A zeroed prompt, as ConditioningZeroOut makes it, draws no concept."""
     blank = prompt * 0
     assert rows_with_concepts(pack, blank) == [False, False]
     assert type(torch.zeros_like(prompt)) is torch.Tensor
@@ -120,10 +123,12 @@ def test_a_prompt_that_was_blanked_holds_nothing(pack, prompt):
     ],
 )
 def test_what_is_no_prompt_is_plain(prompt, other):
+    """Numbers that other nodes compute from a prompt are plain numbers."""
     assert type(other(prompt)) is torch.Tensor
 
 
 def test_a_model_that_reads_a_prompt_without_its_concept_is_told_of(pack, prompt, caplog):
+    """Who wires the wrong MODEL learns it from the log."""
     (naming,) = prompt.namings
     for _ in range(3):
         torch.nn.functional.linear(prompt, torch.ones(3, WIDTH))

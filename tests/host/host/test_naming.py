@@ -28,6 +28,7 @@ class Run:
 
 
 def test_a_concept_that_works_is_not_spoken_of(server):
+    """No warning is shown where nothing is wrong."""
     run = Run(server)
     lines, log = run.draw(run.edited, encode(run.graph, run.known, "a teddy_t"))
     assert lines == [] and "Perfusion:" not in log
@@ -75,6 +76,7 @@ def test_settings_without_effect_are_told(server, settings, sampling, sentence):
 
 
 def test_a_black_region_is_told(server):
+    """Who connects an empty mask learns why the look is missing."""
     run = Run(server)
     black = run.graph.add("SolidMask", value=0.0, width=64, height=64)[0]
     edited, known = apply(run.graph, run.model, run.clip, TEDDY, region=black)

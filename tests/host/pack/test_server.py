@@ -26,8 +26,9 @@ def complaints(log: str) -> list[str]:
 
 
 def test_the_pack_loads_without_a_complaint(server):
-    """Installing the pack writes no error to the log. What the shared server wrote while it started: later on, tests
-    provoke errors on purpose.
+    """Installing the pack writes no error to the log.
+
+    What the shared server wrote while it started: later on, tests provoke errors on purpose.
     """
     assert f"custom_nodes/{PACK_FOLDER}" in server.startup_log
     assert complaints(server.startup_log) == []

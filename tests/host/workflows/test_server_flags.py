@@ -46,8 +46,9 @@ def compiled(prompt: str, order: str, **settings) -> tuple[Workflow, str]:
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler on a CPU")
 def test_a_compiled_model_never_shows_another_concept_than_the_one_asked_for(comfyui_path, host_folder):
-    """Models may be compiled. The first, plain prompt compiles the model; what follows must not reuse that graph
-    without the edit.
+    """Models may be compiled.
+
+    The first, plain prompt compiles the model; what follows must not reuse that graph without the edit.
     """
     with Server(comfyui_path, host_folder()) as server:
         uncompiled = draw(server, *picture(PLAIN))

@@ -86,8 +86,9 @@ def test_all_zero_layers_and_subnormal_numbers_survive_int8():
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_similarities_survive_rounding(precision):
-    """A saved concept opens its gate at the same words as the trained one. With the spread of SD 1.5's own text
-    encoder: its C has a condition number of 3.9e3.
+    """A saved concept opens its gate at the same words as the trained one.
+
+    With the spread of SD 1.5's own text encoder: its C has a condition number of 3.9e3.
     """
     covariance = clip_covariance()
     encodings = torch.randn(2000, 768, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -155,8 +155,9 @@ def test_nearly_parallel_concepts_stay_finite_and_say_so() -> None:
 
 @pytest.mark.parametrize("scale", [2.0**-20, 2.0**10])
 def test_the_scale_of_each_dual_cancels(scale: float) -> None:
-    """A concept draws the same from memory and from its file. Of two much alike concepts one comes from training, the
-    other from an fp16 file, which sets its dual's scale.
+    """A concept draws the same from memory and from its file.
+
+    Of two much alike concepts one comes from training, the other from an fp16 file, which sets its dual's scale.
     """
     world = random_world(2)
     world.target_inputs[1] = world.target_inputs[0] + 0.02 * world.target_inputs[1]

@@ -21,8 +21,9 @@ def moved(concept) -> float:
 
 
 def test_the_loss_falls_and_every_value_projection_learns() -> None:
-    """Training learns the subject, in every layer. Measured against the superclass on the very same draws: most of a
-    denoiser's loss is noise no concept can explain.
+    """Training learns the subject, in every layer.
+
+    Measured against the superclass on the very same draws: most of a denoiser's loss is noise no concept can explain.
     """
     settings = replace(SHORT, steps=150, batch_size=8, micro_batch=8)
     result = train(tiny_task(sizes=((6, 6),)), settings)

@@ -1,0 +1,25 @@
+"""Concept words and superclasses: which texts can be one, and which tokens stand for them."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def test_a_superclass_the_vocabulary_does_not_know_is_read_by_its_parts(pack, loaded):
+    """Any superclass can be used: there is no list of known words.
+
+    Every text but an empty one has tokens, and the last one is learned.
+    """
+    known = pack.clip.vocabulary(loaded[1], "l")
+    made_up = pack.concept_words.superclass_tokens(known, "zwurbelix")
+    assert len(made_up) > 1 and len(pack.concept_words.superclass_tokens(known, "bear")) == 1
+    for nothing in ("", "   "):
+        with pytest.raises(ValueError, match="expected one or several words, such as 'teddy bear'"):
+            pack.concept_words.superclass_tokens(known, nothing)
+
+
+@pytest.mark.parametrize("word", ["", "  ", "(teddy)", "a:b", "embedding:x", "a,b"])
+def test_words_that_no_prompt_can_hold_are_refused(pack, word):
+    """A word that a prompt would read as its own syntax is refused before training, and not after."""
+    with pytest.raises(ValueError, match="expected a word without brackets"):
+        pack.concept_words.check_concept_word(word)

@@ -1,0 +1,46 @@
+"""The text encoders that training runs through: differentiable, and alike to what prompts are drawn with."""
+
+from __future__ import annotations
+
+import torch
+
+
+def test_the_gradient_reaches_the_word_through_the_host_text_encoder(pack, loaded):
+    """The word is learned, and in the right direction. Against central differences in a random direction, in float64.
+    The word is learned, and in the right direction. Against central differences in a random direction, in float64.
+    """
+    clip = loaded[1]
+    encoders, device = pack.encoders.private_encoders(clip)
+    encoder = pack.encoders.HostTextEncoder(clip, encoders, "teddy bear", device)
+    start = encoder.initial_embeddings()["l"]
+    templates = ["a photo of a {}", "the {}'s hat on a table"]
+    generator = torch.Generator().manual_seed(0)
+    probe = torch.randn(2, 77, 768, generator=generator).to(device)
+
+    def value(embedding: torch.Tensor) -> torch.Tensor:
+        return (probe * encoder.encode(templates, {"l": embedding}).encodings).sum()
+
+    word = start.clone().requires_grad_()
+    value(word).backward()
+    direction = torch.randn(768, generator=generator).to(start)
+    step = 1e-2
+    difference = (value(start + step * direction) - value(start - step * direction)).detach() / (2 * step)
+    assert torch.isclose(word.grad @ direction, difference, rtol=1e-2)
+    assert word.grad.norm() > 0
+
+
+def test_training_and_sampling_read_a_prompt_alike(pack, loaded, pack_concept):
+    """A concept is drawn from the very encodings that it was trained on."""
+    clip = loaded[1]
+    encoders, device = pack.encoders.private_encoders(clip)
+    encoder = pack.encoders.HostTextEncoder(clip, encoders, "teddy bear", device)
+    concept = pack_concept("teddy_t", "teddy bear", 1)
+    known = pack.clip.clip_with_concept(clip, concept, 1.0, pack.ops.KeyLocking.LOCAL)
+    with torch.no_grad():
+        encoded = encoder.encode(["a photo of a {}."], dict(concept.word_embeddings))
+        superclass = encoder.encode(["a photo of a {}."], None)
+    sampled = known.encode_from_tokens(known.tokenize("a photo of a teddy_t."))
+    assert torch.allclose(encoded.encodings.cpu(), pack.encoded_prompt.plain(sampled).cpu(), atol=1e-4)
+    plain = clip.encode_from_tokens(clip.tokenize("a photo of a teddy bear."))
+    assert torch.allclose(superclass.encodings.cpu(), plain.cpu(), atol=1e-4)
+    assert encoded.positions.tolist() == [6]
