@@ -46,7 +46,8 @@ def shots(images: Sequence[Tensor], masks: Sequence[Tensor], resolution: int) ->
 
 
 def _shot(number: int, picture: Tensor, mask: Tensor | None, resolution: int) -> Shot:
-    if not torch.isfinite(picture).all():
+    low, high = picture.aminmax()
+    if not (torch.isfinite(low) and torch.isfinite(high)):
         raise ValueError(f"Picture {number} holds pixels that are not numbers (NaN or infinite); load it again.")
     if min(picture.shape[:2]) < MULTIPLE:
         raise ValueError(
@@ -56,7 +57,10 @@ def _shot(number: int, picture: Tensor, mask: Tensor | None, resolution: int) ->
         mask = picture[..., 3]
     if mask is not None:
         _check_mask(number, picture, mask)
-    pixels = _resized(picture[..., :3].movedim(-1, 0).float().clamp(0, 1), resolution).movedim(0, -1)
+    channels = picture[..., :3].movedim(-1, 0).float()
+    if low < 0 or high > 1:  # clamping copies the picture
+        channels = channels.clamp(0, 1)
+    pixels = _resized(channels, resolution).movedim(0, -1)
     return Shot(pixels, None if mask is None else _resized(mask.float()[None], resolution)[0].clamp_min(0))
 
 

@@ -13,7 +13,7 @@ from builders.places import ROOT
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
-PARTS = ("sampling", "training", "memory", "text_encoding", "load_and_apply", "growth")
+PARTS = ("sampling", "training", "memory", "photographs", "text_encoding", "load_and_apply", "growth")
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +82,9 @@ def test_the_bytes_of_a_step_are_counted_and_checkpointing_holds_fewer(tables):
     assert off[held] >= blocks[held] > on[held] > 0
     assert off["U-Net, MiB"] == on["U-Net, MiB"] > 0
     assert on["together, MiB"] < off["together, MiB"]
+
+
+def test_photographs_are_brought_to_size_without_a_copy_of_them(tables):
+    (row,) = tables["photographs"]["tables"]["Host memory of photographs"]
+    beside = row["tensors beside the host's, at most, MiB"]
+    assert 0 < row["kept by training, MiB"] <= beside < row["held by the host, MiB"]

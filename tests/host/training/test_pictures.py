@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 
 def picture(width: int, height: int, channels: int = 3) -> torch.Tensor:
@@ -60,3 +62,37 @@ def test_pictures_and_masks_that_do_not_fit_are_refused_with_a_sentence(pack, im
     """Who connects a wrong picture or mask reads which one, and what was expected."""
     with pytest.raises(ValueError, match=sentence):
         pack.pictures.shots(images, masks, 512)
+
+
+class LargestNew(TorchDispatchMode):
+    """Bytes of the largest tensor that is made."""
+
+    def __init__(self, given: list[torch.Tensor]) -> None:
+        super().__init__()
+        self.given = {tensor.untyped_storage().data_ptr() for tensor in given}
+        self.bytes = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(found):
+            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage().data_ptr() not in self.given:
+                self.bytes = max(self.bytes, tensor.untyped_storage().nbytes())
+        return found
+
+
+@pytest.mark.parametrize("batch", [True, False])
+def test_photographs_are_brought_to_size_without_a_copy_of_any_of_them(pack, batch):
+    """Thirty photographs of 24 megapixels take no more memory than the host already gives them."""
+    photographs = [picture(1200, 800) for _ in range(4)]
+    connected = [torch.cat(photographs)] if batch else photographs
+    with LargestNew(connected) as largest:
+        shots = pack.pictures.shots(connected, [], 256)
+    assert len(shots) == 4
+    assert max(shot.pixels.nbytes for shot in shots) <= largest.bytes < photographs[0].nbytes / 4
+
+
+def test_colours_out_of_range_are_still_brought_into_it(pack):
+    """Sharpening nodes leave numbers beyond 0 and 1; the first stage expects none."""
+    source = picture(16, 16) * 3 - 1
+    (shot,) = pack.pictures.shots([source], [], 512)
+    assert torch.equal(shot.pixels, source[0].clamp(0, 1))
