@@ -28,10 +28,10 @@ from perfusion_ops.edit.regions import mask_at
 from pixelworld.captions import Caption
 from pixelworld.concepts import encode_prompts
 from pixelworld.once import the_world
+from pixelworld.sheets import Row, draw_sheet, save_sheet
 from proof.baselines import adapted_modules
 from proof.specs import RESIDUAL
 from report import ROOT
-from sheets import Row, draw_sheet, save_sheet
 
 CAT, ROBOT = STARS
 ALONE = PROMPTS[0]

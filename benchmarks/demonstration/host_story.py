@@ -12,7 +12,7 @@ from PIL import Image
 
 from builders.ui_workflows import TRAIN, TWO, USE
 from pixelworld.captions import Caption
-from sheets import Row, draw_sheet, enlarged, save_sheet
+from pixelworld.sheets import Row, draw_sheet, enlarged, save_sheet
 
 from .host_studio import BIAS, HostStudio, Wish
 from .pages import heads, shots_of

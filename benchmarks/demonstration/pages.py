@@ -10,7 +10,7 @@ from PIL import Image
 
 from pixelworld.captions import Caption
 from pixelworld.scene import training_pictures
-from sheets import Row, draw_sheet
+from pixelworld.sheets import Row, draw_sheet
 
 from .scores import missed, with_readings
 from .studio import Star

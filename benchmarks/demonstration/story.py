@@ -14,9 +14,9 @@ from torch import Tensor
 
 from perfusion_ops import EditTerm, KeyLocking
 from pixelworld import art
+from pixelworld.sheets import Row, save_sheet
 from proof.specs import TRAINED_KEYS
 from report import device_name
-from sheets import Row, save_sheet
 
 from .pages import SHOT, Strip, heads, led_by, notes_of, page, shots_of
 from .scores import identity, leakage, text_alignment

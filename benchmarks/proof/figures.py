@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pixelworld.scene import training_pictures
-from sheets import Row, draw_sheet, save_sheet
+from pixelworld.sheets import Row, draw_sheet, save_sheet
 
 from .scenes import captions_of
 from .specs import BASE, Drawing, Subject

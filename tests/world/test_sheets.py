@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sheets import GAP, LABEL_WIDTH, MARGIN, PAPER, Row, draw_sheet, enlarged, font, save_sheet, wrapped
+from pixelworld.sheets import GAP, LABEL_WIDTH, MARGIN, PAPER, Row, draw_sheet, enlarged, font, save_sheet, wrapped
 
 LONG = "a painting of a <momo> wearing a crown in the middle at the beach with a purple balloon"
 
