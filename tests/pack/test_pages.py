@@ -74,6 +74,7 @@ PLACE = re.compile(r"`((?:nodes|perfusion_ops|tests|docs|web)/[\w/.]+\w)`")
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/structure.md", "docs/concept_format.md", "docs/method.md"])
 def test_every_place_a_page_names_exists(page):
+    """Whoever follows a page to a file or folder finds it."""
     places = PLACE.findall("\n".join(lines_of(page)))
     assert places
     assert [place for place in places if not (ROOT / place).exists()] == []
