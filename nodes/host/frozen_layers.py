@@ -20,7 +20,8 @@ except ImportError:  # ComfyUI 0.3.64
 def compute_in(network: nn.Module, dtype: torch.dtype) -> None:
     """Let a private copy compute in ``dtype``; Linear, Conv2d and Embedding weights stay in the memory they lie in.
 
-    No cast weight waits for the backward pass: it is cast again there. Norms and what else is small are cast once.
+    No cast weight waits for the backward pass: it is cast again there. Biases, norms and what else is small are cast
+    once.
     """
     for module in network.modules():
         own = dict(module.named_parameters(recurse=False))
@@ -28,8 +29,10 @@ def compute_in(network: nn.Module, dtype: torch.dtype) -> None:
             continue
         if hasattr(module, "in_features") and _is_readable(module):
             if not _acts_as_it_lies(module, own, dtype):
+                _cast_once(module, own, dtype, but="weight")
                 module.forward = _linear_forward(module)
         elif isinstance(module, nn.Conv2d) and _is_readable(module):
+            _cast_once(module, own, dtype, but="weight")
             module.forward = _convolution_forward(module)
         else:
             _cast_once(module, own, dtype)
@@ -111,7 +114,7 @@ def _acts_as_it_lies(module: nn.Module, own: dict[str, nn.Parameter], dtype: tor
     return plain and not changed and all(parameter.dtype == dtype for parameter in own.values())
 
 
-def _cast_once(module: nn.Module, own: dict[str, nn.Parameter], dtype: torch.dtype) -> None:
+def _cast_once(module: nn.Module, own: dict[str, nn.Parameter], dtype: torch.dtype, but: str = "") -> None:
     for name, parameter in own.items():
-        if parameter.is_floating_point() and parameter.dtype != dtype:
+        if name != but and parameter.is_floating_point() and parameter.dtype != dtype:
             module.register_parameter(name, nn.Parameter(parameter.to(dtype), requires_grad=False))
