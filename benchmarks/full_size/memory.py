@@ -11,7 +11,7 @@ from unittest import mock
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -85,6 +85,13 @@ def sizes_without_numbers() -> Iterator[None]:
     def own(patcher, name: str):  # tensors without memory cannot share any
         return getattr(patcher.model, name).requires_grad_(False).eval()
 
+    encoder = host.pack("nodes.host.encoders").HostTextEncoder
+    tokenize = encoder._chunks
+
+    def tokenized(self, name: str, templates: list[str], marks: dict[str, Tensor]) -> list[list]:
+        with unset_fake_temporarily():  # tokens are numbers that are looked at
+            return tokenize(self, name, templates, {key: torch.empty(0) for key in marks})
+
     attention = host.comfy("comfy.ldm.modules.attention")
     with ExitStack() as stack:
         for room in ("nodes.host.encoders", "nodes.training.task"):
@@ -92,6 +99,7 @@ def sizes_without_numbers() -> Iterator[None]:
         stack.enter_context(mock.patch.object(host.pack("nodes.host.frozen_layers"), "_is_readable", lambda _m: True))
         stack.enter_context(mock.patch.object(host.comfy("comfy.model_management"), "load_models_gpu"))
         stack.enter_context(mock.patch.object(attention, "optimized_attention", attention.attention_pytorch))
+        stack.enter_context(mock.patch.object(encoder, "_chunks", tokenized))
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         yield
 

@@ -87,16 +87,13 @@ class TrainingState:
 
     def is_finite(self) -> bool:
         """Whether everything learned is finite: a finite loss may have had a gradient that is not."""
-        return all(bool(tensor.isfinite().all()) for name, tensor in self._tensors().items() if name != "random_state")
+        learned = (*self.word_embeddings.values(), *self.value_residuals.values(), *self.key_residuals.values())
+        return bool(torch.stack([tensor.isfinite().all() for tensor in (self.target_input, *learned)]).all())
 
     def concept(self, task: TrainingTask, settings: TrainingSettings) -> Concept:
         """A frozen copy of what was learned so far."""
-
-        def frozen(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            return {name: tensor.detach().float().cpu().clone() for name, tensor in tensors.items()}
-
         target_input = self.target_input.detach().float().cpu()
-        dual = self.inverse_covariance.double().cpu() @ target_input.double()
+        dual = self.inverse_covariance.cpu().double() @ target_input.double()
         return Concept(
             word=task.word,
             superclass=task.superclass,
@@ -104,9 +101,9 @@ class TrainingState:
             target_input=target_input.clone(),
             target_dual=dual.float(),
             superclass_encoding=self.superclass_encoding.detach().float().cpu(),
-            word_embeddings=frozen(self.word_embeddings),
-            value_residuals=frozen(self.value_residuals),
-            key_residuals=frozen(self.key_residuals),
+            word_embeddings=_on_the_cpu(self.word_embeddings),
+            value_residuals=_on_the_cpu(self.value_residuals),
+            key_residuals=_on_the_cpu(self.key_residuals),
             metadata={**task.metadata, "training": settings.as_text(self.step)},
         )
 
@@ -151,6 +148,15 @@ class TrainingState:
                 _, index, moment = name.split("/")
                 moments.setdefault(int(index), {})[moment] = tensor
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
+
+
+def _on_the_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Float32 copies, in one transfer: an accelerator waits at every one."""
+    if not tensors:
+        return {}
+    together = torch.cat([tensor.detach().float().flatten() for tensor in tensors.values()]).cpu()
+    parts = together.split([tensor.numel() for tensor in tensors.values()])
+    return {name: part.view(tensors[name].shape).clone() for name, part in zip(tensors, parts, strict=True)}
 
 
 def _checkpoint(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

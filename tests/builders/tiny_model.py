@@ -52,7 +52,7 @@ class TinyTextEncoder(nn.Module):
             words = [self.word(w) for w in (*before.split(), *self.superclass)]
             positions.append(len(words))
             if embeddings is not None:
-                words[-1] = embeddings["l"].to(self.table.dtype)
+                words[-1] = embeddings["l"].to(self.table)
             words += [self.word(w) for w in after.split()]
             rows.append(torch.stack([self.table[62], *words, *[self.table[63]] * (LENGTH - 1 - len(words))]))
         x = torch.stack(rows) + self.positions

@@ -78,3 +78,16 @@ def test_a_damaged_checkpoint_is_refused_by_name(tmp_path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="The checkpoint 'run.safetensors' is damaged .* Delete it to start anew"):
         train(tiny_task(), replace(SHORT, steps=5), checkpoint=path)
+
+
+def test_what_was_learned_is_read_in_few_transfers_however_many_layers_there_are(monkeypatch) -> None:
+    """An accelerator waits at each transfer: SDXL has 70 layers, and the loss is read every ten steps."""
+    task, cpu, transfers = tiny_task(), torch.Tensor.cpu, []
+    state = TrainingState.start(task, SHORT)
+    state.value_residuals = {f"layer{n}": torch.full((7,), float(n)) for n in range(70)}
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: transfers.append(tensor) or cpu(tensor))
+    concept = state.concept(task, SHORT)
+    assert state.is_finite() and len(transfers) < 10
+    assert all(torch.equal(concept.value_residuals[name], tensor) for name, tensor in state.value_residuals.items())
+    state.value_residuals["layer69"][3] = float("nan")
+    assert not state.is_finite()
