@@ -122,8 +122,8 @@ class Proof:
 
     def leakage(self) -> dict[str, list[Row]]:
         variants = self.recommended | {"ours, global locking": self.recommended[OURS].turned(locking="global_gated")}
-        threes = studies.circles(self.subjects)
-        asked = [*product(filter(None, ([*combinations(self.subjects, 2)], threes)), (False, True))]
+        pairs, threes = [*combinations(self.subjects, 2)], studies.circles(self.subjects)
+        asked = [*product(filter(None, (pairs, threes)), (False, True))]
         rows = [row for groups, positions in asked for row in self.in_groups(variants, groups, positions)]
         gaps = [
             {"concepts": size_of(groups, positions), "ours minus": method}
@@ -201,11 +201,11 @@ class Proof:
             np.stack([pictures_of(drawing.of(subject), self.store) for subject in self.subjects])
             for drawing in drawings.values()
         )
-        rows = []
-        for method, pictures in zip([*drawings][1:], others, strict=True):
-            moved = np.abs(pictures - base)
-            largest, mean = float(moved.max()), float(moved.mean())
-            rows.append({"method": method, "largest pixel difference": largest, "mean pixel difference": mean})
+        moved = [np.abs(pictures - base) for pictures in others]
+        rows = [
+            {"method": m, "largest pixel difference": float(d.max()), "mean pixel difference": float(d.mean())}
+            for m, d in zip([*drawings][1:], moved, strict=True)
+        ]
         return {"Prompts without the concept": rows}
 
 
