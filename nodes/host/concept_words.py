@@ -79,6 +79,11 @@ def check_concept_word(word: str) -> str:
         raise ValueError(
             f"The concept word is {found}; expected a word without brackets, colons or commas, such as 'my_teddy'."
         )
+    if not find_words(f"a {word} here", [word]):
+        raise ValueError(
+            f"The concept word is {ascii(word)}, which no prompt can name: it shows nothing, or begins with a mark "
+            "that belongs to the letter before it. Choose a word with a letter, such as 'my_teddy'."
+        )
     return word
 
 

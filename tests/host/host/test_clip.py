@@ -119,6 +119,35 @@ def test_memory_of_concepts_ends_with_what_is_no_prompt_any_more(pack, read):
         assert type(other) is torch.Tensor
 
 
+@pytest.mark.parametrize("taken", ["ＴＥＤＤＹ＿Ｔ", "teddy\u200d_t", "my\u3000 CUP"])
+def test_another_spelling_of_a_word_that_is_taken_is_refused(pack, read, pack_concept, taken):
+    """Full-width letters and characters that show nothing do not make another word."""
+    with pytest.raises(ValueError, match="stands for two concepts"):
+        pack.clip.clip_with_concept(read.clip, pack_concept(taken, "dog", 9), 1.0, pack.ops.KeyLocking.LOCAL)
+
+
+@pytest.mark.parametrize(
+    ("word", "text", "parts"),
+    [
+        ("小猫", "一只小猫在森林里", ("一只", "在森林里")),
+        ("小猫", "a photo of 小猫", ("a photo of", "")),
+        ("teddy_t", "我的teddy_t在海边", ("我的", "在海边")),
+        ("teddy_t", "teddy_t\u2019s hat", ("", "\u2019s hat")),
+        ("แมว", "รูปแมวดำ", ("รูป", "ดำ")),
+        ("고양이", "숲속의 고양이가 있다", ("숲속의", "가 있다")),
+    ],
+)
+def test_the_text_around_a_word_reads_as_by_the_host(pack, loaded, pack_concept, word, text, parts):
+    """A word is found beside letters of scripts without spaces, and the rest of the prompt stays as it is."""
+    clip = loaded[1]
+    known = pack.clip.clip_with_concept(clip, pack_concept(word, "bear"), 1.0, pack.ops.KeyLocking.LOCAL)
+    ids = [CONCEPT if torch.is_tensor(token) else token for token, _ in known.tokenize(text)["l"][0]]
+    before, after = (pack.concept_words.plain_tokens(pack.clip.vocabulary(clip, "l"), part) for part in parts)
+    assert ids[1 : len(before) + len(after) + 2] == [*before, CONCEPT, *after]
+    without = text.replace(word, "")
+    assert known.tokenize(without) == clip.tokenize(without)
+
+
 def test_a_word_that_is_taken_is_refused(pack, read, pack_concept):
     """Two concepts of one word are refused where the second is applied."""
     with pytest.raises(ValueError, match="stands for two concepts"):
