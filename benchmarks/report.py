@@ -80,3 +80,16 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     text = f'{{\n "origin": {json.dumps(record["origin"], ensure_ascii=False)},\n "tables": {{\n{tables}\n }}\n}}\n'
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+
+
+def replace_section(page: Path, name: str, text: str) -> None:
+    """Put ``text`` between the marks of the section ``name`` of a page and leave the rest of the page as it is.
+
+    Raises ValueError when the page has no such section.
+    """
+    begin, end = f"<!-- {name}: written by its command -->", f"<!-- {name}: end -->"
+    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    _old, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"{page.name} has no section between {begin} and {end}; add these two lines where it belongs.")
+    page.write_text(f"{before}{begin}\n{text.strip()}\n{end}{after}", encoding="utf-8")
