@@ -11,6 +11,8 @@ FOLDER = ROOT / "example_workflows"
 TRAIN, USE, TWO = "Train a Perfusion concept", "Use a Perfusion concept", "Two concepts in one picture"
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 NOTES = ("Note", "MarkdownNote")
+PRIMITIVE = "PrimitiveNode"
+"""A widget's value in a box of its own, which only the browser knows."""
 
 
 def shipped(name: str) -> dict:
@@ -23,15 +25,16 @@ def to_api(workflow: dict, server) -> dict[str, dict]:
     A loader's choice is left open in the files, so that they open on every machine: as in the browser, it becomes the
     first one there is.
     """
-    sources = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
+    values = {node["id"]: node["widgets_values"][0] for node in workflow["nodes"] if node["type"] == PRIMITIVE}
+    sources = {link[0]: values.get(link[1], [str(link[1]), link[2]]) for link in workflow["links"]}
     return {
         str(node["id"]): {"class_type": node["type"], "inputs": _inputs(node, sources, server)}
         for node in workflow["nodes"]
-        if node["type"] not in NOTES
+        if node["type"] not in (*NOTES, PRIMITIVE)
     }
 
 
-def _inputs(node: dict, sources: dict[int, list], server) -> dict[str, Any]:
+def _inputs(node: dict, sources: dict[int, Any], server) -> dict[str, Any]:
     inputs = {entry["name"]: sources[entry["link"]] for entry in node["inputs"] if entry["link"] is not None}
     values = list(node.get("widgets_values", ()))
     for name, specification in widget_inputs(definition(server, node["type"])):
