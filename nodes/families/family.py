@@ -7,6 +7,7 @@ from ...perfusion_ops.edit.injection import Projections
 from .unet import UNETS, UNet
 
 FAMILIES: tuple[UNet, ...] = UNETS
+REFINER = "SDXLRefiner"
 
 
 def family_of(model) -> UNet:
@@ -14,8 +15,14 @@ def family_of(model) -> UNet:
     for family in FAMILIES:
         if family.fits(model):
             return family
+    kind = type(model.model.model_config).__name__
+    if kind == REFINER:
+        raise ValueError(
+            "The model is SDXL's refiner, which reads another context than SDXL, so concepts cannot edit it. Connect "
+            "Apply Key-Locked Attention to the base model, and the refiner without it."
+        )
     raise ValueError(
-        f"The model is of the kind {type(model.model.model_config).__name__}, which has no text cross-attention that "
+        f"The model is of the kind {kind}, which has no text cross-attention that "
         "concepts can edit; expected SD 1.x, SD 2.x or SDXL. Load a checkpoint of one of these."
     )
 
