@@ -15,7 +15,7 @@ from builders.places import ROOT
 from builders.server import Server
 
 MOST_USED = frozenset({"ConditioningCombine", "ControlNetApplyAdvanced", "LoraLoader", "dpmpp_2m", "CFGGuider"})
-SIZE = 18
+SIZE = 14
 TABLE = ROOT / "docs/compatibility.md"
 
 
@@ -28,7 +28,7 @@ def trial(comfyui_path, host_folder, checkpoint):
 
 
 def test_a_sample_of_the_core_neither_harms_nor_loses_the_concept(trial):
-    """New ones first: what the table of docs/compatibility.md does not list yet."""
+    """A user of a core node would lose the concept, or the picture without it. What the table lacks comes first."""
     every = rows(trial.info)
     sample = sample_of(every, MOST_USED, TABLE.read_text(encoding="utf-8"), SIZE)
     outcomes = [outcome for row in sample for outcome in trial.of(row)]
@@ -37,12 +37,13 @@ def test_a_sample_of_the_core_neither_harms_nor_loses_the_concept(trial):
 
 
 def test_a_node_without_effect_is_seen(trial):
-    """The trial can fail: a node that empties the prompt draws no concept."""
+    """Without this the trial could call everything good: a node that empties the prompt draws no concept."""
     (outcome,) = trial.of(Row("node", "ConditioningZeroOut"))
     assert outcome.outcome == NO_EFFECT
 
 
 def test_what_nobody_has_explained_is_a_fault():
+    """A node of a new ComfyUI would go untried, and nobody would know."""
     row = Row("node", "SomeNewNode")
     alone = Outcome(row, "alone", ALONE, "needs A_NEW_TYPE")
     harm = Outcome(Row("node", "ConditioningZeroOut"), "after", "harms the plain model")
@@ -52,12 +53,14 @@ def test_what_nobody_has_explained_is_a_fault():
 
 
 def test_rows_that_come_out_alike_share_a_line():
+    """A reader of the table would look through twice the lines."""
     row = Row("node", "FreeU", ("before", "after"))
     text = table([Outcome(row, "before", FINE), Outcome(row, "after", FINE)])
     assert text.endswith(f"| node | FreeU | before and after | {FINE} |")
 
 
 def test_the_sample_takes_the_most_used_and_then_what_is_new():
+    """A node of a new ComfyUI would be tried only once somebody runs the whole benchmark."""
     every = [Row("node", name) for name in ("A", "B", "C", "LoraLoader")]
     listed = "| node | A | after | works |\n| node | C | after | works |"
     assert [row.name for row in sample_of(every, MOST_USED, listed, 2)] == ["LoraLoader", "B"]
