@@ -11,21 +11,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import comfy.conds
 import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor, nn
 
 from ...perfusion_ops import EditTerm, JointEdit, check_combinable
 from ..families.family import check_fits, family_of
-from .encoded_prompt import EncodedPrompt, plain, superclass_of
+from .conditioning import CONTEXTS, namings, with_contexts, without_marks
 from .model_call import CallEdit, editing
 from .naming import Naming, never_open, not_applied, not_named
 
 KEY = "perfusion"
-CONTEXTS = {part: f"perfusion_{part}" for part in ("keys", "values", "gates")}
-START_TOLERANCE = 1e-6
-"""One minus the cosine below which an encoding is the start-of-text token's."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +92,9 @@ def edit_prompts(executor, noise, *args, **kwargs):
     named = _named(guider.conds, applied)
     place = {"device": guider.model_patcher.load_device, "dtype": inference_dtype(guider.model_patcher.model)}
     for name, conds in guider.conds.items():
-        guider.conds[name] = [_with_contexts(cond, applied, place) if named else _plain(cond) for cond in conds]
+        guider.conds[name] = [
+            with_contexts(cond, applied.edit, place) if named else without_marks(cond) for cond in conds
+        ]
     if not named:
         return executor(noise, *args, **kwargs)
     call = ModelCall(applied, guider.model_patcher)
@@ -110,7 +108,7 @@ def edit_prompts(executor, noise, *args, **kwargs):
 
 def _named(conds: dict[str, list[dict]], applied: AppliedConcepts) -> set[str]:
     """The applied concepts that prompts of a sampler name; says which it does not, and which are not applied."""
-    held = {naming for prompt in _prompts(conds) if _rows_with_concepts(prompt).any() for naming in prompt.namings}
+    held = namings(conds)
     words = {naming.word for naming in held}
     for naming in held:
         if naming.word not in applied.edit.words:
@@ -124,55 +122,6 @@ def _named(conds: dict[str, list[dict]], applied: AppliedConcepts) -> set[str]:
 def inference_dtype(model) -> torch.dtype:
     """The dtype that the host's model computes in, whatever the dtype of its weights."""
     return model.manual_cast_dtype or model.get_dtype()
-
-
-def _prompts(conds: dict[str, list[dict]]) -> list[EncodedPrompt]:
-    found = (cond.get("cross_attn") for group in conds.values() for cond in group)
-    return [prompt for prompt in found if isinstance(prompt, EncodedPrompt)]
-
-
-def _plain(cond: dict) -> dict:
-    """The conditioning without memory of concepts. SDXL also reads a pooled encoding, in training the superclass's."""
-    changed = {name: plain(cond[name]) for name in ("cross_attn",) if name in cond}
-    changed |= {name: superclass_of(cond[name]) for name in ("pooled_output",) if name in cond}
-    return {**cond, **changed}
-
-
-def _rows_with_concepts(prompt: EncodedPrompt) -> Tensor:
-    """Which rows of a prompt (B, T, d) differ from their superclass prompt: bool (B,)."""
-    return (plain(prompt) != prompt.superclass).flatten(1).any(1)
-
-
-def _with_contexts(cond: dict, applied: AppliedConcepts, place: dict) -> dict:
-    """The prompt with its edited contexts; one without concepts has its own there, as only alike prompts batch."""
-    prompt = cond.get("cross_attn")
-    edit = applied.edit
-    if not isinstance(prompt, Tensor) or prompt.shape[-1] != edit.target_inputs.shape[-1]:
-        return _plain(cond)
-    encodings = plain(prompt)
-    present = torch.zeros(encodings.shape[0], len(edit.words), dtype=torch.bool)
-    if isinstance(prompt, EncodedPrompt):
-        words = torch.tensor([word in prompt.words for word in edit.words])
-        present = _rows_with_concepts(prompt).cpu().unsqueeze(1) & words
-    if not present.any():
-        gates = encodings.new_zeros(*encodings.shape[:2], len(edit.terms))
-        contexts = {"keys": encodings, "values": encodings, "gates": gates}
-    else:
-        context = _edited_context(edit, prompt, encodings, present)
-        contexts = {"keys": context.keys, "values": context.values, "gates": context.gates}
-    entries = {CONTEXTS[part]: comfy.conds.CONDCrossAttn(tensor.to(**place)) for part, tensor in contexts.items()}
-    return {**_plain(cond), "model_conds": {**cond.get("model_conds", {}), **entries}}
-
-
-def _edited_context(edit: JointEdit, prompt: EncodedPrompt, encodings: Tensor, present: Tensor):
-    edit = edit.to(encodings.device, torch.float32)
-    superclass_prompt = None
-    if edit.uses_superclass_prompt:
-        superclass_prompt = prompt.superclass if prompt.key_prompt is None else prompt.key_prompt
-    start = None
-    if prompt.start is not None:
-        start = torch.cosine_similarity(encodings.float(), prompt.start.float(), dim=-1) > 1 - START_TOLERANCE
-    return edit.contexts(encodings, superclass_prompt, present, start)
 
 
 class ModelCall:

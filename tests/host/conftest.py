@@ -25,8 +25,8 @@ CONCEPTS = {
 }
 ROOMS = {
     "host": (
-        *("clip", "concept_words", "device_memory", "encoded_prompt", "encoders", "fingerprints", "folders"),
-        *("frozen_layers", "model", "naming", "private_copies", "short_prompts", "statistics"),
+        *("clip", "concept_words", "conditioning", "device_memory", "encoded_prompt", "encoders", "fingerprints"),
+        *("folders", "frozen_layers", "model", "naming", "private_copies", "short_prompts", "statistics"),
     ),
     "families": ("family", "unet"),
     "training": ("pictures", "preview", "progress", "run", "task"),

@@ -22,7 +22,7 @@ def prompt(pack):
 
 
 def rows_with_concepts(pack, prompt) -> list[bool]:
-    return pack.model._rows_with_concepts(prompt).tolist()
+    return pack.conditioning.rows_with_concepts(prompt).tolist()
 
 
 WEIGHTS = torch.linspace(0.5, 1.5, 5)

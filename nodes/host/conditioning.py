@@ -1,0 +1,69 @@
+"""A sampler's conditionings: which concepts they name, and the edited contexts that go with them."""
+
+from __future__ import annotations
+
+import comfy.conds
+import torch
+from torch import Tensor
+
+from ...perfusion_ops import JointEdit
+from .encoded_prompt import EncodedPrompt, plain, superclass_of
+from .naming import Naming
+
+CONTEXTS = {part: f"perfusion_{part}" for part in ("keys", "values", "gates")}
+"""Part of an edited context -> its name among what the host hands on to the model."""
+START_TOLERANCE = 1e-6
+"""One minus the cosine below which an encoding is the start-of-text token's."""
+
+
+def namings(conds: dict[str, list[dict]]) -> set[Naming]:
+    """The concepts that a sampler's prompts name."""
+    return {naming for prompt in _prompts(conds) if rows_with_concepts(prompt).any() for naming in prompt.namings}
+
+
+def _prompts(conds: dict[str, list[dict]]) -> list[EncodedPrompt]:
+    found = (cond.get("cross_attn") for group in conds.values() for cond in group)
+    return [prompt for prompt in found if isinstance(prompt, EncodedPrompt)]
+
+
+def without_marks(cond: dict) -> dict:
+    """The conditioning without memory of concepts. SDXL also reads a pooled encoding, in training the superclass's."""
+    changed = {name: plain(cond[name]) for name in ("cross_attn",) if name in cond}
+    changed |= {name: superclass_of(cond[name]) for name in ("pooled_output",) if name in cond}
+    return {**cond, **changed}
+
+
+def rows_with_concepts(prompt: EncodedPrompt) -> Tensor:
+    """Which rows of a prompt (B, T, d) differ from their superclass prompt: bool (B,)."""
+    return (plain(prompt) != prompt.superclass).flatten(1).any(1)
+
+
+def with_contexts(cond: dict, edit: JointEdit, place: dict) -> dict:
+    """The prompt with its edited contexts; one without concepts has its own there, as only alike prompts batch."""
+    prompt = cond.get("cross_attn")
+    if not isinstance(prompt, Tensor) or prompt.shape[-1] != edit.target_inputs.shape[-1]:
+        return without_marks(cond)
+    encodings = plain(prompt)
+    present = torch.zeros(encodings.shape[0], len(edit.words), dtype=torch.bool)
+    if isinstance(prompt, EncodedPrompt):
+        words = torch.tensor([word in prompt.words for word in edit.words])
+        present = rows_with_concepts(prompt).cpu().unsqueeze(1) & words
+    if not present.any():
+        gates = encodings.new_zeros(*encodings.shape[:2], len(edit.terms))
+        contexts = {"keys": encodings, "values": encodings, "gates": gates}
+    else:
+        context = _edited_context(edit, prompt, encodings, present)
+        contexts = {"keys": context.keys, "values": context.values, "gates": context.gates}
+    entries = {CONTEXTS[part]: comfy.conds.CONDCrossAttn(tensor.to(**place)) for part, tensor in contexts.items()}
+    return {**without_marks(cond), "model_conds": {**cond.get("model_conds", {}), **entries}}
+
+
+def _edited_context(edit: JointEdit, prompt: EncodedPrompt, encodings: Tensor, present: Tensor):
+    edit = edit.to(encodings.device, torch.float32)
+    superclass_prompt = None
+    if edit.uses_superclass_prompt:
+        superclass_prompt = prompt.superclass if prompt.key_prompt is None else prompt.key_prompt
+    start = None
+    if prompt.start is not None:
+        start = torch.cosine_similarity(encodings.float(), prompt.start.float(), dim=-1) > 1 - START_TOLERANCE
+    return edit.contexts(encodings, superclass_prompt, present, start)
