@@ -24,13 +24,14 @@ python dev.py demo [arguments]           train two concepts and draw them, witho
 python dev.py demo --comfyui             the same in the real ComfyUI, through its API
 python dev.py comfyui                    start ComfyUI with the pack and leave it running for a browser
 python dev.py bench [name] [arguments]   one benchmark, or the list of them
+python dev.py gpu                        everything that needs a GPU, in eight minutes; --rehearse tries it on a CPU
 python dev.py lint                       ruff"""
 
 
 def main() -> int:
     if sys.version_info < (3, 11):
         sys.exit(f"dev.py needs Python 3.11 or newer; this is {sys.version.split()[0]}.")
-    commands = {"test": test, "demo": demo, "comfyui": comfyui, "bench": bench, "lint": lint}
+    commands = {"test": test, "demo": demo, "comfyui": comfyui, "bench": bench, "gpu": gpu, "lint": lint}
     if len(sys.argv) < 2 or sys.argv[1] not in commands:
         print(COMMANDS)
         return 2
@@ -70,6 +71,10 @@ def bench(arguments: list[str]) -> int:
         print("Benchmarks:", ", ".join(names) or "none yet")
         return 2 if arguments else 0
     return run([f"benchmarks/{arguments[0]}.py", *arguments[1:]], find_host())
+
+
+def gpu(arguments: list[str]) -> int:
+    return run(["benchmarks/gpu.py", *arguments], require_host())
 
 
 def lint(arguments: list[str]) -> int:

@@ -70,7 +70,7 @@ def publish(name: str, tables: Mapping[str, Rows], folder: Path, record: bool = 
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """JSON, a row of a table a line."""
+    """JSON, a row of a table a line. A reader finds the old file or the new one, never half of one."""
     tables = ",\n".join(
         f"  {json.dumps(title, ensure_ascii=False)}: [\n"
         + ",\n".join(f"   {json.dumps(row, ensure_ascii=False)}" for row in rows)
@@ -79,7 +79,9 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     )
     text = f'{{\n "origin": {json.dumps(record["origin"], ensure_ascii=False)},\n "tables": {{\n{tables}\n }}\n}}\n'
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
 
 
 def replace_section(page: Path, name: str, text: str) -> None:

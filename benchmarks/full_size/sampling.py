@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -38,7 +39,8 @@ def measure(family: str, cases: list[Case], counts: tuple[int, ...], warm_up: in
         chosen = concepts[:count]
         variants[_label(count)] = (models.with_concepts(model, chosen), [concept.word for concept in chosen])
     variants[LORA] = (with_lora(model), ())
-    variants[PEER] = (model, ())
+    if importlib.util.find_spec("perfusion_pytorch"):
+        variants[PEER] = (model, ())
     sample(model, family, cases[0])
     ways = {
         LORA: lambda: load(variants[LORA][0]),

@@ -67,7 +67,8 @@ FAMILIES = {
 def random_model(name: str, dtype: torch.dtype = torch.float32, device: str | None = None, disable_dynamic=False):
     """A MODEL as the host's loaders return it. ``device="meta"`` has shapes and no weights."""
     config = FAMILIES[name].configuration()
-    config.set_inference_dtype(dtype, None)
+    # Weights of one byte are only stored: the host computes in another dtype.
+    config.set_inference_dtype(dtype, None if dtype.itemsize > 1 else torch.bfloat16)
     model = config.get_model({}, "", device=torch.device(device or "cpu"))
     if device != "meta":
         fill(model.diffusion_model)

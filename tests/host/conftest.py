@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,8 @@ def checkpoint(comfyui_path):
         path = ROOT / "build" / "checkpoints" / f"{family}-{key}.safetensors"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial")
+            # Several processes may find it missing at once.
+            partial = path.with_suffix(f".{os.getpid()}.partial")
             subprocess.run([sys.executable, "-P", MAKER, comfyui_path, family, partial], check=True, timeout=900)
             partial.rename(path)
         return path
