@@ -17,7 +17,7 @@ import report
 from . import host
 from .scale import SCALES, Scale, on_this_machine, only
 
-PARTS = ("sampling", "training", "memory", "photographs", "text_encoding", "load_and_apply", "growth")
+PARTS = ("sampling", "training", "memory", "first_step", "photographs", "text_encoding", "load_and_apply", "growth")
 
 
 def main(description: str) -> int:

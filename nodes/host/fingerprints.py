@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -22,20 +23,20 @@ def fingerprint(tensors: Iterable[tuple[str, Tensor]]) -> str:
         # A copy, not a view: a weight made for this reading alone can go.
         samples.append(flat[::step][:SAMPLES_PER_TENSOR].to(torch.float16, copy=True))
     digest = hashlib.sha256()
-    for name, sample in zip(names, _on_the_cpu(samples), strict=True):
-        digest.update(repr((*name, sample.tolist())).encode())
+    for name, numbers in zip(names, _numbers(samples), strict=True):
+        digest.update(repr((*name, numbers)).encode())
     return digest.hexdigest()[:16]
 
 
-def _on_the_cpu(samples: list[Tensor]) -> list[Tensor]:
+def _numbers(samples: list[Tensor]) -> list[list[float]]:
     """One transfer for each device: an accelerator waits at every one."""
     places: dict[torch.device, list[int]] = {}
     for number, sample in enumerate(samples):
         places.setdefault(sample.device, []).append(number)
-    found: dict[int, Tensor] = {}
+    found: dict[int, list[float]] = {}
     for numbers in places.values():
-        together = torch.cat([samples[n] for n in numbers]).cpu()
-        found |= dict(zip(numbers, together.split([len(samples[n]) for n in numbers]), strict=True))
+        together = iter(torch.cat([samples[n] for n in numbers]).tolist())
+        found |= {n: list(islice(together, len(samples[n]))) for n in numbers}
     return [found[n] for n in range(len(samples))]
 
 

@@ -13,7 +13,7 @@ from builders.places import ROOT
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
-PARTS = ("sampling", "training", "memory", "photographs", "text_encoding", "load_and_apply", "growth")
+PARTS = ("sampling", "training", "memory", "first_step", "photographs", "text_encoding", "load_and_apply", "growth")
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +88,9 @@ def test_photographs_are_brought_to_size_without_a_copy_of_them(tables):
     (row,) = tables["photographs"]["tables"]["Host memory of photographs"]
     beside = row["tensors beside the host's, at most, MiB"]
     assert 0 < row["kept by training, MiB"] <= beside < row["held by the host, MiB"]
+
+
+def test_the_weights_of_a_model_are_read_once_before_the_first_step(tables):
+    readings = {row["part"]: row["readings"] for row in tables["first_step"]["tables"]["The first step"]}
+    assert readings["fingerprint of the U-Net"] == 1
+    assert readings["private U-Net"] == readings["private text encoders"] == 0
