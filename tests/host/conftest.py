@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import os
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from builders import checkpoints
 from builders.places import PACK, ROOT
 from builders.server import Server, device
 from builders.workflows import random_concept
 from perfusion_ops.concept.file import save_concept
 
-MAKER = ROOT / "tests/builders/make_checkpoints.py"
 CONCEPTS = {
     "teddy": ("teddy_t", "bear", 1),
     "mug": ("mug_m", "coffee cup", 2),
@@ -46,15 +43,7 @@ def checkpoint(comfyui_path):
     """``checkpoint("sd1")``: a small random checkpoint of that family, made once per version of its maker."""
 
     def make(family: str) -> Path:
-        key = hashlib.sha256(MAKER.read_bytes()).hexdigest()[:12]
-        path = ROOT / "build" / "checkpoints" / f"{family}-{key}.safetensors"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Several processes may find it missing at once.
-            partial = path.with_suffix(f".{os.getpid()}.partial")
-            subprocess.run([sys.executable, "-P", MAKER, comfyui_path, family, partial], check=True, timeout=900)
-            partial.rename(path)
-        return path
+        return checkpoints.checkpoint(family, comfyui_path)
 
     return make
 

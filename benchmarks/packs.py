@@ -1,0 +1,144 @@
+"""The concept beside other people's packs, in the real host with small random checkpoints.
+
+    python dev.py bench packs --folder DIR [--only TEXT ...]
+
+DIR holds clones of the packs, each with what it needs installed; a pack that is not there has no row. Writes its table
+into docs/compatibility.md, unless only some rows were tried. Ends with 1 when a row is silent, crashes, or differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from builders.checkpoints import checkpoint
+from builders.other_packs.rows import BOTH, ROWS, Row, Scene
+from builders.server import Rejected, Server, WorkflowError
+from builders.workflows import WIDTHS, Workflow, apply, load, random_concept
+from perfusion_ops.concept.file import save_concept
+from report import ROOT, markdown_table, origin, replace_section
+
+PAGE = ROOT / "docs/compatibility.md"
+PROMPT = "a photo of a ({}:1.3) on a (red:0.7) beach"
+FULL, TOLD, SILENT = "full effect", "no effect, and says so", "**silently without effect**"
+NAMES = {"sd1": "SD 1.x", "sdxl": "SDXL"}
+UNABLE = "does not run here without the concept either"
+
+
+def prepare(folder: Path, comfyui: Path, packs: Path) -> None:
+    """Checkpoints, concepts and random IP-Adapters in a host's folder, and the packs linked in."""
+    for name in ("models/checkpoints", "models/perfusion", "models/ipadapter", "input", "custom_nodes"):
+        (folder / name).mkdir(parents=True)
+    for pack in packs.iterdir():
+        (folder / "custom_nodes" / pack.name).symlink_to(pack)
+    torch.save(torch.randn(1, 64, generator=torch.Generator().manual_seed(1)), folder / "input/random.ipadpt")
+    for family in BOTH:
+        target = folder / f"models/checkpoints/{family}.safetensors"
+        target.symlink_to(checkpoint(family, comfyui))
+        save_concept(
+            random_concept("teddy_t", "bear", 1, family), folder / f"models/perfusion/{family}.safetensors", "fp32"
+        )
+        save_file(random_adapter(family), folder / f"models/ipadapter/{family}.safetensors")
+
+
+def random_adapter(family: str) -> dict[str, torch.Tensor]:
+    """An IP-Adapter for image embeddings (1, 64) and the small checkpoints."""
+    generator, width = torch.Generator().manual_seed(2), sum(WIDTHS[family].values())
+    tensors = {"image_proj.proj.weight": torch.randn(4 * width, 64, generator=generator) / 8}
+    tensors |= {"image_proj.proj.bias": torch.zeros(4 * width), "image_proj.norm.weight": torch.ones(width)}
+    tensors["image_proj.norm.bias"] = torch.zeros(width)
+    for number in range(1, 142, 2):
+        for projection in ("to_k_ip", "to_v_ip"):
+            weight = torch.randn(320, width, generator=generator) / width**0.5
+            tensors[f"ip_adapter.{number}.{projection}.weight"] = weight
+    return tensors
+
+
+class Bench:
+    def __init__(self, server: Server) -> None:
+        self.server, self.info = server, server.get("/object_info")
+
+    def draw(self, row: Row, family: str, word: str, strength: float | None) -> tuple[np.ndarray, str]:
+        """The picture of a prompt, and what nodes said. Without our nodes for ``strength`` None."""
+        graph = Workflow()
+        model, clip, vae = load(graph, family)
+        scene = Scene(graph, family, self.info, model, clip, vae, PROMPT.format(word))
+        early = row.encode(scene) if row.applied_late else None
+        if strength is not None:
+            applied = apply(graph, scene.model, scene.clip, f"{family}.safetensors", visual_strength=strength)
+            scene.model, scene.clip = applied
+        image = row.draw(scene, row.encode(scene) if early is None else early)
+        result = self.server.run(graph_with(graph, image))
+        return self.server.pictures(result, str(len(graph))), " ".join(result.texts())
+
+    def verdict(self, row: Row, family: str) -> str:
+        if family not in row.families:
+            return "no such node"
+        try:
+            superclass, _ = self.draw(row, family, "bear", None)
+        except (WorkflowError, Rejected, KeyError) as error:
+            return f"{UNABLE}: {brief(error)}"
+        try:
+            (once, said), (twice, _) = (self.draw(row, family, "teddy_t", strength) for strength in (1.0, 2.0))
+            plain, _ = self.draw(row, family, "bear", 1.0)
+        except (WorkflowError, Rejected) as error:
+            return f"**crashes**: {brief(error)}"
+        different = all(not np.array_equal(a, b) for a, b in ((once, twice), (once, superclass), (twice, superclass)))
+        effect = FULL if different else TOLD if "no effect" in said else SILENT
+        return effect if np.array_equal(plain, superclass) else f"{effect}; **a prompt without the word differs**"
+
+    def outcomes(self, packs: Path, only: list[str], families: list[str]) -> Iterator[dict[str, str]]:
+        for row in ROWS:
+            here = row.pack == "ComfyUI" or (packs / row.pack).is_dir()
+            if here and (not only or any(text.lower() in f"{row.pack} {row.name}".lower() for text in only)):
+                cells = {NAMES[family]: self.verdict(row, family) for family in families}
+                print(row.pack, "|", row.name, "|", *cells.values(), flush=True)
+                yield {"pack": f"{row.pack} {commit(packs / row.pack)}".strip(), "what": row.name, **cells}
+
+
+def graph_with(graph: Workflow, image) -> Workflow:
+    graph.add("PreviewImage", images=image)
+    return graph
+
+
+def brief(error: Exception) -> str:
+    return " ".join(str(error).replace("|", "/").split())[:160]
+
+
+def commit(pack: Path) -> str:
+    found = subprocess.run(["git", "-C", pack, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    return found.stdout.strip()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True, help="where the packs are cloned")
+    parser.add_argument("--only", nargs="+", default=[], metavar="TEXT", help="rows whose pack or name holds a text")
+    parser.add_argument("--families", nargs="+", choices=BOTH, default=list(BOTH), help="checkpoints to try")
+    arguments = parser.parse_args()
+    comfyui, packs = Path(os.environ.get("COMFYUI_PATH") or sys.exit("Set COMFYUI_PATH.")), arguments.folder.resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(Path(folder), comfyui, packs)
+        with Server(comfyui, Path(folder)) as server:
+            rows = list(Bench(server).outcomes(packs, arguments.only, arguments.families))
+            version = server.get("/system_stats")["system"]["comfyui_version"]
+    if not arguments.only and len(arguments.families) == len(BOTH):
+        made = origin()
+        heading = f"ComfyUI {version}, {made['date']}, commit {made['commit']}."
+        replace_section(PAGE, "packs", f"{heading}\n\n{markdown_table(rows)}")
+    wrong = [row for row in rows if any("**" in cell for cell in row.values())]
+    print(f"{len(wrong)} of {len(rows)} rows are silent, crash or differ.")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
