@@ -96,7 +96,16 @@ class Bench:
             return "not measured: one flat colour with these random weights"
         different = all(not np.array_equal(a, b) for a, b in ((once, twice), (once, superclass), (twice, superclass)))
         effect = FULL if different else TOLD if "no effect" in said else SILENT
-        return effect if np.array_equal(plain, superclass) else f"{effect}; **a prompt without the word differs**"
+        if np.array_equal(plain, superclass):
+            return effect
+        if np.array_equal(*(self.afresh(row, family, strength) for strength in (None, 1.0))):
+            return f"{effect}; a second run of its node draws another picture on the loaded model, without ours too"
+        return f"{effect}; **a prompt without the word differs**"
+
+    def afresh(self, row: Row, family: str, strength: float | None) -> np.ndarray:
+        """The picture that a server draws first: some nodes wrap what an earlier run left on the loaded model."""
+        with Server(self.server.comfyui, self.server.folder) as server:
+            return Bench(server).draw(row, family, "bear", strength)[0]
 
     def outcomes(self, packs: Path, only: list[str], families: list[str]) -> Iterator[dict[str, str]]:
         for row in ROWS:
