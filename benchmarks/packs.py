@@ -135,6 +135,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, required=True, help="where the packs are cloned")
     parser.add_argument("--only", nargs="+", default=[], metavar="TEXT", help="rows whose pack or name holds a text")
     parser.add_argument("--families", nargs="+", choices=BOTH, default=list(BOTH), help="checkpoints to try")
+    parser.add_argument("--record", action="store_true", help="write docs/compatibility.md")
     arguments = parser.parse_args()
     comfyui, packs = Path(os.environ.get("COMFYUI_PATH") or sys.exit("Set COMFYUI_PATH.")), arguments.folder.resolve()
     with tempfile.TemporaryDirectory() as folder:
@@ -142,10 +143,10 @@ def main() -> int:
         with Server(comfyui, Path(folder)) as server:
             rows = list(Bench(server).outcomes(packs, arguments.only, arguments.families))
             version = server.get("/system_stats")["system"]["comfyui_version"]
-    if not arguments.only:
-        made = origin()
-        heading = f"ComfyUI {version}, {made['date']}, commit {made['commit']}."
-        replace_section(PAGE, "packs", f"{heading}\n\n{markdown_table(rows)}")
+    if arguments.record:
+        made, tried = origin(), f" Rows: {', '.join(arguments.only)}." if arguments.only else ""
+        heading = f"ComfyUI {version}, {made['date']}, commit {made['commit']}.{tried}"
+        replace_section(PAGE, f"packs {'+'.join(arguments.families)}", f"{heading}\n\n{markdown_table(rows)}")
     wrong = [row for row in rows if any("**" in cell for cell in row.values())]
     print(f"{len(wrong)} of {len(rows)} rows are silent, crash or differ.")
     return 1 if wrong else 0
