@@ -33,7 +33,7 @@ def test_a_prompt_keeps_its_concept_however_it_is_encoded(pack, clips, encode):
     """Other packs' prompt nodes encode the concept with its full effect, and leave prompts without it to the bit."""
     clip, known = clips
     held, _ = encode(known, "a photo of a (teddy_t:1.2) on a (red:0.8) beach")
-    assert held.words == {"teddy_t"} and pack.model._rows_with_concepts(held).any()
+    assert held.words == {"teddy_t"} and pack.conditioning.rows_with_concepts(held).any()
     superclass, _ = encode(clip, "a photo of a (bear:1.2) on a (red:0.8) beach")
     assert not torch.equal(pack.encoded_prompt.plain(held), superclass)
     for ours, theirs in zip(encode(known, "a photo of a bear"), encode(clip, "a photo of a bear"), strict=True):
