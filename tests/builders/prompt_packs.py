@@ -107,6 +107,15 @@ def last_layer_set(clip, text: str):
     return clone.encode_from_tokens(clone.tokenize(text), return_pooled=True)
 
 
+def merged(clip, text: str):
+    """Another CLIP's weights as patches on a clone (CLIPMergeSimple)."""
+    clone = clip.clone()
+    for name, weights in clip.get_key_patches().items():
+        if not name.endswith((".position_ids", ".logit_scale")):
+            clone.add_patches({name: weights}, 0.5, 0.5)
+    return clone.encode_from_tokens(clone.tokenize(text), return_pooled=True)
+
+
 PATTERNS = (
-    one_by_one, renormed, masked_one_by_one, members_replaced, object_patched, copied, last_layer_set
+    one_by_one, renormed, masked_one_by_one, members_replaced, object_patched, copied, last_layer_set, merged
 )  # fmt: skip
