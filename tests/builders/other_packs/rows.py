@@ -120,7 +120,9 @@ def ip_adapter(scaling: str):
     def encode(scene: Scene) -> Output:
         adapter = scene.add("IPAdapterModelLoader", ipadapter_file=f"{scene.family}.safetensors")[0]
         embeds = scene.add("IPAdapterLoadEmbeds", embeds="random.ipadpt")[0]
-        return patched_by("IPAdapterEmbeds", ipadapter=adapter, pos_embed=embeds, embeds_scaling=scaling)(scene)
+        # With a negative of its own it asks for no CLIP vision model.
+        both = {"pos_embed": embeds, "neg_embed": embeds}
+        return patched_by("IPAdapterEmbeds", ipadapter=adapter, embeds_scaling=scaling, **both)(scene)
 
     return encode
 
