@@ -3,7 +3,6 @@
     python dev.py bench full_size                    every part, at the size for two cores, in under 15 minutes
     python dev.py bench full_size sampling training  these parts
     python dev.py bench full_size --scale patient    on two cores with more rounds, in half an hour
-    python dev.py bench full_size --cpu-time         CPU seconds of one thread, where others work too
 
 Models have the true shapes and random weights, and are built by ComfyUI's own classes (COMFYUI_PATH). Each part runs in
 a process of its own and writes JSON; the tables come out as markdown.

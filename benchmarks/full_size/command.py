@@ -10,8 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
 import report
 
 from . import host
@@ -26,15 +24,11 @@ def main(description: str) -> int:
     parser.add_argument("--scale", choices=sorted(SCALES), default="reduced")
     parser.add_argument("--family", choices=("sd1", "sdxl", "sd1_short"), help="only this model, where several run")
     parser.add_argument("--out", type=Path, default=Path("bench_out/full_size"))
-    parser.add_argument("--cpu-time", action="store_true", help="one thread, and the seconds it really worked")
     report.add_record_option(parser)
     options = parser.parse_args()
     unknown = sorted(set(options.parts) - set(PARTS))
     if unknown:
         parser.error(f"there is no part {unknown[0]!r}; choose from {', '.join(PARTS)}")
-    if options.cpu_time:
-        os.environ |= {"PERFUSION_BENCH_CPU_TIME": "1", "OMP_NUM_THREADS": "1"}
-        torch.set_num_threads(1)
     parts = options.parts or PARTS
     if len(parts) == 1 or options.scale == "tiny":
         for part in parts:
@@ -51,8 +45,6 @@ def measure(part: str, scale: Scale, options: argparse.Namespace) -> None:
     start = time.perf_counter()
     tables = importlib.import_module(f"full_size.{part}").run(scale)
     took, worked = round(time.perf_counter() - start, 1), round(sum(os.times()[:4]), 1)
-    clock = "CPU time of one thread" if os.environ.get("PERFUSION_BENCH_CPU_TIME") else "wall clock"
-    extra = {"scale": scale.name, "seconds": took, "cpu_seconds": worked, "clock": clock}
-    extra["comfyui"] = host.host_version()
+    extra = {"scale": scale.name, "seconds": took, "cpu_seconds": worked, "comfyui": host.host_version()}
     report.publish(f"full_size_{part}", tables, options.out, options.record, **extra)
     print(f"\n{part}: {took} s, {worked} s of CPU time with all that was loaded", flush=True)

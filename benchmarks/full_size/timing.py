@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,15 +11,13 @@ from pathlib import Path
 import torch
 
 NOT_MEASURED = "not measured"
-CPU_TIME = "PERFUSION_BENCH_CPU_TIME"
-"""Set in the environment: seconds are the process's own on the CPU, whatever else the machine is doing."""
 
 
 def clock() -> float:
     """Seconds, after everything queued on the accelerator is done."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return time.process_time() if os.environ.get(CPU_TIME) else time.perf_counter()
+    return time.perf_counter()
 
 
 def seconds(call: Callable[[], object], repeats: int = 1) -> float:
