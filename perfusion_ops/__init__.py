@@ -1,10 +1,11 @@
 """Perfusion (Tewel et al. 2023, arXiv 2305.01644): key-locked rank-one edits, as tensors in, tensors out."""
 
-from .concept.concept import Concept, KeyLocking
+from .concept.concept import Concept, GateKind, KeyLocking
 from .edit.context import EditedContext
 from .edit.equations import Gate
 from .edit.injection import inject
-from .edit.joint import EditTerm, JointEdit, check_combinable, nearly_parallel
+from .edit.joint import JointEdit
+from .edit.terms import EditTerm, check_combinable, nearly_parallel
 from .training.loop import StepReport, TrainingDiverged, TrainingResult, train
 from .training.noise import NoiseSchedule
 from .training.task import Encoded, Picture, TextEncoder, TrainingSettings, TrainingTask
@@ -15,6 +16,7 @@ __all__ = [
     "EditedContext",
     "Encoded",
     "Gate",
+    "GateKind",
     "JointEdit",
     "KeyLocking",
     "NoiseSchedule",

@@ -9,6 +9,8 @@ from enum import Enum
 import torch
 from torch import Tensor
 
+ENCODINGS = ("target_input", "target_dual", "superclass_encoding")
+
 
 class KeyLocking(str, Enum):
     """Where a concept's keys come from (Tewel et al. 2023, sections 4.1 and 5; ``exact`` is ours)."""
@@ -35,11 +37,21 @@ class KeyLocking(str, Enum):
         return self not in (KeyLocking.GLOBAL_PURE, KeyLocking.OFF)
 
 
+class GateKind(str, Enum):
+    """What opens a concept's gate at a token of the prompt."""
+
+    LEARNED_WORD = "learned word"
+    """The similarity of the token's encoding to ``i*`` (Tewel et al. 2023): the word has a learned embedding."""
+    POSITION = "position"
+    """Where the token stands (ours): the superclass's own words stand in the concept word's place."""
+
+
 @dataclass(frozen=True)
 class Concept:
     """One concept, self-contained: no covariance and no key target outputs are needed to apply it.
 
-    All tensors are float32 on the CPU. ``d`` is the context width (768 SD 1.x, 1024 SD 2.x, 2048 SDXL).
+    All tensors are float32 on the CPU. ``d`` is the context width (768 SD 1.x, 1024 SD 2.x, 2048 SDXL). A concept with
+    a position gate has value residuals alone: no encodings and no word embeddings.
     """
 
     word: str
@@ -48,25 +60,29 @@ class Concept:
     """The superclass, one or several words."""
     base_family: str
     """The family of base models it was trained for, such as ``sd1``, ``sd2`` or ``sdxl``."""
-    target_input: Tensor
+    target_input: Tensor | None = None
     """``i*``: the concept's encoding, averaged over training (d,)."""
-    target_dual: Tensor
+    target_dual: Tensor | None = None
     """``w = C^-1 i*``, up to a scale that cancels everywhere (d,)."""
-    superclass_encoding: Tensor
+    superclass_encoding: Tensor | None = None
     """``i_s``: the superclass token's encoding, averaged over the templates (d,)."""
-    word_embeddings: Mapping[str, Tensor]
+    word_embeddings: Mapping[str, Tensor] = field(default_factory=dict)
     """Text encoder name -> the learned embedding of the concept word, (width of that encoder,)."""
-    value_residuals: Mapping[str, Tensor]
+    value_residuals: Mapping[str, Tensor] = field(default_factory=dict)
     """Layer name -> ``o*_V - W_V i_s`` of that cross-attention layer (d_out,)."""
     key_residuals: Mapping[str, Tensor] = field(default_factory=dict)
     """Layer name -> ``o*_K - W_K i_s`` (d_out,); empty unless keys were trained (``KeyLocking.TRAINED``)."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """Text that describes the training: fingerprints, settings, dates. See docs/concept_format.md."""
+    gate: GateKind = GateKind.LEARNED_WORD
 
     def __post_init__(self) -> None:
-        width = self.target_input.shape[-1]
-        for name in ("target_input", "target_dual", "superclass_encoding"):
-            _require_vector(name, getattr(self, name), width)
+        if self.has_learned_word:
+            width = self.target_input.shape[-1]
+            for name in ENCODINGS:
+                _require_vector(name, getattr(self, name), width)
+        elif any(getattr(self, name) is not None for name in ENCODINGS) or self.word_embeddings or self.key_residuals:
+            raise ValueError(f"The concept {self.word!r} has a position gate; expected value residuals alone.")
         for group in ("word_embeddings", "value_residuals", "key_residuals"):
             for name, tensor in getattr(self, group).items():
                 _require_vector(f"{group}[{name!r}]", tensor, None)
@@ -74,6 +90,10 @@ class Concept:
             raise ValueError("A concept needs a concept word and a superclass; found an empty one.")
         if not self.value_residuals:
             raise ValueError("A concept needs the value residual of at least one cross-attention layer; found none.")
+        if self.has_learned_word:
+            self._require_energy()
+
+    def _require_energy(self) -> None:
         energy = torch.dot(self.target_input.double(), self.target_dual.double()).item()
         if not energy > 0:
             raise ValueError(
@@ -82,9 +102,14 @@ class Concept:
             )
 
     @property
-    def context_width(self) -> int:
-        """d: the width of the encodings this concept edits."""
-        return self.target_input.shape[-1]
+    def has_learned_word(self) -> bool:
+        """Whether the gate opens by similarity; otherwise by position."""
+        return self.gate is GateKind.LEARNED_WORD
+
+    @property
+    def context_width(self) -> int | None:
+        """d: the width of the encodings this concept edits; none for a position gate, which edits none."""
+        return self.target_input.shape[-1] if self.has_learned_word else None
 
 
 def _require_vector(name: str, tensor: Tensor, width: int | None) -> None:

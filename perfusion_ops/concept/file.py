@@ -1,4 +1,4 @@
-"""Concept files: safetensors of a few kilobytes, format 1 (docs/concept_format.md).
+"""Concept files: safetensors of a few kilobytes (docs/concept_format.md).
 
 ``fp32`` keeps every bit. ``fp16`` rounds each number to 11 significant bits, after the dual's scale, which cancels
 everywhere, is brought to 1. ``int8`` rounds values and word embeddings to 1/254 of the largest of their scale's
@@ -17,12 +17,11 @@ from torch import Tensor
 from ..files.atomic import write_atomically
 from ..files.strict_json import FormatError
 from ..files.strict_safetensors import pack, read_bounded, read_header, read_tensors
-from .concept import Concept
+from .concept import ENCODINGS, Concept
 from .file_schema import (
     EMBEDDING_PREFIX,
     MAX_FILE_BYTES,
     TENSOR_DTYPES,
-    VECTORS,
     Description,
     Precision,
     check_tensors,
@@ -102,7 +101,7 @@ def parse_concept(data: bytes, name: str) -> Concept:
     try:
         header = read_header(data)
         description = read_metadata(header.metadata)
-        precision, embeddings = check_tensors(header, description.layers)
+        precision, embeddings = check_tensors(header, description.layers, description.gate)
         tensors = read_tensors(data, header)
         if precision == "int8":
             _restore_int8(tensors, scale_segments(description.layers, embeddings))
@@ -115,13 +114,9 @@ def parse_concept(data: bytes, name: str) -> Concept:
 
 def _file_tensors(concept: Concept, precision: Precision) -> dict[str, Tensor]:
     dtypes = TENSOR_DTYPES[precision]
-    vectors = {name: getattr(concept, name) for name in VECTORS}
-    if precision != "fp32":
-        vectors["target_dual"] = _unit_scaled(vectors["target_dual"])
-    tensors = {
-        "encodings": torch.stack(list(vectors.values())).to(dtypes["encodings"]),
-        "value_residuals": _concatenated(concept.value_residuals),
-    }
+    tensors = {"value_residuals": _concatenated(concept.value_residuals)}
+    if concept.has_learned_word:
+        tensors["encodings"] = _encodings(concept, precision).to(dtypes["encodings"])
     tensors |= {EMBEDDING_PREFIX + name: e for name, e in sorted(concept.word_embeddings.items())}
     if precision == "int8":
         layers = {name: concept.value_residuals[name].shape[0] for name in _ordered(concept.value_residuals)}
@@ -132,6 +127,13 @@ def _file_tensors(concept: Concept, precision: Precision) -> dict[str, Tensor]:
     if concept.key_residuals:
         tensors["key_residuals"] = _concatenated(concept.key_residuals).to(dtypes["keys"])
     return tensors
+
+
+def _encodings(concept: Concept, precision: Precision) -> Tensor:
+    vectors = {name: getattr(concept, name) for name in ENCODINGS}
+    if precision != "fp32":
+        vectors["target_dual"] = _unit_scaled(vectors["target_dual"])
+    return torch.stack(list(vectors.values()))
 
 
 def _unit_scaled(dual: Tensor) -> Tensor:
@@ -182,11 +184,12 @@ def _concept(description: Description, tensors: Mapping[str, Tensor]) -> Concept
         parts = wide[name].split(list(description.layers.values()))
         return {layer: part.clone() for layer, part in zip(description.layers, parts, strict=True)}
 
+    encodings = zip(ENCODINGS, wide["encodings"], strict=True) if "encodings" in wide else ()
     return Concept(
         word=description.word,
         superclass=description.superclass,
         base_family=description.base_family,
-        **{name: row.clone() for name, row in zip(VECTORS, wide["encodings"], strict=True)},
+        **{name: row.clone() for name, row in encodings},
         word_embeddings={
             name.removeprefix(EMBEDDING_PREFIX): tensor.clone()
             for name, tensor in sorted(wide.items())
@@ -195,4 +198,5 @@ def _concept(description: Description, tensors: Mapping[str, Tensor]) -> Concept
         value_residuals=by_layer("value_residuals"),
         key_residuals=by_layer("key_residuals"),
         metadata=description.metadata,
+        gate=description.gate,
     )

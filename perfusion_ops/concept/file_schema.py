@@ -1,4 +1,4 @@
-"""What a concept file holds, format 1: its metadata and its tensors. docs/concept_format.md says the same in words."""
+"""What a concept file holds: its metadata and its tensors. docs/concept_format.md says the same in words."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ import torch
 
 from ..files.strict_json import FormatError, compact_json, shown
 from ..files.strict_safetensors import NAMES, Header
-from .concept import Concept
+from .concept import ENCODINGS, Concept, GateKind
 from .layer_table import decode_layers, encode_layers
 
-FORMAT_VERSION = "1"
+FORMATS = {GateKind.LEARNED_WORD: "1", GateKind.POSITION: "2"}
+"""Gate -> the format of its files. Format 1 names no gate."""
 MAX_FILE_BYTES = 2 * 1024 * 1024
 MAX_METADATA_BYTES = 1_180
 """Of all metadata but the layer table, as JSON: with it a concept for SD 1.x is never longer than 32,768 bytes."""
 MAX_CONTEXT_WIDTH = 16_384
 EMBEDDING_BLOCK = 64
 """Numbers of a word embedding that share one scale in int8."""
-VECTORS = ("target_input", "target_dual", "superclass_encoding")
-"""Rows of the tensor ``encodings``."""
 EMBEDDING_PREFIX = "word_embedding."
 
 TEXT_LIMITS = {"word": 64, "superclass": 64, "title": 64, "author": 64, "usage_hint": 120, "description": 240}
@@ -64,6 +63,7 @@ class Description:
     layers: Mapping[str, int]
     """Layer name -> width of its values, in natural order."""
     metadata: Mapping[str, str]
+    gate: GateKind = GateKind.LEARNED_WORD
 
 
 def describe(concept: Concept) -> Description:
@@ -72,7 +72,8 @@ def describe(concept: Concept) -> Description:
     keys = {name: residual.shape[0] for name, residual in concept.key_residuals.items()}
     if keys and keys != layers:
         raise FormatError("cannot hold key residuals of other layers or widths than the value residuals.")
-    return Description(concept.word, concept.superclass, concept.base_family, layers, dict(concept.metadata))
+    names = (concept.word, concept.superclass, concept.base_family)
+    return Description(*names, layers, dict(concept.metadata), concept.gate)
 
 
 def write_metadata(description: Description) -> dict[str, str]:
@@ -86,10 +87,12 @@ def write_metadata(description: Description) -> dict[str, str]:
         "modelspec.implementation": "perfusion",
         "modelspec.title": description.word,
         "modelspec.trigger_phrase": description.word,
-        "perfusion.format": FORMAT_VERSION,
+        "perfusion.format": FORMATS[description.gate],
         "perfusion.superclass": description.superclass,
         "perfusion.base": family,
     }
+    if description.gate is not GateKind.LEARNED_WORD:
+        metadata["perfusion.gate"] = description.gate.value
     for key, text in description.metadata.items():
         metadata[f"{'modelspec' if key in MODELSPEC_KEYS else 'perfusion'}.{key}"] = text
     size = len(compact_json(metadata))
@@ -108,25 +111,39 @@ def read_metadata(metadata: Mapping[str, str]) -> Description:
             "is a safetensors file, but no concept (it has no 'perfusion.format'). If it is a LoRA, an embedding or a "
             "checkpoint, load it with its own loader."
         )
-    if version != FORMAT_VERSION:
-        raise FormatError(
-            f"has concept format {shown(version)}; this version reads format {FORMAT_VERSION}. Update this pack."
-        )
+    gate = _gate(version, metadata)
     own = {key.removeprefix("perfusion."): text for key, text in metadata.items() if key.startswith("perfusion.")}
     spec = {key.removeprefix("modelspec."): text for key, text in metadata.items() if key.startswith("modelspec.")}
     own["word"] = spec.get("trigger_phrase", "")
     for key in _RESERVED:
         if not own.get(key):
             raise FormatError(f"lacks the concept's {key}; expected it in the metadata. {RETRAIN}")
-    texts = {key: text for key, text in own.items() if key not in _RESERVED}
+    reserved = _RESERVED if gate is GateKind.LEARNED_WORD else (*_RESERVED, "gate")
+    texts = {key: text for key, text in own.items() if key not in reserved}
     texts |= {key: spec[key] for key in MODELSPEC_KEYS if key in spec}
     if texts.get("title") == own["word"]:
         del texts["title"]
     description = Description(
-        own["word"], own["superclass"], own["base"], decode_layers(own["layers"], own["widths"]), texts
+        own["word"], own["superclass"], own["base"], decode_layers(own["layers"], own["widths"]), texts, gate
     )
     check_texts(description)
     return description
+
+
+def _gate(version: str, metadata: Mapping[str, str]) -> GateKind:
+    """The gate of a file. Raises FormatError for a format or a gate that this version does not know."""
+    if version not in FORMATS.values():
+        known = " and ".join(FORMATS.values())
+        raise FormatError(f"has concept format {shown(version)}; this version reads formats {known}. Update this pack.")
+    if version == FORMATS[GateKind.LEARNED_WORD]:
+        return GateKind.LEARNED_WORD
+    gate = metadata.get("perfusion.gate", "")
+    if FORMATS.get(gate) != version:
+        raise FormatError(
+            f"has the gate {shown(gate)}; this version reads {GateKind.POSITION.value!r} in format {version}. Update "
+            "this pack."
+        )
+    return GateKind(gate)
 
 
 def check_texts(description: Description) -> None:
@@ -134,7 +151,7 @@ def check_texts(description: Description) -> None:
     if not _FAMILY.fullmatch(description.base_family):
         raise FormatError(f"names the base family {shown(description.base_family)}; expected such as 'sd1'. {RETRAIN}")
     for key in description.metadata:
-        if not _KEY.fullmatch(key) or key in _RESERVED:
+        if not _KEY.fullmatch(key) or key in _RESERVED or (key == "gate" and FORMATS[description.gate] != "1"):
             raise FormatError(f"has metadata under the key {shown(key)}; expected another of a-z, 0-9, '_'. Rename it.")
     texts = {**description.metadata, "word": description.word, "superclass": description.superclass}
     for key, text in texts.items():
@@ -146,22 +163,27 @@ def check_texts(description: Description) -> None:
             raise FormatError(f"has {size:,} bytes of {key}; expected at most {limit:,}. Shorten it.")
 
 
-def check_tensors(header: Header, layers: Mapping[str, int]) -> tuple[Precision, dict[str, int]]:
+def check_tensors(
+    header: Header, layers: Mapping[str, int], gate: GateKind = GateKind.LEARNED_WORD
+) -> tuple[Precision, dict[str, int]]:
     """The file's precision and its word embeddings' widths, once every dtype and shape is right. Raises FormatError."""
-    entries = header.entries
+    entries, has_word = header.entries, gate is GateKind.LEARNED_WORD
     embeddings = {
         name.removeprefix(EMBEDDING_PREFIX): entry.shape[0]
         for name, entry in sorted(entries.items())
         if name.startswith(EMBEDDING_PREFIX)
     }
-    if not embeddings or not all(_ENCODER.fullmatch(name) for name in embeddings):
+    if has_word and (not embeddings or not all(_ENCODER.fullmatch(name) for name in embeddings)):
         raise FormatError(f"names the text encoders {shown(list(embeddings))}; expected such as 'l', 'g'. {RETRAIN}")
-    for needed in ("encodings", "value_residuals"):
+    for needed in ("encodings", "value_residuals") if has_word else ("value_residuals",):
         if needed not in entries:
             raise FormatError(f"lacks the tensor '{needed}'; expected a whole concept. {RETRAIN}")
     precision = next((p for p, d in TENSOR_DTYPES.items() if d["values"] == entries["value_residuals"].dtype), "fp32")
-    width = min(entries["encodings"].shape[-1], MAX_CONTEXT_WIDTH)
-    expected = expected_tensors(precision, width, embeddings, layers, "key_residuals" in entries)
+    if has_word:
+        width = min(entries["encodings"].shape[-1], MAX_CONTEXT_WIDTH)
+        expected = expected_tensors(precision, width, embeddings, layers, "key_residuals" in entries)
+    else:
+        expected = expected_tensors(precision, None, {}, layers)
     if set(entries) != set(expected):
         names = sorted(set(entries) ^ set(expected))
         raise FormatError(f"lacks or should not have the tensors {shown(names)}. {RETRAIN}")
@@ -175,14 +197,17 @@ def check_tensors(header: Header, layers: Mapping[str, int]) -> tuple[Precision,
 
 
 def expected_tensors(
-    precision: Precision, width: int, embeddings: Mapping[str, int], layers: Mapping[str, int], has_keys: bool
+    precision: Precision,
+    width: int | None,
+    embeddings: Mapping[str, int],
+    layers: Mapping[str, int],
+    has_keys: bool = False,
 ) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
-    """Tensor name -> dtype and shape, for a context width, encoders' widths and layers' widths."""
+    """Tensor name -> dtype and shape, for a context width (none: no encodings), encoders' widths and layers' widths."""
     dtypes, outputs = TENSOR_DTYPES[precision], sum(layers.values())
-    expected = {
-        "encodings": (dtypes["encodings"], (len(VECTORS), width)),
-        "value_residuals": (dtypes["values"], (outputs,)),
-    }
+    expected = {"value_residuals": (dtypes["values"], (outputs,))}
+    if width is not None:
+        expected["encodings"] = (dtypes["encodings"], (len(ENCODINGS), width))
     expected |= {EMBEDDING_PREFIX + name: (dtypes["embeddings"], (size,)) for name, size in embeddings.items()}
     if has_keys:
         expected["key_residuals"] = (dtypes["keys"], (outputs,))

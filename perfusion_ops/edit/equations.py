@@ -6,6 +6,7 @@ Letters: ``I`` = target inputs (J, d), ``W`` = their duals (J, d), ``S`` = super
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,6 +41,15 @@ def gate_strength(similarity: Tensor, gate: Gate) -> Tensor:
         return strength
     leak = torch.sigmoid((similarity.new_zeros(()) - gate.bias) / gate.temperature)
     return ((strength - leak) / (1 - leak)).clamp_min(0)
+
+
+def position_gates(marks: Tensor, gates: Sequence[Gate]) -> Tensor:
+    """``g_jn = m_jn sigmoid((1 - β_j) / τ_j)``: (..., T, J) -> (..., T, J), exactly 0 where a token is not marked.
+
+    Ours. The gate by position: what a gate by similarity is at the concept's own encoding, so that bias means the same
+    share of the values. A mark is 1 at the concept's tokens, and whatever else a prompt's weights made of it.
+    """
+    return marks * torch.stack([gate_strength(marks.new_ones(()), gate) for gate in gates])
 
 
 def energies(target_inputs: Tensor, duals: Tensor) -> Tensor:

@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from ..concept.concept import Concept, KeyLocking
+from ..concept.concept import KeyLocking
 from .context import EditedContext, edit_context
-from .equations import Gate, correlation_matrix, value_delta
-
-PARALLEL_CONDITION = 1e4
-"""Above this condition number of the correlation matrix, concepts count as nearly parallel."""
-
-
-@dataclass(frozen=True)
-class EditTerm:
-    """One concept and how it takes part in a joint edit."""
-
-    concept: Concept
-    gate: Gate = field(default_factory=Gate)
-    strength: float = 1.0
-    """Visual strength α: 0 the superclass's values, 1 the concept's, above 1 exaggerates."""
-    key_locking: KeyLocking = KeyLocking.LOCAL
-    layer_strengths: Mapping[str, float] = field(default_factory=dict)
-    """Layer name -> factor on α for that layer; layers not named have 1."""
+from .equations import position_gates, value_delta
+from .terms import EditTerm, check_combinable
 
 
 @dataclass(frozen=True)
 class JointEdit:
     """All concepts of one model, in canonical order: the order of the given ``terms`` changes no bit.
 
-    Built by ``JointEdit.of``. ``(J, d)`` tensors share one device and a dtype of float32 or wider.
+    Built by ``JointEdit.of``. Tensors share one device and a dtype of float32 or wider. Of the J concepts, L have a
+    learned word; the others have a position gate, and edit values alone.
     """
 
     terms: tuple[EditTerm, ...]
     target_inputs: Tensor
+    """(L, d), as duals and superclass encodings; (0, 0) without learned words."""
     duals: Tensor
     superclass_encodings: Tensor
     value_residuals: Mapping[str, Tensor]
@@ -50,12 +37,12 @@ class JointEdit:
         """Combine ``terms``. Raises ValueError when they cannot stand in one model; ``nearly_parallel`` ones mix."""
         terms = tuple(sorted(terms, key=lambda term: term.concept.word))
         check_combinable(terms)
-        concepts = [term.concept for term in terms]
+        concepts = [term.concept for term in terms if term.concept.has_learned_word]
         edit = cls(
             terms=terms,
-            target_inputs=torch.stack([c.target_input for c in concepts]).double(),
-            duals=torch.stack([c.target_dual for c in concepts]).double(),
-            superclass_encodings=torch.stack([c.superclass_encoding for c in concepts]).double(),
+            target_inputs=_stacked([c.target_input for c in concepts]),
+            duals=_stacked([c.target_dual for c in concepts]),
+            superclass_encodings=_stacked([c.superclass_encoding for c in concepts]),
             value_residuals=_scaled_residuals(terms),
             key_residuals=_key_residuals(terms),
         )
@@ -66,8 +53,18 @@ class JointEdit:
         return tuple(term.concept.word for term in self.terms)
 
     @property
+    def learned_words(self) -> list[int]:
+        """The places in ``terms`` of the concepts with a learned word."""
+        return [j for j, term in enumerate(self.terms) if term.concept.has_learned_word]
+
+    @property
+    def context_width(self) -> int | None:
+        """d; none without learned words: prompts of any width are left as they are."""
+        return self.target_inputs.shape[-1] if self.learned_words else None
+
+    @property
     def uses_superclass_prompt(self) -> bool:
-        return any(term.key_locking.uses_superclass_prompt for term in self.terms)
+        return any(self.terms[j].key_locking.uses_superclass_prompt for j in self.learned_words)
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> JointEdit:
         """The same edit on ``device``. ``dtype`` is for the gate and the context: float32 or float64."""
@@ -90,6 +87,7 @@ class JointEdit:
         superclass_encodings: Tensor | None = None,
         present: Tensor | None = None,
         keep: Tensor | None = None,
+        marks: Tensor | None = None,
     ) -> EditedContext:
         """Edit a batch of prompts, once for all layers and steps.
 
@@ -100,6 +98,8 @@ class JointEdit:
             present: bool (B, J) in the order of ``words``: which concepts each prompt holds. A prompt that holds none
                 (such as the unconditional one) comes back bit for bit. Default: all.
             keep: bool (B, T), tokens never edited, such as start-of-text.
+            marks: (B, T, J), where the concepts with a position gate stand: 1 at their tokens, 0 elsewhere. Columns of
+                concepts with a learned word are not read. Default: nowhere.
         """
         if self.uses_superclass_prompt and superclass_encodings is None:
             raise ValueError("Global key locking needs the encodings of the superclass prompt; none were given.")
@@ -107,26 +107,36 @@ class JointEdit:
             present = torch.ones(encodings.shape[0], len(self.terms), dtype=torch.bool)
         keys, values = encodings.clone(), encodings.clone()
         gates = self.target_inputs.new_zeros(*encodings.shape[:-1], len(self.terms))
-        for members, rows in _rows_by_presence(present):
+        learned = self.learned_words
+        for members, rows in _rows_by_presence(present[:, learned]):
             rows = torch.tensor(rows, device=encodings.device)
+            terms = [self.terms[learned[k]] for k in members]
             part = edit_context(
                 encodings[rows].to(gates.dtype),
                 *(t[members] for t in (self.target_inputs, self.duals, self.superclass_encodings)),
-                gates=[self.terms[j].gate for j in members],
-                lockings=[self.terms[j].key_locking for j in members],
+                gates=[term.gate for term in terms],
+                lockings=[term.key_locking for term in terms],
                 superclass_prompt=None if superclass_encodings is None else superclass_encodings[rows].to(gates.dtype),
             )
             keys[rows], values[rows] = part.keys.to(keys.dtype), part.values.to(values.dtype)
-            gates[rows.unsqueeze(-1), :, torch.tensor(members, device=rows.device)] = part.gates.mT
+            columns = torch.tensor([learned[k] for k in members], device=rows.device)
+            gates[rows.unsqueeze(-1), :, columns] = part.gates.mT
         if keep is not None:
             kept = keep.to(encodings.device).unsqueeze(-1)
             keys, values = torch.where(kept, encodings, keys), torch.where(kept, encodings, values)
             gates = gates.masked_fill(kept, 0)
+        placed = [j for j in range(len(self.terms)) if j not in learned]
+        if marks is not None and placed:
+            gates[..., placed] = position_gates(marks.to(gates)[..., placed], [self.terms[j].gate for j in placed])
         return EditedContext(keys, values, gates)
 
     def value_delta(self, layer: str, gates: Tensor) -> Tensor:
         """What ``layer`` adds to its values (B, T, d_out), in the dtype of the edit."""
         return value_delta(gates, self.value_residuals[layer])
+
+
+def _stacked(vectors: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(vectors)).double() if vectors else torch.zeros(0, 0, dtype=torch.float64)
 
 
 def _rows_by_presence(present: Tensor) -> list[tuple[list[int], list[int]]]:
@@ -137,32 +147,6 @@ def _rows_by_presence(present: Tensor) -> list[tuple[list[int], list[int]]]:
         if members:
             groups.setdefault(members, []).append(row)
     return [(list(members), rows) for members, rows in groups.items()]
-
-
-def check_combinable(terms: Sequence[EditTerm]) -> None:
-    """Raise ValueError, with one sentence, if one model cannot hold ``terms``."""
-    if not terms:
-        raise ValueError("A joint edit needs at least one concept; found none.")
-    words = [term.concept.word for term in terms]
-    twice = sorted({word for word in words if words.count(word) > 1})
-    if twice:
-        raise ValueError(f"The concept word {twice[0]!r} stands for two concepts; give one of them another word.")
-    first = terms[0].concept
-    for concept in (term.concept for term in terms[1:]):
-        if concept.context_width != first.context_width:
-            raise ValueError(
-                f"{first.word!r} was trained for context width {first.context_width} and {concept.word!r} for "
-                f"{concept.context_width}; concepts combined in one model must have the same."
-            )
-        if _layer_widths(concept) != _layer_widths(first):
-            raise ValueError(
-                f"{first.word!r} and {concept.word!r} were trained for models with different cross-attention layers "
-                f"({first.base_family} and {concept.base_family}); combine concepts of one base family."
-            )
-
-
-def _layer_widths(concept: Concept) -> dict[str, int]:
-    return {name: residual.shape[0] for name, residual in concept.value_residuals.items()}
 
 
 def _scaled_residuals(terms: tuple[EditTerm, ...]) -> dict[str, Tensor]:
@@ -181,20 +165,3 @@ def _key_residuals(terms: tuple[EditTerm, ...]) -> dict[str, Tensor]:
         layer: torch.stack([residuals.get(layer, torch.zeros_like(like)) for residuals in trained])
         for layer, like in layers.items()
     }
-
-
-def nearly_parallel(terms: Sequence[EditTerm]) -> str | None:
-    """A sentence when two of the concepts have nearly the same target input, so that no edit can tell them apart."""
-    if len(terms) < 2:
-        return None
-    concepts = [term.concept for term in terms]
-    target_inputs = torch.stack([c.target_input for c in concepts]).double()
-    correlation = correlation_matrix(target_inputs, torch.stack([c.target_dual for c in concepts]).double())
-    if torch.linalg.cond(correlation).item() <= PARALLEL_CONDITION:
-        return None
-    off = correlation.abs().fill_diagonal_(0)
-    a, b = sorted(divmod(int(off.argmax()), len(concepts)))
-    return (
-        f"The concepts {concepts[a].word!r} and {concepts[b].word!r} have nearly the same target input (correlation "
-        f"{correlation[a, b]:.4f}); their looks will mix. Give them different superclasses, or train one again."
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -49,11 +49,13 @@ def draw_batch(task: TrainingTask, settings: TrainingSettings, generator: torch.
     return draws
 
 
-def micro_batches(task: TrainingTask, draws: Sequence[Draw], size: int) -> list[list[Draw]]:
-    """Split a batch into forwards of one latent shape and at most ``size`` pictures."""
-    by_shape: dict[torch.Size, list[Draw]] = {}
+def micro_batches(
+    task: TrainingTask, draws: Sequence[Draw], size: int, alike: Callable[[Draw], Hashable] = lambda draw: None
+) -> list[list[Draw]]:
+    """Split a batch into forwards of one latent shape, of draws that are ``alike``, at most ``size`` each."""
+    by_shape: dict[tuple[torch.Size, Hashable], list[Draw]] = {}
     for draw in draws:
-        by_shape.setdefault(draw.noise.shape, []).append(draw)
+        by_shape.setdefault((draw.noise.shape, alike(draw)), []).append(draw)
     return [group[i : i + size] for group in by_shape.values() for i in range(0, len(group), size)]
 
 
@@ -81,7 +83,8 @@ def run_identity(task: TrainingTask, settings: TrainingSettings) -> str:
     texts = (task.word, task.superclass, task.base_family, tuple(task.templates), task.schedule.prediction)
     digest.update(repr(texts).encode())
     for tensor in (task.inverse_covariance, task.schedule.alphas_cumprod):
-        digest.update(_bytes_of(tensor.double()))
+        if tensor is not None:
+            digest.update(_bytes_of(tensor.double()))
     for picture in task.pictures:
         digest.update(repr((tuple(picture.latent.shape), picture.templates)).encode())
         for tensor in (picture.latent, picture.mask, picture.mirrored):

@@ -8,15 +8,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..concept.concept import Concept
+from ..concept.concept import Concept, GateKind
 from ..edit.context import EditedContext, edit_context
-from ..edit.injection import InjectedEdit, inject
+from ..edit.injection import InjectedEdit
 from .batch import Draw, draw_batch, micro_batches, picture_losses, run_identity
 from .memory import encode_within, superclass_prompts_within
+from .position import position_step
 from .state import TrainingState
 from .task import Encoded, TrainingSettings, TrainingTask
 
@@ -72,7 +74,7 @@ def train(
         state.restore(checkpoint, identity)
     loop = _Loop(task, settings, state)
     try:
-        with inject(task.projections) as injected:
+        with task.inject() as injected:
             while state.step < settings.steps:
                 report = loop.advance(injected, is_out_of_memory)
                 if checkpoint is not None and state.step % settings.checkpoint_every == 0:
@@ -96,7 +98,8 @@ class _Loop:
 
     def __init__(self, task: TrainingTask, settings: TrainingSettings, state: TrainingState) -> None:
         self.task, self.settings, self.state = task, settings, state
-        self.superclass_prompts: dict[str, Tensor] = {}
+        self.superclass_prompts: dict[str, Any] = {}
+        self.take_step = STEPS[settings.gate_kind]
         self.unread: list[Tensor] = []
         self.good = state.concept(task, settings)
         self.good_step = state.step
@@ -124,7 +127,7 @@ class _Loop:
     def _step_within_memory(self, draws, injected, is_out_of_memory) -> Tensor:
         while True:
             try:
-                return training_step(self.task, self.settings, self.state, draws, injected, self.superclass_prompts)
+                return self.take_step(self.task, self.settings, self.state, draws, injected, self.superclass_prompts)
             except BaseException as error:
                 if not is_out_of_memory(error) or not self.state.memory.halve():
                     raise
@@ -209,3 +212,6 @@ def _training_context(task, settings, state, encoded: Encoded, target_input, tem
         superclass_prompt,
     )
     return context if encoded.keep is None else context.keeping(encoded.keep, encodings)
+
+
+STEPS = {GateKind.LEARNED_WORD: training_step, GateKind.POSITION: position_step}

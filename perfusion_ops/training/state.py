@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ..concept.concept import Concept, KeyLocking
+from ..concept.concept import ENCODINGS, Concept, GateKind, KeyLocking
 from ..files.atomic import write_atomically
 from .memory import MemoryUse
 from .task import STRAIGHT_THROUGH, TrainingSettings, TrainingTask
@@ -24,9 +24,11 @@ class TrainingState:
     word_embeddings: dict[str, Tensor]
     value_residuals: dict[str, Tensor]
     key_residuals: dict[str, Tensor]
-    superclass_encoding: Tensor
-    inverse_covariance: Tensor
-    target_input: Tensor
+    superclass_encoding: Tensor | None
+    inverse_covariance: Tensor | None
+    """Scaled so that its mean diagonal is 1."""
+    target_input: Tensor | None
+    """None, as the two before, for a position gate."""
     optimizer: torch.optim.Optimizer
     random_state: Tensor
     memory: MemoryUse
@@ -36,40 +38,32 @@ class TrainingState:
     @classmethod
     def start(cls, task: TrainingTask, settings: TrainingSettings) -> TrainingState:
         """Everything at the superclass: ``i* = i_s``, ``o*_V = W_V i_s``, the word its last token."""
-        with torch.no_grad():
-            encoded = task.encode(list(task.templates), None)
-            superclass_encoding = encoded.concept_encodings().float().mean(0)
-            words = {name: e.float().to(task.device) for name, e in task.encoder.initial_embeddings().items()}
-            widths = {
-                layer: [projection.out_features for projection in pair]
-                for layer, pair in task.projections.items()
-            }
-        inverse = task.inverse_covariance / task.inverse_covariance.diagonal().mean()
-
-        def zeros(which: int) -> dict[str, Tensor]:
-            return {layer: torch.zeros(pair[which], device=task.device) for layer, pair in widths.items()}
-
-        values = zeros(1)
-        keys = zeros(0) if settings.key_locking is KeyLocking.TRAINED else {}
-        parameters = {"word": list(words.values()), "target": [*values.values(), *keys.values()]}
-        for parameter in (*parameters["word"], *parameters["target"]):
-            parameter.requires_grad_()
+        words, keys, superclass_encoding, inverse = {}, {}, None, None
+        values = {layer: torch.zeros(width, device=task.device) for layer, width in task.value_widths.items()}
+        if settings.gate_kind is GateKind.LEARNED_WORD:
+            with torch.no_grad():
+                superclass_encoding = task.encode(list(task.templates), None).concept_encodings().float().mean(0)
+                words = {name: e.float().to(task.device) for name, e in task.encoder.initial_embeddings().items()}
+            inverse = task.inverse_covariance / task.inverse_covariance.diagonal().mean()
+            inverse = inverse.to(task.device, torch.float32)
+            if settings.key_locking is KeyLocking.TRAINED:
+                to_k = {layer: pair[0] for layer, pair in task.projections.items()}
+                keys = {layer: torch.zeros(k.out_features, device=task.device) for layer, k in to_k.items()}
         # Adam's steps do not depend on a gradient's scale, so each group needs its own learning rate.
-        optimizer = torch.optim.Adam(
-            [
-                {"params": parameters["word"], "lr": settings.word_learning_rate},
-                {"params": parameters["target"], "lr": settings.value_learning_rate},
-            ],
-            weight_decay=0.0,
-        )
+        groups = [
+            {"params": list(words.values()), "lr": settings.word_learning_rate},
+            {"params": [*values.values(), *keys.values()], "lr": settings.value_learning_rate},
+        ]
+        for parameter in (parameter for group in groups for parameter in group["params"]):
+            parameter.requires_grad_()
         return cls(
             word_embeddings=words,
             value_residuals=values,
             key_residuals=keys,
             superclass_encoding=superclass_encoding,
-            inverse_covariance=inverse.to(task.device, torch.float32),
-            target_input=superclass_encoding.clone(),
-            optimizer=optimizer,
+            inverse_covariance=inverse,
+            target_input=None if superclass_encoding is None else superclass_encoding.clone(),
+            optimizer=torch.optim.Adam([group for group in groups if group["params"]], weight_decay=0.0),
             random_state=torch.Generator().manual_seed(settings.seed).get_state(),
             memory=MemoryUse.at_first(settings, task.device),
         )
@@ -87,28 +81,36 @@ class TrainingState:
 
     def is_finite(self) -> bool:
         """Whether everything learned is finite: a finite loss may have had a gradient that is not."""
-        learned = (*self.word_embeddings.values(), *self.value_residuals.values(), *self.key_residuals.values())
-        return bool(torch.stack([tensor.isfinite().all() for tensor in (self.target_input, *learned)]).all())
+        learned = [*self.word_embeddings.values(), *self.value_residuals.values(), *self.key_residuals.values()]
+        learned += [] if self.target_input is None else [self.target_input]
+        return bool(torch.stack([tensor.isfinite().all() for tensor in learned]).all())
 
     def concept(self, task: TrainingTask, settings: TrainingSettings) -> Concept:
         """A frozen copy of what was learned so far."""
-        target_input = self.target_input.detach().float().cpu()
-        dual = self.inverse_covariance.cpu().double() @ target_input.double()
         return Concept(
             word=task.word,
             superclass=task.superclass,
             base_family=task.base_family,
-            target_input=target_input.clone(),
-            target_dual=dual.float(),
-            superclass_encoding=self.superclass_encoding.detach().float().cpu(),
+            **self._encodings(),
             word_embeddings=_on_the_cpu(self.word_embeddings),
             value_residuals=_on_the_cpu(self.value_residuals),
             key_residuals=_on_the_cpu(self.key_residuals),
             metadata={**task.metadata, "training": settings.as_text(self.step)},
+            gate=settings.gate_kind,
         )
 
+    def _encodings(self) -> dict[str, Tensor]:
+        if self.target_input is None:
+            return {}
+        target_input = self.target_input.detach().float().cpu()
+        dual = self.inverse_covariance.cpu().double() @ target_input.double()
+        superclass_encoding = self.superclass_encoding.detach().float().cpu()
+        return dict(zip(ENCODINGS, (target_input.clone(), dual.float(), superclass_encoding), strict=True))
+
     def _tensors(self) -> dict[str, Tensor]:
-        tensors = {"target_input": self.target_input, "random_state": self.random_state}
+        tensors = {"random_state": self.random_state}
+        if self.target_input is not None:
+            tensors["target_input"] = self.target_input
         for group in ("word_embeddings", "value_residuals", "key_residuals"):
             tensors |= {f"{group}/{name}": tensor for name, tensor in getattr(self, group).items()}
         return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -135,7 +137,8 @@ class TrainingState:
             for group in ("word_embeddings", "value_residuals", "key_residuals"):
                 for name, tensor in getattr(self, group).items():
                     tensor.copy_(saved[f"{group}/{name}"])
-        self.target_input = saved["target_input"].to(self.target_input)
+        if self.target_input is not None:
+            self.target_input = saved["target_input"].to(self.target_input)
         self.random_state = saved["random_state"]
         self.losses = saved["losses"].tolist()
         self.step = int(metadata["step"])

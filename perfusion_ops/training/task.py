@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..concept.concept import KeyLocking
+from ..concept.concept import GateKind, KeyLocking
 from ..edit.equations import PAPER_TRAINING_BIAS, PAPER_TRAINING_TEMPERATURE, Gate
-from ..edit.injection import Projections
+from ..edit.injection import InjectedEdit, Projections, inject
 from ..text.prompts import DEFAULT_TEMPLATES, split_template
 from .noise import NoiseSchedule
 
 STRAIGHT_THROUGH, NO_GRADIENT = "straight_through", "none"
+
+
+OF_LEARNED_WORDS = ("word_learning_rate", "key_locking", "target_input_decay", "target_input_gradient")
+"""Settings that a position gate has no use for."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class TrainingSettings:
     checkpoint_every: int = 50
     report_every: int = 10
     """Steps between two readings of the loss: each makes the accelerator wait."""
+    gate_kind: GateKind = GateKind.LEARNED_WORD
+    """``position``: the values are learned alone, at the superclass's own tokens. No word, no ``i*``, no locking."""
 
     def __post_init__(self) -> None:
         if self.micro_batch < 0:
@@ -64,7 +71,12 @@ class TrainingSettings:
         settings = asdict(self)
         for name in ("micro_batch", "checkpoint_every", "report_every"):
             del settings[name]
-        return settings | {"key_locking": self.key_locking.value}
+        del settings["gate_kind"]
+        if self.gate_kind is GateKind.LEARNED_WORD:
+            return settings | {"key_locking": self.key_locking.value}
+        for name in OF_LEARNED_WORDS:
+            del settings[name]
+        return settings | {"gate_kind": self.gate_kind.value}
 
     def as_text(self, done: int) -> str:
         """The same for people, in one line, with the steps done: ``batch_size=16 bias=0.75 done=400 ...``."""
@@ -111,6 +123,8 @@ class Encoded:
     """Where the concept's token stands in each prompt (P,), long."""
     keep: Tensor | None = None
     """bool (P, T): tokens never edited, such as start-of-text."""
+    marks: Tensor | None = None
+    """(P, T): 1 at the superclass's tokens, where a position gate opens; none: at ``positions`` alone."""
 
     def concept_encodings(self) -> Tensor:
         """The encoding at each prompt's concept token (P, d)."""
@@ -118,7 +132,14 @@ class Encoded:
 
     def to(self, device: torch.device | str) -> Encoded:
         """The same prompts on ``device``."""
-        return Encoded(self.encodings.to(device), self.positions, None if self.keep is None else self.keep.to(device))
+        keep, marks = (None if t is None else t.to(device) for t in (self.keep, self.marks))
+        return Encoded(self.encodings.to(device), self.positions, keep, marks)
+
+    def position_marks(self) -> Tensor:
+        """(P, T), float32."""
+        if self.marks is not None:
+            return self.marks.float()
+        return nn.functional.one_hot(self.positions, self.encodings.shape[1]).float().to(self.encodings.device)
 
 
 class TextEncoder(Protocol):
@@ -135,6 +156,16 @@ class TextEncoder(Protocol):
         """With ``embeddings`` in place of the last superclass token, differentiable; with None, the superclass."""
 
 
+class Injection(Protocol):
+    """How gates and value residuals take effect in a model."""
+
+    value_widths: Mapping[str, int]
+    """Layer name -> width of its values."""
+
+    def inject(self) -> AbstractContextManager[InjectedEdit]:
+        """While it lasts, the model follows what the injected edit is told to use."""
+
+
 @dataclass(frozen=True)
 class TrainingTask:
     """One concept to train, and the model to train it in."""
@@ -147,17 +178,20 @@ class TrainingTask:
     predict: Callable[[Tensor, Tensor, Tensor], Tensor]
     """(noisy (B, C, h, w), timesteps (B,) on the CPU, encodings (B, T, d)) -> prediction (B, C, h, w)."""
     projections: Projections
+    """Layer name -> (to_k, to_v): where the edit takes effect, unless ``injection`` says how."""
     schedule: NoiseSchedule
-    inverse_covariance: Tensor
-    """``C^-1`` (d, d), any scale."""
+    inverse_covariance: Tensor | None = None
+    """``C^-1`` (d, d), any scale; none for a position gate."""
     templates: Sequence[str] = DEFAULT_TEMPLATES
     device: torch.device | str = "cpu"
     metadata: Mapping[str, str] = field(default_factory=dict)
+    injection: Injection | None = None
+    """For models that read no text in projections of their own: how gates and value residuals take effect there."""
 
     def __post_init__(self) -> None:
         if not self.pictures:
             raise ValueError("Training needs at least one picture; found none.")
-        if not self.projections:
+        if not self.value_widths:
             raise ValueError("The model has no text cross-attention to edit; use a text-to-image model that has.")
         for template in (*self.templates, *(t for p in self.pictures for t in p.templates or ())):
             split_template(template)
@@ -165,3 +199,14 @@ class TrainingTask:
     def encode(self, templates: Sequence[str], embeddings: Mapping[str, Tensor] | None) -> Encoded:
         """What the encoder gives, on the task's device, wherever the encoder runs."""
         return self.encoder.encode(templates, embeddings).to(self.device)
+
+    @property
+    def value_widths(self) -> Mapping[str, int]:
+        """Layer name -> width of its values."""
+        if self.injection is not None:
+            return self.injection.value_widths
+        return {layer: to_v.out_features for layer, (_, to_v) in self.projections.items()}
+
+    def inject(self) -> AbstractContextManager[InjectedEdit]:
+        """While it lasts, the model follows what the injected edit is told to use."""
+        return inject(self.projections) if self.injection is None else self.injection.inject()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import torch
 
-from perfusion_ops.concept.concept import Concept
+from perfusion_ops.concept.concept import ENCODINGS, Concept, GateKind
 from perfusion_ops.training.task import TrainingSettings
 
 SMALL = {"blocks.10.attn2": 7, "blocks.2.attn2": 5, "middle.attn2": 5}
@@ -78,6 +78,13 @@ def random_concept(
         key_residuals={name: normal(size) for name, size in layers.items()} if keys else {},
         metadata=dict(metadata or {}),
     )
+
+
+def position_concept(layers: Mapping[str, int] = SMALL, seed: int = 0, **changes) -> Concept:
+    """A concept with a position gate: value residuals alone."""
+    whole = random_concept(layers, 12, {"l": 9}, metadata=METADATA, seed=seed)
+    parts = dict.fromkeys(ENCODINGS) | {"word_embeddings": {}, "gate": GateKind.POSITION}
+    return dataclasses.replace(whole, **parts | changes)
 
 
 def small_concept(**changes) -> Concept:

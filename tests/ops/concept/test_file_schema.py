@@ -19,7 +19,16 @@ CASES = {
     ),
     "wrong shape": (with_entry("encodings", shape=[4, 9]), "'encodings' of F32 [4, 9]; expected F32 [3, 9]"),
     "missing": (pack({"x": torch.ones(1)}, {}), "no concept (it has no 'perfusion.format')"),
-    "version": (with_metadata(perfusion_format="2"), "has concept format '2'; this version reads format 1. Update"),
+    "version": (with_metadata(perfusion_format="3"), "has concept format '3'; this version reads formats 1 and 2"),
+    "no gate": (with_metadata(perfusion_format="2"), "has the gate ''; this version reads 'position' in format 2"),
+    "gate": (
+        with_metadata(perfusion_format="2", perfusion_gate="colour"),
+        "has the gate 'colour'; this version reads 'position' in format 2. Update",
+    ),
+    "encodings": (
+        with_metadata(perfusion_format="2", perfusion_gate="position"),
+        "lacks or should not have the tensors ['encodings', 'word_embedding.g', 'word_embedding.l']",
+    ),
     "superclass": (with_metadata(perfusion_superclass=""), "lacks the concept's superclass"),
     "word": (with_metadata(modelspec_trigger_phrase=""), "lacks the concept's word"),
     "long text": (with_metadata(modelspec_author="x" * 65), "has 65 bytes of author; expected at most 64"),

@@ -1,0 +1,72 @@
+"""How a concept takes part in an edit, and which concepts one model can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from ..concept.concept import Concept, KeyLocking
+from .equations import Gate, correlation_matrix
+
+PARALLEL_CONDITION = 1e4
+"""Above this condition number of the correlation matrix, concepts count as nearly parallel."""
+
+
+@dataclass(frozen=True)
+class EditTerm:
+    """One concept and how it takes part in a joint edit."""
+
+    concept: Concept
+    gate: Gate = field(default_factory=Gate)
+    strength: float = 1.0
+    """Visual strength α: 0 the superclass's values, 1 the concept's, above 1 exaggerates."""
+    key_locking: KeyLocking = KeyLocking.LOCAL
+    layer_strengths: Mapping[str, float] = field(default_factory=dict)
+    """Layer name -> factor on α for that layer; layers not named have 1."""
+
+
+def check_combinable(terms: Sequence[EditTerm]) -> None:
+    """Raise ValueError, with one sentence, if one model cannot hold ``terms``."""
+    if not terms:
+        raise ValueError("A joint edit needs at least one concept; found none.")
+    words = [term.concept.word for term in terms]
+    twice = sorted({word for word in words if words.count(word) > 1})
+    if twice:
+        raise ValueError(f"The concept word {twice[0]!r} stands for two concepts; give one of them another word.")
+    concepts = [term.concept for term in terms]
+    learned = [concept for concept in concepts if concept.has_learned_word]
+    for concept in learned[1:]:
+        if concept.context_width != learned[0].context_width:
+            raise ValueError(
+                f"{learned[0].word!r} was trained for context width {learned[0].context_width} and {concept.word!r} "
+                f"for {concept.context_width}; concepts combined in one model must have the same."
+            )
+    for concept in concepts[1:]:
+        if _layer_widths(concept) != _layer_widths(concepts[0]):
+            raise ValueError(
+                f"{concepts[0].word!r} and {concept.word!r} were trained for models with different cross-attention "
+                f"layers ({concepts[0].base_family} and {concept.base_family}); combine concepts of one base family."
+            )
+
+
+def _layer_widths(concept: Concept) -> dict[str, int]:
+    return {name: residual.shape[0] for name, residual in concept.value_residuals.items()}
+
+
+def nearly_parallel(terms: Sequence[EditTerm]) -> str | None:
+    """A sentence when two of the concepts have nearly the same target input, so that no edit can tell them apart."""
+    concepts = [term.concept for term in terms if term.concept.has_learned_word]
+    if len(concepts) < 2:
+        return None
+    target_inputs = torch.stack([c.target_input for c in concepts]).double()
+    correlation = correlation_matrix(target_inputs, torch.stack([c.target_dual for c in concepts]).double())
+    if torch.linalg.cond(correlation).item() <= PARALLEL_CONDITION:
+        return None
+    off = correlation.abs().fill_diagonal_(0)
+    a, b = sorted(divmod(int(off.argmax()), len(concepts)))
+    return (
+        f"The concepts {concepts[a].word!r} and {concepts[b].word!r} have nearly the same target input (correlation "
+        f"{correlation[a, b]:.4f}); their looks will mix. Give them different superclasses, or train one again."
+    )
