@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 from .apply import PerfusionApplyKeyLockedAttention
 from .host.folders import register_folders
 from .load import PerfusionLoadConcept
+from .load_snapshots import PerfusionLoadSnapshots
 from .save import PerfusionSaveConcept
 from .text_statistics import PerfusionTextStatistics
 from .train import PerfusionTrainConcept
@@ -22,4 +23,5 @@ class PerfusionExtension(ComfyExtension):
             PerfusionSaveConcept,
             PerfusionApplyKeyLockedAttention,
             PerfusionTextStatistics,
+            PerfusionLoadSnapshots,
         ]

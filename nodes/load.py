@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..perfusion_ops.concept.file import load_concept
 from ..perfusion_ops.concept.file_schema import MAX_FILE_BYTES
+from ..perfusion_ops.training.task import steps_done
 from .host import folders
 from .schema import ConceptIO, schema
 
@@ -30,6 +31,9 @@ class PerfusionLoadConcept(io.ComfyNode):
             outputs=[
                 ConceptIO.Output(display_name="concept", tooltip="For Apply Key-Locked Attention."),
                 io.String.Output(display_name="word", tooltip="The concept word, for prompts."),
+                io.Int.Output(
+                    display_name="step", tooltip="The training steps of the concept; 0 if the file does not say."
+                ),
             ],
         )
 
@@ -54,4 +58,4 @@ class PerfusionLoadConcept(io.ComfyNode):
     @classmethod
     def execute(cls, concept) -> io.NodeOutput:
         loaded = load_concept(folders.concept_path(concept))
-        return io.NodeOutput(loaded, loaded.word)
+        return io.NodeOutput(loaded, loaded.word, steps_done(loaded.metadata))

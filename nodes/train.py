@@ -28,7 +28,9 @@ class PerfusionTrainConcept(io.ComfyNode):
         finished = Training.of(inputs).run()
         sheet = torch.zeros(1, 64, 64, 3) if finished.sheet is None else finished.sheet.unsqueeze(0)
         shown = None if finished.sheet is None else ui.PreviewImage(sheet, cls=cls)
-        return io.NodeOutput(finished.concept, {"loss": finished.losses}, finished.concept.word, sheet, ui=shown)
+        concept = finished.concept
+        snapshots = [*finished.snapshots, concept]
+        return io.NodeOutput(concept, {"loss": finished.losses}, concept.word, sheet, snapshots, ui=shown)
 
 
 def _schema() -> io.Schema:
@@ -41,7 +43,7 @@ def _schema() -> io.Schema:
         "concept is taken from disk.",
         is_input_list=True,
         is_output_node=True,
-        inputs=[*_subject_inputs(), *_training_inputs(), *_preview_inputs()],
+        inputs=[*_subject_inputs(), *_training_inputs(), *_preview_inputs(), *_snapshot_inputs()],
         outputs=[
             ConceptIO.Output(
                 display_name="concept", tooltip="For Apply Key-Locked Attention and Save Perfusion Concept."
@@ -49,6 +51,11 @@ def _schema() -> io.Schema:
             io.Custom("LOSS_MAP").Output(display_name="loss_map", tooltip="For Plot Loss Graph."),
             io.String.Output(display_name="word", tooltip="The concept word, for prompts."),
             io.Image.Output(display_name="previews", tooltip="The previews drawn during training, side by side."),
+            ConceptIO.Output(
+                display_name="snapshots",
+                is_output_list=True,
+                tooltip="The concept every snapshot_every steps, as a list; the finished concept comes last.",
+            ),
         ],
     )
 
@@ -187,5 +194,20 @@ def _preview_inputs() -> list[io.Input]:
             "preview_prompt",
             default="a photo of a {}",
             tooltip="The prompt of the previews, with {} in place of the subject.",
+        ),
+    ]
+
+
+def _snapshot_inputs() -> list[io.Input]:
+    """Optional, so that a workflow in API form that was saved without it still runs."""
+    return [
+        io.Int.Input(
+            "snapshot_every",
+            default=0,
+            min=0,
+            max=10_000,
+            optional=True,
+            tooltip="Steps between two snapshots of the concept, for Load Perfusion Concept. 0: none. The best step is "
+            "not always the last.",
         ),
     ]

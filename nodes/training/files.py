@@ -15,7 +15,9 @@ from torch import Tensor
 from ...perfusion_ops import Concept
 from ...perfusion_ops.concept.file import load_concept, save_concept
 from ...perfusion_ops.files.atomic import write_atomically
+from ...perfusion_ops.training.state import saved_step
 from ..host import folders
+from .snapshots import Snapshots
 
 ALGORITHM_VERSION = "1"
 
@@ -60,17 +62,27 @@ class RunFiles:
     def sheet(self) -> Path:
         return self.folder / f"{self.name}.png"
 
-    def finished(self) -> Finished | None:
-        """What an earlier run of the same training left; none when it did not finish."""
-        if not self.concept.exists() or not self.losses.exists():
+    def snapshots(self, every: int, steps: int) -> Snapshots:
+        """Those of a training of so many steps, one every so many."""
+        return Snapshots.of(self.folder / self.name, every, steps)
+
+    def is_finished(self) -> bool:
+        """Whether an earlier run of the same training is there to the end."""
+        return self.concept.exists() and self.losses.exists()
+
+    def finished(self, snapshots: Snapshots | None = None) -> Finished | None:
+        """What an earlier run of the same training left; none when it did not finish, or lacks a snapshot."""
+        if not self.is_finished() or (snapshots is not None and snapshots.missing()):
             return None
         losses = json.loads(self.losses.read_text())
         sheet = None
         if self.sheet.exists():
             sheet = torch.from_numpy(np.asarray(Image.open(self.sheet).convert("RGB")).astype(np.float32) / 255)
-        return Finished(load_concept(self.concept), losses, sheet)
+        return Finished(load_concept(self.concept), losses, sheet, () if snapshots is None else snapshots.load())
 
-    def save(self, concept: Concept, losses: list[float], sheet: Tensor | None) -> Finished:
+    def save(
+        self, concept: Concept, losses: list[float], sheet: Tensor | None, snapshots: Snapshots | None = None
+    ) -> Finished:
         """Keep a finished training. The concept comes last: its file says that the rest is there."""
         write_atomically(self.losses, json.dumps(losses).encode())
         if sheet is not None:
@@ -79,7 +91,21 @@ class RunFiles:
         self.checkpoint.unlink(missing_ok=True)
         for partial in self.folder.glob(f"{self.name}_step*"):
             partial.unlink()
-        return self.finished()
+        return self.finished(snapshots)
+
+    def make_ready(self, snapshots: Snapshots) -> str:
+        """Forget a stopped training that passed a wanted snapshot without keeping it. What there is to say of it."""
+        missing: list[int] = []
+        if snapshots.steps and self.checkpoint.exists():
+            missing = snapshots.missing(before=saved_step(self.checkpoint))
+            if missing:
+                self.checkpoint.unlink()
+        elif self.is_finished():
+            missing = snapshots.missing()
+        if not missing:
+            return ""
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        return f"Trains from the start: an earlier run did not keep the snapshot of step {missing[0]}{more}."
 
     def save_partial(self, concept: Concept, step: int) -> Path:
         """Keep what was learned before a training was stopped."""
@@ -94,6 +120,7 @@ class Finished:
     losses: list[float]
     sheet: Tensor | None
     """All previews side by side (H, W, 3), 0 to 1."""
+    snapshots: tuple[Concept, ...] = ()
 
 
 def as_image(pixels: Tensor) -> Image.Image:

@@ -69,6 +69,12 @@ class Progress:
         """A line on the node."""
         show_on_node(text, self.node)
 
+    def announce(self, text: str) -> None:
+        """A line on the node, which the first step replaces, and in the log; nothing for an empty one."""
+        if text:
+            logging.warning("Perfusion training: %s", text)
+            self.tell(text)
+
     def sheet(self) -> Tensor | None:
         return torch.cat(self.previews, dim=1) if self.previews else None
 

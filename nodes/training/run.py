@@ -26,6 +26,7 @@ from .files import Finished, RunFiles, run_key
 from .pictures import Shot, shots
 from .preview import Preview
 from .progress import Progress
+from .snapshots import Snapshots
 from .task import PrivateModel, latent_pictures, training_task
 
 LISTS = ("images", "masks")
@@ -49,6 +50,7 @@ class Training:
     gradient_checkpointing: bool
     preview_every: int
     preview_prompt: str
+    snapshot_every: int = 0
 
     @classmethod
     def of(cls, inputs: dict[str, list]) -> Training:
@@ -88,6 +90,7 @@ class Training:
             gradient_checkpointing=one["gradient_checkpointing"],
             preview_every=one["preview_every"],
             preview_prompt=one["preview_prompt"],
+            snapshot_every=one.get("snapshot_every", 0),
         )
 
     def run(self) -> Finished:
@@ -96,15 +99,24 @@ class Training:
         base = fingerprint(patched_weights(loaded(self.model), "diffusion_model"))
         files = RunFiles.of(self.word, self._key(base, statistics))
         progress = Progress(self.settings.steps, self.preview_every, self._preview().draw)
-        finished = files.finished()
+        snapshots = files.snapshots(self.snapshot_every, self.settings.steps)
+        finished = files.finished(snapshots)
         if finished is not None:
             progress.bar.update_absolute(self.settings.steps)
             progress.tell(f"Reused {files.concept.name}: the same inputs trained it before.")
             return finished
+        progress.announce(files.make_ready(snapshots))
         with torch.inference_mode(False), torch.enable_grad():
-            return self._train(base, statistics, files, progress)
+            return self._train(base, statistics, files, snapshots, progress)
 
-    def _train(self, base: str, statistics: UncenteredCovariance, files: RunFiles, progress: Progress) -> Finished:
+    def _train(
+        self,
+        base: str,
+        statistics: UncenteredCovariance,
+        files: RunFiles,
+        snapshots: Snapshots,
+        progress: Progress,
+    ) -> Finished:
         encoders, device = private_encoders(self.clip, self.gradient_checkpointing)
         encoder = HostTextEncoder(self.clip, encoders, self.superclass, device)
         with torch.inference_mode():
@@ -125,6 +137,8 @@ class Training:
                 self.settings,
                 checkpoint=files.checkpoint,
                 callback=progress,
+                snapshot_every=self.snapshot_every,
+                keep_snapshot=snapshots.keep,
                 is_out_of_memory=is_out_of_memory,
             )
         except TrainingDiverged as error:
@@ -135,7 +149,7 @@ class Training:
                 kept = files.save_partial(progress.last.concept(), progress.last.step)
                 progress.tell(f"Stopped at step {progress.last.step}; kept as {kept.name}. Queue again to go on.")
             raise
-        return files.save(result.concept, list(result.losses), progress.sheet())
+        return files.save(result.concept, list(result.losses), progress.sheet(), snapshots)
 
     def _key(self, base: str, statistics: UncenteredCovariance) -> str:
         parts = [part for shot in self.shots for part in (shot.pixels, shot.mask)]

@@ -60,12 +60,16 @@ def train(
     *,
     checkpoint: Path | None = None,
     callback: Callable[[StepReport], None] | None = None,
+    snapshot_every: int = 0,
+    keep_snapshot: Callable[[Concept, int], None] = lambda concept, step: None,
     is_out_of_memory: Callable[[BaseException], bool] = lambda error: isinstance(error, torch.OutOfMemoryError),
 ) -> TrainingResult:
     """Train one concept.
 
     With ``checkpoint``, the state is written there every ``checkpoint_every`` steps and whenever the loop is left by
     an exception, including one that ``callback`` raises to cancel; the same call continues it, equal to the bit.
+    ``keep_snapshot`` gets the concept and the step every ``snapshot_every`` steps (0: never), but not at the last; a
+    continued training may give the snapshot of the step it continues from once more.
     Raises TrainingDiverged when the loss is not finite, ValueError for a checkpoint of another run.
     """
     state = TrainingState.start(task, settings)
@@ -76,6 +80,9 @@ def train(
     try:
         with task.inject() as injected:
             while state.step < settings.steps:
+                if snapshot_every and state.step and state.step % snapshot_every == 0:
+                    loop.read_losses()
+                    keep_snapshot(loop.good, state.step)
                 report = loop.advance(injected, is_out_of_memory)
                 if checkpoint is not None and state.step % settings.checkpoint_every == 0:
                     loop.read_losses()

@@ -153,6 +153,12 @@ class TrainingState:
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
 
 
+def saved_step(path: Path) -> int:
+    """The step at which the checkpoint at ``path`` goes on. Raises ValueError when it cannot be read."""
+    metadata, _tensors = _checkpoint(path)
+    return int(metadata.get("step", 0))
+
+
 def _on_the_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Float32 copies, in one transfer: an accelerator waits at every one."""
     if not tensors:

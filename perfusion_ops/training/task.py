@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
@@ -83,6 +84,12 @@ class TrainingSettings:
         settings = self.as_dict()
         flat = {**settings.pop("gate"), **settings, "done": done}
         return " ".join(f"{name}={value}" for name, value in sorted(flat.items()))
+
+
+def steps_done(metadata: Mapping[str, str]) -> int:
+    """The steps that a concept with this metadata was trained; 0 when it does not say."""
+    found = re.search(r"\bdone=(\d{1,9})\b", metadata.get("training", ""))
+    return int(found[1]) if found else 0
 
 
 @dataclass(frozen=True)

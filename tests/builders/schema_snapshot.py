@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 SNAPSHOT = Path(__file__).with_name("schema.json")
-FILES_ON_DISK = ("PerfusionLoadConcept", "concept")
-"""The one input whose options are what lies in a folder."""
+FILES_ON_DISK = (("PerfusionLoadConcept", "concept"), ("PerfusionLoadSnapshots", "run"))
+"""The inputs whose options are what lies in a folder."""
 
 
 def read_snapshot() -> dict[str, Any]:
@@ -44,7 +44,7 @@ def _input(node: str, key: str, group: str, kind: str | list, settings: dict[str
     entry = {"type": "COMBO" if isinstance(kind, list) else kind, "tooltip": settings["tooltip"]}
     if group == "optional":
         entry["optional"] = True
-    if entry["type"] == "COMBO" and (node, key) != FILES_ON_DISK:
+    if entry["type"] == "COMBO" and (node, key) not in FILES_ON_DISK:
         entry["options"] = kind if isinstance(kind, list) else settings["options"]
     return entry | {name: settings[name] for name in ("default", "min", "max", "step") if name in settings}
 

@@ -38,7 +38,7 @@ def _inputs(node: dict, sources: dict[int, Any], server) -> dict[str, Any]:
     inputs = {entry["name"]: sources[entry["link"]] for entry in node["inputs"] if entry["link"] is not None}
     values = list(node.get("widgets_values", ()))
     for name, specification in widget_inputs(definition(server, node["type"])):
-        inputs.setdefault(name, values.pop(0) if values else first_choice(specification))
+        inputs.setdefault(name, values.pop(0) if values else unsaved(specification))
         extra = specification[1] if len(specification) > 1 else {}
         # The browser keeps what follows a seed, and how a picture was chosen, as widgets of their own.
         if values and (extra.get("control_after_generate") or extra.get("image_upload")):
@@ -48,7 +48,10 @@ def _inputs(node: dict, sources: dict[int, Any], server) -> dict[str, Any]:
     return inputs
 
 
-def first_choice(specification: list) -> str | None:
+def unsaved(specification: list) -> Any:
+    """What the browser gives a widget that a saved workflow has no value for: its default, or the first choice."""
+    if len(specification) > 1 and "default" in specification[1]:
+        return specification[1]["default"]
     options = specification[0] if isinstance(specification[0], list) else specification[1]["options"]
     return options[0] if options else None
 

@@ -27,7 +27,7 @@ ROOMS = {
         *("folders", "frozen_layers", "model", "naming", "private_copies", "short_prompts", "statistics"),
     ),
     "families": ("family", "unet"),
-    "training": ("pictures", "preview", "progress", "run", "task"),
+    "training": ("files", "pictures", "preview", "progress", "run", "snapshots", "task"),
 }
 """The modules that the ``pack`` fixture gives by name."""
 
