@@ -119,7 +119,8 @@ def pack_concept(pack):
 
     def make(word: str, superclass: str, seed: int = 1, family: str = "sd1"):
         concept = random_concept(word, superclass, seed, family)
-        return pack.ops.Concept(**vars(concept))
+        # The pack's own kind of gate: the enumeration of perfusion_ops is another class than the pack's.
+        return pack.ops.Concept(**{name: value for name, value in vars(concept).items() if name != "gate"})
 
     return make
 
