@@ -45,9 +45,9 @@ def check_fits(model, concept: Concept) -> None:
     found = {name: to_v.out_features for name, (_, to_v) in layers.items()}
     needed = {name: residual.shape[0] for name, residual in concept.value_residuals.items()}
     width = next(iter(layers.values()))[0].in_features
-    if found != needed or width != concept.context_width:
+    if found != needed or concept.context_width not in (None, width):
         raise ValueError(
             f"The concept {concept.word!r} was trained for {len(needed)} cross-attention layers of context width "
-            f"{concept.context_width}, and this {family} model has {len(found)} of width {width} or other names and "
-            "sizes. Load the kind of checkpoint it was trained on, or train it again."
+            f"{concept.context_width or width}, and this {family} model has {len(found)} of width {width} or other "
+            "names and sizes. Load the kind of checkpoint it was trained on, or train it again."
         )

@@ -10,13 +10,15 @@ import copy
 from collections.abc import Callable, Sequence
 from weakref import WeakKeyDictionary
 
+import torch
 from comfy.patcher_extension import PatcherInjection
 from torch import Tensor, nn
 
 from ...perfusion_ops import Concept, KeyLocking
+from ...perfusion_ops.edit.marks import with_marks
 from ...perfusion_ops.text.words import fold_word
-from .concept_words import ConceptToken, ConceptWord, knowing, known_words, without_words
-from .encoded_prompt import EncodedPrompt
+from .concept_words import CONCEPT_TOKENS, ConceptToken, ConceptWord, MarkedId, knowing, known_words, without_words
+from .encoded_prompt import KEYS, MARKED, SUPERCLASS, EncodedPrompt
 from .naming import Naming
 
 KEY = "perfusion"
@@ -41,18 +43,25 @@ def vocabulary(clip, name: str):
 
 def clip_with_concept(clip, concept: Concept, strength: float, key_locking: KeyLocking, naming: Naming | None = None):
     """A clone of ``clip`` that reads the concept's word. Raises ValueError when its text encoders do not fit."""
-    _check_encoders(clip, concept)
-    names = tuple(concept.word_embeddings)
-    known = known_words(getattr(clip.tokenizer, f"clip_{names[0]}").tokenizer)
-    if any(fold_word(word.word) == fold_word(concept.word) for word in known):
-        raise ValueError(f"The concept word {concept.word!r} stands for two concepts; give one of them another word.")
+    if concept.has_learned_word:
+        _check_encoders(clip, concept)
     new = ConceptWord(
         word=concept.word,
         superclass=concept.superclass,
         embeddings=dict(concept.word_embeddings) if strength else {},
+        marked=bool(strength) and not concept.has_learned_word,
         superclass_keys=key_locking.uses_superclass_prompt,
         naming=naming or Naming(concept.word),
     )
+    return clip_knowing(clip, new)
+
+
+def clip_knowing(clip, new: ConceptWord):
+    """A clone of ``clip`` that reads one word more. Raises ValueError for a word that it knows."""
+    names = text_encoder_names(clip)
+    known = known_words(getattr(clip.tokenizer, f"clip_{names[0]}").tokenizer)
+    if any(fold_word(word.word) == fold_word(new.word) for word in known):
+        raise ValueError(f"The concept word {new.word!r} stands for two concepts; give one of them another word.")
     clone = clip.clone()
     clone.tokenizer = copy.copy(clip.tokenizer)
     for name in names:
@@ -100,25 +109,40 @@ def mark_what_is_held(encoder: nn.Module, args: tuple, kwargs: dict, output: tup
         rows = [[t.superclass_id if isinstance(t, ConceptToken) and replaced(t) else t for t in row] for row in prompts]
         return encoder.forward(rows, *args[1:], **others)
 
-    superclass = encoded(lambda _token: True)
-    locked_globally = {token.superclass_keys for token in held}
-    key_prompt = encoded(lambda token: token.superclass_keys) if len(locked_globally) > 1 else None
+    beside, learned = {}, [token for token in held if isinstance(token, ConceptToken)]
+    if learned:
+        beside[SUPERCLASS] = encoded(lambda _token: True)
+    if len({token.superclass_keys for token in learned}) > 1:
+        beside[KEYS] = encoded(lambda token: token.superclass_keys)
     namings = {token.naming for token in held}
 
-    def marked(part: int):
-        if not isinstance(output[part], Tensor):
-            return output[part]
-        keys = None if key_prompt is None else key_prompt[part]
-        start = output[part][0, 0].clone() if output[part].ndim == 3 else None
-        return EncodedPrompt.of(output[part], namings, start, superclass[part], keys)
+    def remembering(part: int):
+        encodings = output[part]
+        if not isinstance(encodings, Tensor):
+            return encodings
+        others = {name: outputs[part] for name, outputs in beside.items()}
+        if encodings.ndim == 3:
+            others |= _marked_copies(encodings, prompts)
+        start = encodings[0, 0].clone() if encodings.ndim == 3 else None
+        return EncodedPrompt.beside_others(encodings, namings, start, others) if others else encodings
 
-    return (marked(0), marked(1), *output[2:])
+    return (remembering(0), remembering(1), *output[2:])
 
 
-def _concept_tokens(prompts) -> list[ConceptToken]:
+def _marked_copies(encodings: Tensor, prompts: Sequence[Sequence]) -> dict[str, Tensor]:
+    """For each concept with a position gate, the encodings (B, T, d) with marks at its tokens."""
+    copies = {}
+    for word in dict.fromkeys(t.naming.word for row in prompts for t in row if isinstance(t, MarkedId)):
+        rows = [[isinstance(t, MarkedId) and t.naming.word == word for t in row] for row in prompts]
+        copies[MARKED + word] = with_marks(encodings, torch.tensor(rows)[:, : encodings.shape[1]])
+    return copies
+
+
+def _concept_tokens(prompts) -> list[ConceptToken | MarkedId]:
     if not isinstance(prompts, (list, tuple)):
         return []
-    return [token for row in prompts if isinstance(row, (list, tuple)) for token in row if type(token) is ConceptToken]
+    rows = [row for row in prompts if isinstance(row, (list, tuple))]
+    return [token for row in rows for token in row if type(token) in CONCEPT_TOKENS]
 
 
 def _check_encoders(clip, concept: Concept) -> None:

@@ -28,6 +28,8 @@ class ConceptWord:
     superclass: str
     embeddings: Mapping[str, Tensor] = field(default_factory=dict)
     """Text encoder name -> learned embedding; empty: the word is exactly the superclass (strength 0)."""
+    marked: bool = False
+    """Whether the superclass's own tokens remember the concept, as a position gate needs."""
     superclass_keys: bool = False
     """Whether keys come from the superclass prompt: global key locking."""
     naming: Naming = field(default_factory=Naming)
@@ -68,6 +70,24 @@ class ConceptToken(Tensor):
     def vector(self) -> Tensor:
         """The embedding as a plain tensor."""
         return self.as_subclass(Tensor)
+
+
+class MarkedId(int):
+    """One of the superclass's token ids, which remembers the concept that it stands for. To all others, the id."""
+
+    naming: Naming
+
+    @classmethod
+    def of(cls, token: int, word: ConceptWord) -> MarkedId:
+        marked = cls(token)
+        marked.naming = word.naming
+        return marked
+
+    def __deepcopy__(self, _memo) -> MarkedId:
+        return self
+
+
+CONCEPT_TOKENS = (ConceptToken, MarkedId)
 
 
 def check_concept_word(word: str) -> str:
@@ -113,7 +133,7 @@ class _ConceptVocabulary:
             position = place.end
         tokens += plain_tokens(self.perfusion_vocabulary, text[position:])
         for token in tokens:
-            if isinstance(token, ConceptToken):
+            if isinstance(token, CONCEPT_TOKENS):
                 token.naming.was_read()
         return [start, *tokens, end] if add_special_tokens else tokens
 
@@ -144,6 +164,8 @@ def without_words(vocabulary):
 
 def _tokens_of(vocabulary, word: ConceptWord, encoder: str) -> list:
     tokens = superclass_tokens(vocabulary, word.superclass)
+    if word.marked:
+        return [MarkedId.of(token, word) for token in tokens]
     if not word.embeddings:
         return tokens
     return [*tokens[:-1], ConceptToken.of(word.embeddings[encoder], word, tokens[-1])]

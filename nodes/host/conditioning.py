@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import comfy.conds
 import torch
 from torch import Tensor
 
 from ...perfusion_ops import JointEdit
-from .encoded_prompt import EncodedPrompt, plain, superclass_of
+from ...perfusion_ops.edit.marks import read_marks
+from .encoded_prompt import MARKED, EncodedPrompt, plain, superclass_of
 from .naming import Naming
 
 CONTEXTS = {part: f"perfusion_{part}" for part in ("keys", "values", "gates")}
@@ -34,31 +37,50 @@ def without_marks(cond: dict) -> dict:
 
 
 def rows_with_concepts(prompt: EncodedPrompt) -> Tensor:
+    """Which rows of a prompt (B, T, d) hold a concept: bool (B,)."""
+    rows = rows_with_learned_words(prompt)
+    for copy in (copy for name, copy in prompt.beside.items() if name.startswith(MARKED)):
+        rows = rows | read_marks(plain(prompt), copy).any(1)
+    return rows
+
+
+def rows_with_learned_words(prompt: EncodedPrompt) -> Tensor:
     """Which rows of a prompt (B, T, d) differ from their superclass prompt: bool (B,)."""
     return (plain(prompt) != prompt.superclass).flatten(1).any(1)
+
+
+def marks_of(prompt: EncodedPrompt, words: Sequence[str]) -> Tensor:
+    """Where the concepts with a position gate stand (B, T, J); 0 for words that are none of them."""
+    encodings = plain(prompt)
+    marks = torch.zeros(*encodings.shape[:2], len(words), device=encodings.device)
+    for j, word in enumerate(words):
+        if MARKED + word in prompt.beside:
+            marks[..., j] = read_marks(encodings, prompt.beside[MARKED + word])
+    return marks
 
 
 def with_contexts(cond: dict, edit: JointEdit, place: dict) -> dict:
     """The prompt with its edited contexts; one without concepts has its own there, as only alike prompts batch."""
     prompt = cond.get("cross_attn")
-    if not isinstance(prompt, Tensor) or prompt.shape[-1] != edit.target_inputs.shape[-1]:
+    if not isinstance(prompt, Tensor) or edit.context_width not in (None, prompt.shape[-1]):
         return without_marks(cond)
     encodings = plain(prompt)
-    present = torch.zeros(encodings.shape[0], len(edit.words), dtype=torch.bool)
+    present, marks = torch.zeros(encodings.shape[0], len(edit.words), dtype=torch.bool), None
     if isinstance(prompt, EncodedPrompt):
         words = torch.tensor([word in prompt.words for word in edit.words])
-        present = rows_with_concepts(prompt).cpu().unsqueeze(1) & words
-    if not present.any():
+        present = rows_with_learned_words(prompt).cpu().unsqueeze(1) & words
+        marks = marks_of(prompt, edit.words)
+    if marks is None or not (present.any() or marks.any()):
         gates = encodings.new_zeros(*encodings.shape[:2], len(edit.terms))
         contexts = {"keys": encodings, "values": encodings, "gates": gates}
     else:
-        context = _edited_context(edit, prompt, encodings, present)
+        context = _edited_context(edit, prompt, encodings, present, marks)
         contexts = {"keys": context.keys, "values": context.values, "gates": context.gates}
     entries = {CONTEXTS[part]: comfy.conds.CONDCrossAttn(tensor.to(**place)) for part, tensor in contexts.items()}
     return {**without_marks(cond), "model_conds": {**cond.get("model_conds", {}), **entries}}
 
 
-def _edited_context(edit: JointEdit, prompt: EncodedPrompt, encodings: Tensor, present: Tensor):
+def _edited_context(edit: JointEdit, prompt: EncodedPrompt, encodings: Tensor, present: Tensor, marks: Tensor):
     edit = edit.to(encodings.device, torch.float32)
     superclass_prompt = None
     if edit.uses_superclass_prompt:
@@ -66,4 +88,4 @@ def _edited_context(edit: JointEdit, prompt: EncodedPrompt, encodings: Tensor, p
     start = None
     if prompt.start is not None:
         start = torch.cosine_similarity(encodings.float(), prompt.start.float(), dim=-1) > 1 - START_TOLERANCE
-    return edit.contexts(encodings, superclass_prompt, present, start)
+    return edit.contexts(encodings, superclass_prompt, present, start, marks)

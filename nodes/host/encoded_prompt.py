@@ -1,14 +1,16 @@
 """A prompt's encodings that know which concepts they hold, whatever a workflow does to them.
 
 What a prompt holds travels with the encodings themselves, since nodes mix, scale, cut and join conditionings in every
-way there is. Beside each prompt goes the same prompt with the superclass in its concepts' places: every function is
-applied to both. Where the two are equal, there is no concept.
+way there is. Beside each prompt go others: the same prompt with the superclass in its concepts' places, and copies
+with marks where concepts with a position gate stand. Every function is applied to all of them. Where a prompt is equal
+to what goes beside it, there is no concept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +22,8 @@ JOINING = frozenset("cat concat concatenate hstack dstack vstack stack pad".spli
 """Functions whose result is a prompt though it may be wider than each of its sources."""
 RANDOM = frozenset("dropout feature_dropout alpha_dropout bernoulli bernoulli_ normal_ uniform_ poisson".split())
 """Functions that draw: they must draw the same for the superclass prompt."""
+SUPERCLASS, KEYS, MARKED = "superclass", "keys", "marked "
+"""What goes beside a prompt: the superclass prompt, what globally locked keys are read from, and ``marked <word>``."""
 IN_PLACE = frozenset("__setitem__ __set__ __iadd__ __isub__ __imul__ __itruediv__ __ipow__ __ifloordiv__".split())
 
 
@@ -34,18 +38,32 @@ class EncodedPrompt(Tensor):
     """The concepts the prompt holds."""
     start: Tensor | None
     """The encoding of the start-of-text token (d,)."""
-    superclass: Tensor
-    """The same prompt, token by token, with every concept's superclass in place of its word."""
-    key_prompt: Tensor | None
-    """The same with the words of globally locked concepts replaced alone; none: all are, or none is."""
+    beside: dict[str, Tensor]
+    """What goes beside the prompt, token by token; what is missing equals the prompt itself."""
 
     @classmethod
     def of(cls, encodings: Tensor, namings, start: Tensor | None, superclass: Tensor, key_prompt: Tensor | None = None):
-        return plain(encodings).as_subclass(cls).remember(frozenset(namings), start, superclass, key_prompt)
+        keys = {} if key_prompt is None else {KEYS: key_prompt}
+        return cls.beside_others(encodings, namings, start, {SUPERCLASS: superclass} | keys)
 
-    def remember(self, namings, start, superclass, key_prompt) -> EncodedPrompt:
-        self.namings, self.start, self.superclass, self.key_prompt = namings, start, superclass, key_prompt
+    @classmethod
+    def beside_others(cls, encodings: Tensor, namings, start: Tensor | None, beside: Mapping[str, Tensor]):
+        """``encodings`` that hold the concepts of ``namings``, with ``beside`` at their side."""
+        return plain(encodings).as_subclass(cls).remember(namings, start, beside)
+
+    def remember(self, namings, start: Tensor | None, beside: Mapping[str, Tensor]) -> EncodedPrompt:
+        self.namings, self.start, self.beside = frozenset(namings), start, dict(beside)
         return self
+
+    @property
+    def superclass(self) -> Tensor:
+        """The same prompt, token by token, with every concept's superclass in place of its word."""
+        return beside_of(self, SUPERCLASS)
+
+    @property
+    def key_prompt(self) -> Tensor | None:
+        """The same with the words of globally locked concepts replaced alone; none: all are, or none is."""
+        return self.beside.get(KEYS)
 
     @property
     def words(self) -> frozenset[str]:
@@ -71,16 +89,16 @@ def plain(value: Any) -> Any:
         return value.as_subclass(Tensor)
 
 
-def superclass_of(value: Any) -> Any:
-    """The superclass prompt's encodings; a value without concepts is its own."""
-    return value.superclass if isinstance(value, EncodedPrompt) else value
-
-
-def key_prompt_of(value: Any) -> Any:
-    """What globally locked keys are read from; a value without such concepts is its own."""
+def beside_of(value: Any, name: str) -> Any:
+    """What goes beside a prompt under ``name``; a value that has no such thing is its own."""
     if not isinstance(value, EncodedPrompt):
         return value
-    return plain(value) if value.key_prompt is None else value.key_prompt
+    return value.beside[name] if name in value.beside else plain(value)
+
+
+def superclass_of(value: Any) -> Any:
+    """The superclass prompt's encodings; a value without concepts is its own."""
+    return beside_of(value, SUPERCLASS)
 
 
 class _Call:
@@ -89,7 +107,7 @@ class _Call:
     def __init__(self, func: Callable, name: str, args: tuple, kwargs: dict) -> None:
         self.func, self.name, self.args, self.kwargs = func, name, args, kwargs
         self.prompts = _prompts((args, kwargs))
-        self.has_key_prompt = any(prompt.key_prompt is not None for prompt in self.prompts)
+        self.names = dict.fromkeys(name for prompt in self.prompts for name in prompt.beside)
         self.namings = frozenset().union(*(prompt.namings for prompt in self.prompts))
 
     def result(self) -> Any:
@@ -102,29 +120,28 @@ class _Call:
                 if self.name == "linear":
                     _tell_of_a_reader(self.namings)
                 return result
-            same_draws()
-            superclass, key_prompt = self._of(superclass_of), None
-            if self.has_key_prompt:
+            beside = {}
+            for name in self.names:
                 same_draws()
-                key_prompt = self._of(key_prompt_of)
+                beside[name] = self._of(partial(beside_of, name=name))
         if isinstance(written, EncodedPrompt):
             written.start = self._start(written)
             return result
-        return self._marked(result, superclass, key_prompt)
+        return self._marked(result, beside)
 
     def _of(self, part: Callable[[Any], Any]) -> Any:
         return self.func(*_map(part, self.args), **_map(part, self.kwargs))
 
     def _take_in(self, written: Tensor) -> None:
-        """Make what is written into a prompt, if it is none yet: one that is its own superclass prompt before."""
+        """Make what is written into a prompt, if it is none yet: equal, before, to all that goes beside it."""
         if not isinstance(written, EncodedPrompt):
-            before = written.clone()
             # The caller goes on using this very object; a new one with the marks would be lost.
             written.__class__ = EncodedPrompt
-            written.remember(frozenset(), None, before, None)
+            written.remember((), None, {})
         written.namings = written.namings | self.namings
-        if written.key_prompt is None and self.has_key_prompt:
-            written.key_prompt = plain(written).clone()
+        for name in self.names:
+            if name not in written.beside:
+                written.beside[name] = plain(written).clone()
 
     def _holds_prompt(self, result: Any) -> bool:
         return any(map(self._is_prompt, result if isinstance(result, (tuple, list)) else [result]))
@@ -138,15 +155,15 @@ class _Call:
         alike = any(value.shape[-1] == prompt.shape[-1] or value.numel() == prompt.numel() for prompt in sources)
         return alike or self.name in JOINING
 
-    def _marked(self, result: Any, superclass: Any, key_prompt: Any) -> Any:
+    def _marked(self, result: Any, beside: dict[str, Any]) -> Any:
         if isinstance(result, (tuple, list)):
-            key_prompts = [None] * len(result) if key_prompt is None else key_prompt
-            parts = [self._marked(*three) for three in zip(result, superclass, key_prompts, strict=True)]
+            others = [{name: parts[n] for name, parts in beside.items()} for n in range(len(result))]
+            parts = [self._marked(*both) for both in zip(result, others, strict=True)]
             # torch's named tuples take their fields as one sequence, as tuple and list do.
             return type(result)(parts)
         if not self._is_prompt(result):
             return result
-        return EncodedPrompt.of(result, self.namings, self._start(result), superclass, key_prompt)
+        return EncodedPrompt.beside_others(result, self.namings, self._start(result), beside)
 
     def _start(self, result: Tensor) -> Tensor | None:
         """The start-of-text token's encoding in ``result``: its first token's, as long as none was cut or joined."""
@@ -159,8 +176,9 @@ class _Call:
 
 
 def _copy(prompt: EncodedPrompt) -> EncodedPrompt:
-    beside = [None if t is None else t.clone() for t in (prompt.start, prompt.superclass, prompt.key_prompt)]
-    return EncodedPrompt.of(plain(prompt).clone(), prompt.namings, *beside)
+    start = None if prompt.start is None else prompt.start.clone()
+    beside = {name: encodings.clone() for name, encodings in prompt.beside.items()}
+    return EncodedPrompt.beside_others(plain(prompt).clone(), prompt.namings, start, beside)
 
 
 def _written(name: str, args: tuple, kwargs: dict) -> Any:

@@ -77,6 +77,7 @@ class Concept:
     gate: GateKind = GateKind.LEARNED_WORD
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "gate", GateKind(self.gate))
         if self.has_learned_word:
             width = self.target_input.shape[-1]
             for name in ENCODINGS:
