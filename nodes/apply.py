@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 from comfy_api.latest import io
 from torch import nn
 
-from ..perfusion_ops import Concept, EditTerm, Gate, nearly_parallel
+from ..perfusion_ops import Concept, EditTerm, Gate, KeyLocking, nearly_parallel
 from .families.family import check_fits
 from .host import messages
 from .host.clip import clip_with_concept, text_encoder, text_encoder_names
@@ -134,7 +134,10 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
         edited = model_with_concept(model, applied)
         named = clip_with_concept(clip, concept, visual_strength, locking, naming)
         naming.standing = messages.warn_of(
-            another_encoder(clip, concept), nearly_parallel(applied_terms(edited)), without_effect(applied)
+            another_encoder(clip, concept),
+            nearly_parallel(applied_terms(edited)),
+            without_effect(applied),
+            unused_settings(applied.term),
         )
         return io.NodeOutput(edited, named)
 
@@ -158,6 +161,16 @@ def without_effect(applied: AppliedConcept) -> str | None:
             "takes effect. Set end_percent above start_percent."
         )
     return None
+
+
+def unused_settings(term: EditTerm) -> str | None:
+    """A sentence when key locking is chosen for a concept that has no keys of its own."""
+    if term.concept.has_learned_word or term.key_locking is KeyLocking.LOCAL:
+        return None
+    return (
+        f"The concept {term.concept.word!r} was trained with the gate 'position': its keys are always the superclass's "
+        "own, so key_locking has no effect on it."
+    )
 
 
 def another_encoder(clip, concept: Concept) -> str | None:

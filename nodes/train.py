@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io, ui
 
-from .host.widgets import KEY_LOCKINGS
+from .host.widgets import GATES, KEY_LOCKINGS
 from .schema import (
     KEY_LOCKING_TOOLTIP,
     ConceptIO,
@@ -43,7 +43,7 @@ def _schema() -> io.Schema:
         "concept is taken from disk.",
         is_input_list=True,
         is_output_node=True,
-        inputs=[*_subject_inputs(), *_training_inputs(), *_preview_inputs(), *_snapshot_inputs()],
+        inputs=[*_subject_inputs(), *_training_inputs(), *_preview_inputs(), *_later_inputs()],
         outputs=[
             ConceptIO.Output(
                 display_name="concept", tooltip="For Apply Key-Locked Attention and Save Perfusion Concept."
@@ -198,8 +198,8 @@ def _preview_inputs() -> list[io.Input]:
     ]
 
 
-def _snapshot_inputs() -> list[io.Input]:
-    """Optional, so that a workflow in API form that was saved without it still runs."""
+def _later_inputs() -> list[io.Input]:
+    """Optional, so that a workflow in API form that was saved without them still runs."""
     return [
         io.Int.Input(
             "snapshot_every",
@@ -209,5 +209,13 @@ def _snapshot_inputs() -> list[io.Input]:
             optional=True,
             tooltip="Steps between two snapshots of the concept, for Load Perfusion Concept. 0: none. The best step is "
             "not always the last.",
+        ),
+        io.Combo.Input(
+            "gate",
+            options=list(GATES),
+            default="learned word",
+            optional=True,
+            tooltip="What is learned. learned word: the paper's method, a word and its values. position: the values "
+            "alone, at the superclass's own words; less memory, and no text statistics.",
         ),
     ]

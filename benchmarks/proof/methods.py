@@ -10,17 +10,29 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from perfusion_ops import Concept, EditedContext, EditTerm, KeyLocking, inject, train
+from perfusion_ops import Concept, EditedContext, EditTerm, GateKind, KeyLocking, inject, train
+from perfusion_ops.concept.concept import ENCODINGS
 from perfusion_ops.concept.file import concept_bytes, parse_concept
 from pixelworld.concepts import PLACEHOLDER
 from pixelworld.once import edited, inverse_covariance, the_world, velocity_task
 
 from .adapters import adapted, moved_weights
 from .baselines import adapted_modules, learn_baseline
-from .specs import BASE, DREAMBOOTH, LORA, PERFUSION, RANK_ONE, RESIDUAL, TRAINED_KEYS, WORD, Dial, Learning
+from .specs import (
+    BASE,
+    DREAMBOOTH,
+    LORA,
+    PERFUSION,
+    POSITION,
+    RANK_ONE,
+    RESIDUAL,
+    TRAINED_KEYS,
+    WORD,
+    Dial,
+    Learning,
+)
 
 State = Mapping[str, Tensor]
-VECTORS = ("target_input", "target_dual", "superclass_encoding")
 GROUPS = ("word_embeddings", "value_residuals", "key_residuals")
 
 
@@ -51,7 +63,8 @@ def learn(learning: Learning, folder: Path) -> dict[str, Tensor]:
 
 def tensors_of(concept: Concept) -> dict[str, Tensor]:
     groups = {f"{group}/{name}": tensor for group in GROUPS for name, tensor in getattr(concept, group).items()}
-    return {name: getattr(concept, name) for name in VECTORS} | groups
+    encodings = ENCODINGS if concept.has_learned_word else ()
+    return {name: getattr(concept, name) for name in encodings} | groups
 
 
 def group_of(state: State, group: str) -> dict[str, Tensor]:
@@ -59,8 +72,10 @@ def group_of(state: State, group: str) -> dict[str, Tensor]:
 
 
 def concept_of(taught: Taught) -> Concept:
-    parts = {name: taught.state[name] for name in VECTORS} | {name: group_of(taught.state, name) for name in GROUPS}
-    return Concept(word=taught.word, superclass=taught.class_word, base_family="sd1", **parts)
+    parts = {name: taught.state[name] for name in ENCODINGS if name in taught.state}
+    parts |= {name: group_of(taught.state, name) for name in GROUPS}
+    gate = GateKind.POSITION if taught.learning.method == POSITION else GateKind.LEARNED_WORD
+    return Concept(word=taught.word, superclass=taught.class_word, base_family="sd1", gate=gate, **parts)
 
 
 def as_stored(concept: Concept, precision: str) -> Concept:

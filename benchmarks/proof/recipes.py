@@ -8,6 +8,7 @@ from .specs import (
     LORA,
     OURS,
     PERFUSION,
+    POSITION,
     RANK_ONE,
     RESIDUAL,
     TRAINED_KEYS,
@@ -18,12 +19,13 @@ from .specs import (
     Subject,
 )
 
-METHODS = (BASE, OURS, WORD, TRAINED_KEYS, RESIDUAL, RANK_ONE, LORA, DREAMBOOTH)
+METHODS = (BASE, OURS, POSITION, WORD, TRAINED_KEYS, RESIDUAL, RANK_ONE, LORA, DREAMBOOTH)
 STEPS, BATCH_SIZE = 50, 8
 
 RATES = {
     BASE: (0.0, 0.0),
     OURS: (0.02, 0.3),
+    POSITION: (0.0, 0.3),
     TRAINED_KEYS: (0.02, 0.3),
     WORD: (0.1, 0.0),
     RESIDUAL: (0.02, 0.3),
@@ -36,6 +38,7 @@ identity and text alignment on the tuning individuals; of two within 0.01 of it,
 
 RATE_GRID = {
     OURS: ((0.02, 0.1), (0.02, 0.3), (0.02, 1.0)),
+    POSITION: ((0.0, 0.1), (0.0, 0.3), (0.0, 1.0)),
     TRAINED_KEYS: ((0.02, 0.1), (0.02, 0.3), (0.02, 1.0)),
     WORD: ((0.03, 0.0), (0.1, 0.0), (0.3, 0.0)),
     RESIDUAL: ((0.02, 0.1), (0.02, 0.3), (0.02, 1.0)),

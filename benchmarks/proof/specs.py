@@ -9,15 +9,16 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
-from perfusion_ops import Gate, KeyLocking, TrainingSettings
+from perfusion_ops import Gate, GateKind, KeyLocking, TrainingSettings
 from pixelworld import art
 from pixelworld.once import weights_path
 from pixelworld.scene import Individual, sample_individual
 
-BASE, OURS, TRAINED_KEYS = "base", "ours", "trained keys"
+BASE, OURS, TRAINED_KEYS, POSITION = "base", "ours", "trained keys", "position gate"
 WORD, RESIDUAL, RANK_ONE = "textual inversion", "V-residual", "rank-1 LoRA"
 LORA, DREAMBOOTH = "LoRA r8", "DreamBooth"
-PERFUSION = (OURS, TRAINED_KEYS)
+PERFUSION = (OURS, TRAINED_KEYS, POSITION)
+"""What the pack itself learns and draws: one method, its ablation, and the other gate."""
 ALONE, BESIDE, UNNAMED = "alone", "beside a figure of another class", "not named"
 TOGETHER, PLACED = "together", "together, positions named"
 CLASSES = tuple(art.SPRITES)
@@ -69,6 +70,7 @@ class Learning:
             key_locking=KeyLocking.TRAINED if self.method == TRAINED_KEYS else KeyLocking(self.locking),
             target_input_decay=self.decay,
             target_input_gradient=self.gradient,
+            gate_kind=GateKind.POSITION if self.method == POSITION else GateKind.LEARNED_WORD,
             seed=self.seed,
         )
 

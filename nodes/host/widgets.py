@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ...perfusion_ops import KeyLocking
+from ...perfusion_ops import GateKind, KeyLocking
 
+GATES = {kind.value: kind for kind in GateKind}
 KEY_LOCKINGS = {
     "local": KeyLocking.LOCAL,
     "global gated": KeyLocking.GLOBAL_GATED,

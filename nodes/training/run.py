@@ -7,21 +7,23 @@ from typing import Any
 
 import torch
 
-from ...perfusion_ops import Gate, TrainingDiverged, TrainingSettings, train
+from ...perfusion_ops import Gate, GateKind, TrainingDiverged, TrainingSettings, TrainingTask, train
 from ...perfusion_ops.concept.file_schema import Description, check_texts
 from ...perfusion_ops.files.strict_json import FormatError
 from ...perfusion_ops.text.captions import captions as shipped_captions
 from ...perfusion_ops.text.covariance import DEFAULT_MIX, UncenteredCovariance, inverse
 from ...perfusion_ops.text.prompts import DEFAULT_TEMPLATES, SLOT, split_template
 from ..families.family import family_of
-from ..host.clip import text_encoder_names, vocabulary
+from ..host import messages
+from ..host.clip import text_encoder, text_encoder_names, vocabulary
 from ..host.concept_words import check_concept_word, superclass_tokens
 from ..host.device_memory import is_out_of_memory
 from ..host.encoders import HostTextEncoder, private_encoders
 from ..host.fingerprints import encoder_identity, fingerprint, first_stage_identity
 from ..host.private_copies import loaded, patched_weights
 from ..host.statistics import CAPTION_SEED, DEFAULT_CAPTIONS, measured
-from ..host.widgets import KEY_LOCKINGS
+from ..host.superclass_prompts import SuperclassPrompts
+from ..host.widgets import GATES, KEY_LOCKINGS
 from .files import Finished, RunFiles, run_key
 from .pictures import Shot, shots
 from .preview import Preview
@@ -95,7 +97,8 @@ class Training:
 
     def run(self) -> Finished:
         """Train, or take the concept of an earlier run with the same inputs."""
-        statistics = self.statistics or measured(self.clip, shipped_captions(DEFAULT_CAPTIONS, CAPTION_SEED))
+        messages.warn_of(self._without_effect())
+        statistics = None if self.by_position else self.statistics or _measured_statistics(self.clip)
         base = fingerprint(patched_weights(loaded(self.model), "diffusion_model"))
         files = RunFiles.of(self.word, self._key(base, statistics))
         progress = Progress(self.settings.steps, self.preview_every, self._preview().draw)
@@ -109,28 +112,62 @@ class Training:
         with torch.inference_mode(False), torch.enable_grad():
             return self._train(base, statistics, files, snapshots, progress)
 
-    def _train(
-        self,
-        base: str,
-        statistics: UncenteredCovariance,
-        files: RunFiles,
-        snapshots: Snapshots,
-        progress: Progress,
-    ) -> Finished:
-        encoders, device = private_encoders(self.clip, self.gradient_checkpointing)
-        encoder = HostTextEncoder(self.clip, encoders, self.superclass, device)
+    def _without_effect(self) -> str | None:
+        """A sentence when inputs are set that the chosen gate has no use for."""
+        usual = TrainingSettings()
+        set_ = {
+            "statistics": self.statistics is not None,
+            "key_locking": self.settings.key_locking is not usual.key_locking,
+            "word_learning_rate": self.settings.word_learning_rate != usual.word_learning_rate,
+        }
+        unused = [name for name, given in set_.items() if given]
+        if not (self.by_position and unused):
+            return None
+        return (
+            f"With the gate 'position' no word is learned and keys are the superclass's own, so {' and '.join(unused)} "
+            "of this node have no effect."
+        )
+
+    @property
+    def by_position(self) -> bool:
+        """Whether values are learned alone, at the superclass's own words."""
+        return self.settings.gate_kind is GateKind.POSITION
+
+    def _task(self, base: str, statistics: UncenteredCovariance | None) -> TrainingTask:
+        """What is trained. With a position gate, the text encoder has done its work before the model is loaded."""
+        if self.by_position:
+            encoders = {name: text_encoder(self.clip, name) for name in text_encoder_names(self.clip)}
+            with torch.inference_mode():
+                encoder = SuperclassPrompts.of(
+                    self.clip, self.word, self.superclass, (*self.templates, *self.captions)
+                )
+            beside, learned = [], {}
+        else:
+            encoders, device = private_encoders(self.clip, self.gradient_checkpointing)
+            encoder = HostTextEncoder(self.clip, encoders, self.superclass, device)
+            beside, learned = [self.clip.patcher], {"statistics": statistics.fingerprint}
         with torch.inference_mode():
             pictures = latent_pictures(self.model, self.vae, self.shots, self.settings.flip, self.captions)
-        task = training_task(
+        return training_task(
             self.model,
-            PrivateModel.of(self.model, self.dtype, self.gradient_checkpointing, beside=[self.clip.patcher]),
+            PrivateModel.of(self.model, self.dtype, self.gradient_checkpointing, beside=beside),
             encoder,
             self.word,
             [_outside_inference(picture) for picture in pictures],
             self.templates,
-            inverse(statistics.matrix(DEFAULT_MIX)),
-            {"encoder": encoder_identity(encoders), "base_model": base, "statistics": statistics.fingerprint},
+            None if statistics is None else inverse(statistics.matrix(DEFAULT_MIX)),
+            {"encoder": encoder_identity(encoders), "base_model": base, **learned},
         )
+
+    def _train(
+        self,
+        base: str,
+        statistics: UncenteredCovariance | None,
+        files: RunFiles,
+        snapshots: Snapshots,
+        progress: Progress,
+    ) -> Finished:
+        task = self._task(base, statistics)
         try:
             result = train(
                 task,
@@ -151,11 +188,12 @@ class Training:
             raise
         return files.save(result.concept, list(result.losses), progress.sheet(), snapshots)
 
-    def _key(self, base: str, statistics: UncenteredCovariance) -> str:
+    def _key(self, base: str, statistics: UncenteredCovariance | None) -> str:
         parts = [part for shot in self.shots for part in (shot.pixels, shot.mask)]
         texts = (self.word, self.superclass, self.templates, self.captions, self.dtype)
         settings = sorted(self.settings.as_dict().items(), key=str)
-        model = (base, self.clip.layer_idx, statistics.fingerprint, first_stage_identity(self.vae))
+        measured = "" if statistics is None else statistics.fingerprint
+        model = (base, self.clip.layer_idx, measured, first_stage_identity(self.vae))
         return run_key(*parts, *texts, settings, *model)
 
     def _preview(self) -> Preview:
@@ -163,6 +201,10 @@ class Training:
         locking = self.settings.key_locking
         parts = (self.model, self.clip, self.vae, self.preview_prompt)
         return Preview(*parts, size=(height, width), key_locking=locking, seed=self.settings.seed)
+
+
+def _measured_statistics(clip) -> UncenteredCovariance:
+    return measured(clip, shipped_captions(DEFAULT_CAPTIONS, CAPTION_SEED))
 
 
 def _outside_inference(picture):
@@ -200,6 +242,7 @@ def _settings(one: dict[str, Any]) -> TrainingSettings:
         word_learning_rate=one["word_learning_rate"],
         gate=Gate(one["bias"], one["temperature"]),
         key_locking=KEY_LOCKINGS[one["key_locking"]],
+        gate_kind=GATES[one.get("gate", "learned word")],
         flip=one["flip"],
         seed=one["seed"] % 2**63,
     )

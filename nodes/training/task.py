@@ -14,6 +14,7 @@ from ..host.device_memory import make_room
 from ..host.encoders import HostTextEncoder
 from ..host.frozen_layers import compute_in
 from ..host.private_copies import checkpoint_gradients, loaded, private_copy
+from ..host.superclass_prompts import SuperclassPrompts
 from .pictures import Shot
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -87,11 +88,11 @@ class PrivateModel:
 def training_task(
     model,
     private: PrivateModel,
-    encoder: HostTextEncoder,
+    encoder: HostTextEncoder | SuperclassPrompts,
     word: str,
     pictures: Sequence[Picture],
     templates: Sequence[str],
-    inverse_covariance: Tensor,
+    inverse_covariance: Tensor | None,
     metadata: dict[str, str],
 ) -> TrainingTask:
     """Everything ``train`` needs. Call it outside inference mode."""

@@ -36,7 +36,10 @@ class ConceptEncoder:
         rows = [self.encoder.tokens(fill_template(t, " ".join([*self.kept, PLACEHOLDER])), words) for t in templates]
         positions = [next(n for n, token in enumerate(row) if not isinstance(token, int)) for row in rows]
         encodings = self.encoder(torch.stack([self.encoder.embed(row) for row in rows]))
-        return Encoded(encodings, torch.tensor(positions), start_tokens(rows))
+        marks = torch.zeros(encodings.shape[:2])
+        for row, position in zip(marks, positions, strict=True):
+            row[position - len(self.kept) : position + 1] = 1
+        return Encoded(encodings, torch.tensor(positions), start_tokens(rows), marks)
 
 
 def start_tokens(rows: Sequence[Sequence[int | Tensor]]) -> Tensor:
@@ -52,13 +55,14 @@ class EncodedPrompts:
     superclass_encodings: Tensor  # (B, 77, 768), every concept word replaced by its superclass
     present: Tensor  # bool (B, J), concepts in the order given
     keep: Tensor  # bool (B, 77)
+    marks: Tensor  # (B, 77, J), where the concepts with a position gate stand
 
 
 @torch.no_grad()
 def encode_prompts(encoder: TextEncoder, prompts: Sequence[str], concepts: Sequence[Concept] = ()) -> EncodedPrompts:
     """Encode prompts that name ``concepts`` by their words. Give them in the order of ``JointEdit.words``."""
-    learned = {concept.word: concept.word_embeddings["l"] for concept in concepts}
     plain = {concept.word: encoder.word_embedding(concept.superclass.split()[-1]) for concept in concepts}
+    learned = plain | {c.word: c.word_embeddings["l"] for c in concepts if c.has_learned_word}
     spelled = [_with_leading_words(prompt, concepts) for prompt in prompts]
     rows = [encoder.tokens(prompt, learned) for prompt in spelled]
     superclass_rows = [encoder.tokens(prompt, plain) for prompt in spelled]
@@ -67,7 +71,20 @@ def encode_prompts(encoder: TextEncoder, prompts: Sequence[str], concepts: Seque
         encoder(torch.stack([encoder.embed(row) for row in superclass_rows])),
         torch.tensor([[c.word in prompt.split() for c in concepts] for prompt in prompts]).reshape(len(prompts), -1),
         start_tokens(rows),
+        _marks(rows, [learned[concept.word] for concept in concepts], concepts),
     )
+
+
+def _marks(rows: Sequence[Sequence], embeddings: Sequence[Tensor], concepts: Sequence[Concept]) -> Tensor:
+    """(B, 77, J): 1 at all tokens of each concept's superclass, where its gate is one by position."""
+    marks = torch.zeros(len(rows), len(rows[0]), len(concepts))
+    for j, (embedding, concept) in enumerate(zip(embeddings, concepts, strict=True)):
+        length = len(concept.superclass.split())
+        for row, tokens in enumerate(rows):
+            ends = [n for n, token in enumerate(tokens) if token is embedding and not concept.has_learned_word]
+            for end in ends:
+                marks[row, end - length + 1 : end + 1, j] = 1
+    return marks
 
 
 def _with_leading_words(prompt: str, concepts: Sequence[Concept]) -> str:

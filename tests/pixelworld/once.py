@@ -75,7 +75,8 @@ def edited(terms: Sequence[EditTerm], texts: Sequence[str]) -> Iterator[Tensor]:
     prompts."""
     world, edit, distinct = the_world(), JointEdit.of(terms), list(dict.fromkeys(texts))
     prompts = encode_prompts(world.text_encoder, [*distinct, ""], [term.concept for term in edit.terms])
-    context = edit.contexts(prompts.encodings, prompts.superclass_encodings, prompts.present, prompts.keep)
+    parts = prompts.superclass_encodings, prompts.present, prompts.keep, prompts.marks
+    context = edit.contexts(prompts.encodings, *parts)
     rows = torch.tensor([distinct.index(text) for text in texts])
     guided = torch.cat([rows, torch.full_like(rows, len(distinct))])
     with inject(value_projection_names(world.unet)) as injected:

@@ -1,0 +1,65 @@
+"""Superclass prompts for training with a position gate: encoded once, by the host's own CLIP, with marks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...perfusion_ops import Encoded
+from ...perfusion_ops.text.prompts import fill_template
+from .clip import clip_knowing
+from .concept_words import ConceptWord
+from .conditioning import marks_of
+from .encoded_prompt import EncodedPrompt, plain
+from .naming import Naming
+
+
+@dataclass(frozen=True)
+class SuperclassPrompts:
+    """All prompts of one training (perfusion_ops.TextEncoder), so that the text encoder can leave the device."""
+
+    superclass: str
+    prompts: Mapping[str, Encoded]
+    """Template -> the one prompt, on the CPU."""
+    pooled: Tensor | None
+    """The prompts' pooled encoding (1, width), averaged; none where the text encoder has none."""
+
+    @classmethod
+    def of(cls, clip, word: str, superclass: str, templates: Sequence[str]) -> SuperclassPrompts:
+        """Encode every template as for drawing. Raises ValueError if the CLIP loses a template's mark."""
+        knowing = clip_knowing(clip, ConceptWord(word, superclass, marked=True, naming=Naming(word)))
+        prompts, pooled = {}, []
+        for template in dict.fromkeys(templates):
+            tokens = knowing.tokenize(fill_template(template, word))
+            encodings, whole = knowing.encode_from_tokens(tokens, return_pooled=True)
+            if not isinstance(encodings, EncodedPrompt):
+                raise ValueError(
+                    f"The template or caption {template[:60]!r} comes out of this CLIP without a mark of where the "
+                    "subject stands. Connect the CLIP of the checkpoint directly, without nodes of other packs between."
+                )
+            marks = _kept(marks_of(encodings, [word])[..., 0])
+            prompts[template] = Encoded(_kept(encodings).float(), marks.argmax(1), None, marks)
+            pooled.append(whole)
+        return cls(superclass, prompts, None if pooled[0] is None else _kept(torch.cat(pooled)).mean(0, keepdim=True))
+
+    def initial_embeddings(self) -> dict[str, Tensor]:
+        """None: nothing of the word is learned."""
+        return {}
+
+    def encode(self, templates: Sequence[str], embeddings: Mapping[str, Tensor] | None = None) -> Encoded:
+        """One prompt; several differ in length."""
+        (template,) = templates
+        return self.prompts[template]
+
+    def pooled_superclass(self, _templates: Sequence[str]) -> Tensor | None:
+        """The averaged pooled encoding (1, width)."""
+        return self.pooled
+
+
+def _kept(tensor: Tensor) -> Tensor:
+    """A copy on the CPU that may meet a backward pass, wherever the host made the original."""
+    with torch.inference_mode(False):
+        return plain(tensor).detach().cpu().clone()
