@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 from comfy_api.latest import io, ui
-from PIL import Image
 
 from ..perfusion_ops.concept.file import save_concept
-from .host import folders
+from .host import folders, messages
+from .host.thumbnails import save_thumbnail
 from .schema import ConceptIO, expert, schema
-
-THUMBNAIL_PIXELS = 384
 
 
 class PerfusionSaveConcept(io.ComfyNode):
@@ -56,15 +53,8 @@ class PerfusionSaveConcept(io.ComfyNode):
         with folders.path_to_save(filename, overwrite) as path:
             save_concept(concept, path, precision)
         if thumbnail is not None:
-            save_thumbnail(thumbnail, path)
+            save_thumbnail(thumbnail[0], path)
+        messages.tell_saved(concept.word, path)
         name = path.relative_to(folders.output_folder()).as_posix()
         text = f"Saved {name} ({path.stat().st_size / 1000:.0f} KB). Its word is {concept.word!r}."
         return io.NodeOutput(name, ui=ui.PreviewText(text))
-
-
-def save_thumbnail(images, concept_path) -> None:
-    """The first of ``images`` (N, H, W, C), 0 to 1, as a small JPEG beside the concept file."""
-    pixels = (images[0, ..., :3].float().clamp(0, 1) * 255).round().to("cpu").numpy().astype(np.uint8)
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-    picture.save(concept_path.with_suffix(".jpg"), quality=90)

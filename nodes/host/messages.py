@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
+from typing import Any
 
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
+
+from . import folders
 
 _warned: set[str | None] = set()
 """Nodes that show a warning. The browser keeps a node's line until another comes, so it must be taken back."""
@@ -27,6 +31,18 @@ def show_on_node(text: str, node: str | None) -> None:
     """A line on a node in the browser; nowhere without one."""
     if node is not None and PromptServer.instance is not None:
         PromptServer.instance.send_progress_text(text, node)
+
+
+def send_event(name: str, content: dict[str, Any]) -> None:
+    """An event of ours to the browser that queued the workflow; nowhere without a server. Nothing may depend on it."""
+    server = getattr(PromptServer, "instance", None)
+    if server is not None:
+        server.send_sync(name, content, server.client_id)
+
+
+def tell_saved(word: str, path: Path) -> None:
+    """The browser learns of a new concept file in the output folder, as it will be listed."""
+    send_event("perfusion.saved", {"word": word, "file": str(path.relative_to(folders.output_folder()))})
 
 
 def warn(line: str, logged: str, node: str | None) -> None:

@@ -17,6 +17,7 @@ from ...perfusion_ops.concept.file import load_concept, save_concept
 from ...perfusion_ops.files.atomic import write_atomically
 from ...perfusion_ops.training.state import saved_step
 from ..host import folders
+from ..host.thumbnails import as_image, save_thumbnail
 from .snapshots import Snapshots
 
 ALGORITHM_VERSION = "1"
@@ -60,7 +61,8 @@ class RunFiles:
 
     @property
     def sheet(self) -> Path:
-        return self.folder / f"{self.name}.png"
+        """Named apart from the concept, whose thumbnail has its name."""
+        return self.folder / f"{self.name}.previews.png"
 
     def snapshots(self, every: int, steps: int) -> Snapshots:
         """Those of a training of so many steps, one every so many."""
@@ -81,12 +83,22 @@ class RunFiles:
         return Finished(load_concept(self.concept), losses, sheet, () if snapshots is None else snapshots.load())
 
     def save(
-        self, concept: Concept, losses: list[float], sheet: Tensor | None, snapshots: Snapshots | None = None
+        self,
+        concept: Concept,
+        losses: list[float],
+        sheet: Tensor | None,
+        snapshots: Snapshots | None = None,
+        *,
+        picture: Tensor,
     ) -> Finished:
-        """Keep a finished training. The concept comes last: its file says that the rest is there."""
+        """Keep a finished training, with ``picture`` (H, W, 3) as its thumbnail.
+
+        The concept comes last: its file says that the rest is there.
+        """
         write_atomically(self.losses, json.dumps(losses).encode())
         if sheet is not None:
             as_image(sheet).save(self.sheet)
+        save_thumbnail(picture, self.concept)
         save_concept(concept, self.concept, "fp32")
         self.checkpoint.unlink(missing_ok=True)
         for partial in self.folder.glob(f"{self.name}_step*"):
@@ -107,9 +119,10 @@ class RunFiles:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         return f"Trains from the start: an earlier run did not keep the snapshot of step {missing[0]}{more}."
 
-    def save_partial(self, concept: Concept, step: int) -> Path:
-        """Keep what was learned before a training was stopped."""
+    def save_partial(self, concept: Concept, step: int, picture: Tensor) -> Path:
+        """Keep what was learned before a training was stopped, with a thumbnail."""
         path = self.folder / f"{self.name}_step{step}{folders.EXTENSION}"
+        save_thumbnail(picture, path)
         save_concept(concept, path, "fp32")
         return path
 
@@ -121,8 +134,3 @@ class Finished:
     sheet: Tensor | None
     """All previews side by side (H, W, 3), 0 to 1."""
     snapshots: tuple[Concept, ...] = ()
-
-
-def as_image(pixels: Tensor) -> Image.Image:
-    """(H, W, 3), 0 to 1, as a picture."""
-    return Image.fromarray((pixels.clamp(0, 1) * 255).round().to(torch.uint8).numpy())

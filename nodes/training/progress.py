@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import comfy.model_management
@@ -15,10 +15,13 @@ from torch import Tensor
 
 from ...perfusion_ops import Concept, StepReport
 from ..host.device_memory import is_out_of_memory
-from ..host.messages import running_node, show_on_node
-from .files import as_image
+from ..host.messages import running_node, send_event, show_on_node
+from ..host.thumbnails import as_image
+from .loss_curve import LossCurve
 
 PREVIEW_PIXELS = 512
+SECONDS_BETWEEN_EVENTS = 0.5
+"""Often enough for the eye, seldom enough for a training of thousands of quick steps."""
 
 
 @dataclass
@@ -30,6 +33,9 @@ class Progress:
     draw: Callable[[Concept], Tensor]
     previews: list[Tensor] = field(default_factory=list)
     last: StepReport | None = None
+    curve: LossCurve = field(default_factory=LossCurve)
+    sent: float = 0.0
+    """When the browser last heard of the curve."""
 
     def __post_init__(self) -> None:
         self.node = running_node()
@@ -46,6 +52,9 @@ class Progress:
             f"{report.step}/{report.steps} · loss {report.loss:.4f} · {_speed(report.seconds_per_step)} · "
             f"{_left(report)} left"
         )
+        self.curve.add(report.step, report.loss)
+        if report.step == report.steps or time.monotonic() - self.sent >= SECONDS_BETWEEN_EVENTS:
+            self._send(report.step, _seconds_left(report))
         picture = None
         if self.preview_every and report.step % self.preview_every == 0:
             picture = self._preview(report.concept())
@@ -75,6 +84,19 @@ class Progress:
             logging.warning("Perfusion training: %s", text)
             self.tell(text)
 
+    def finished(self, losses: Sequence[float]) -> None:
+        """The curve of the whole training, also of one that an earlier run had begun or done."""
+        self.curve = LossCurve.of(losses)
+        self._send(self.steps, 0.0)
+
+    def _send(self, step: int, seconds_left: float) -> None:
+        """For the curve on the node: everything that it draws, so that a browser that was reloaded draws it too."""
+        if self.node is None:
+            return
+        self.sent = time.monotonic()
+        event = {"node": self.node, "step": step, "steps": self.steps, "seconds_left": round(seconds_left, 1)}
+        send_event("perfusion.training", {**event, "losses": list(self.curve.points)})
+
     def sheet(self) -> Tensor | None:
         return torch.cat(self.previews, dim=1) if self.previews else None
 
@@ -84,4 +106,8 @@ def _speed(seconds: float) -> str:
 
 
 def _left(report: StepReport) -> str:
-    return time.strftime("%H:%M:%S", time.gmtime((report.steps - report.step) * report.seconds_per_step))
+    return time.strftime("%H:%M:%S", time.gmtime(_seconds_left(report)))
+
+
+def _seconds_left(report: StepReport) -> float:
+    return (report.steps - report.step) * report.seconds_per_step

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ...perfusion_ops import Gate, GateKind, TrainingDiverged, TrainingSettings, TrainingTask, train
 from ...perfusion_ops.concept.file_schema import Description, check_texts
@@ -20,9 +21,11 @@ from ..host.concept_words import check_concept_word, superclass_tokens
 from ..host.device_memory import is_out_of_memory
 from ..host.encoders import HostTextEncoder, private_encoders
 from ..host.fingerprints import encoder_identity, fingerprint, first_stage_identity
+from ..host.messages import tell_saved
 from ..host.private_copies import loaded, patched_weights
 from ..host.statistics import CAPTION_SEED, DEFAULT_CAPTIONS, measured
 from ..host.superclass_prompts import SuperclassPrompts
+from ..host.thumbnails import save_thumbnail
 from ..host.widgets import GATES, KEY_LOCKINGS
 from .files import Finished, RunFiles, run_key
 from .pictures import Shot, shots
@@ -106,6 +109,7 @@ class Training:
         finished = files.finished(snapshots)
         if finished is not None:
             progress.bar.update_absolute(self.settings.steps)
+            progress.finished(finished.losses)
             progress.tell(f"Reused {files.concept.name}: the same inputs trained it before.")
             return finished
         progress.announce(files.make_ready(snapshots))
@@ -175,18 +179,28 @@ class Training:
                 checkpoint=files.checkpoint,
                 callback=progress,
                 snapshot_every=self.snapshot_every,
-                keep_snapshot=snapshots.keep,
+                keep_snapshot=lambda concept, step: save_thumbnail(
+                    self._picture(progress), snapshots.keep(concept, step)
+                ),
                 is_out_of_memory=is_out_of_memory,
             )
         except TrainingDiverged as error:
-            files.save_partial(error.concept, error.step)
+            files.save_partial(error.concept, error.step, self._picture(progress))
             raise
         except BaseException:
             if progress.last is not None:
-                kept = files.save_partial(progress.last.concept(), progress.last.step)
+                kept = files.save_partial(progress.last.concept(), progress.last.step, self._picture(progress))
                 progress.tell(f"Stopped at step {progress.last.step}; kept as {kept.name}. Queue again to go on.")
             raise
-        return files.save(result.concept, list(result.losses), progress.sheet(), snapshots)
+        progress.finished(result.losses)
+        kept = (result.concept, list(result.losses), progress.sheet(), snapshots)
+        finished = files.save(*kept, picture=self._picture(progress))
+        tell_saved(self.word, files.concept)
+        return finished
+
+    def _picture(self, progress: Progress) -> Tensor:
+        """What the concept is known by: the newest preview, else the first training picture."""
+        return progress.previews[-1] if progress.previews else self.shots[0].pixels
 
     def _key(self, base: str, statistics: UncenteredCovariance | None) -> str:
         parts = [part for shot in self.shots for part in (shot.pixels, shot.mask)]

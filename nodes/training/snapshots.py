@@ -30,10 +30,11 @@ class Snapshots:
     def path(self, step: int) -> Path:
         return self.folder / f"step {step:04}{folders.EXTENSION}"
 
-    def keep(self, concept: Concept, step: int) -> None:
-        """Raises ValueError when the folder or the disk refuses the file."""
+    def keep(self, concept: Concept, step: int) -> Path:
+        """Its file. Raises ValueError when the folder or the disk refuses it."""
         folders.made(self.folder)
         save_concept(concept, self.path(step), "fp32")
+        return self.path(step)
 
     def missing(self, before: float = float("inf")) -> list[int]:
         """Steps ``before`` one whose snapshot is wanted and not there."""

@@ -24,10 +24,11 @@ CONCEPTS = {
 ROOMS = {
     "host": (
         *("clip", "concept_words", "conditioning", "device_memory", "encoded_prompt", "encoders", "fingerprints"),
-        *("folders", "frozen_layers", "model", "naming", "private_copies", "short_prompts", "statistics"),
+        *("folders", "frozen_layers", "messages", "model", "naming", "private_copies", "short_prompts", "statistics"),
+        *("thumbnails",),
     ),
     "families": ("family", "unet"),
-    "training": ("files", "pictures", "preview", "progress", "run", "snapshots", "task"),
+    "training": ("files", "loss_curve", "pictures", "preview", "progress", "run", "snapshots", "task"),
 }
 """The modules that the ``pack`` fixture gives by name."""
 

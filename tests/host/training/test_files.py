@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from PIL import Image
 
 
 @pytest.fixture
@@ -26,21 +27,42 @@ def test_a_finished_training_is_read_back_whole_and_nothing_unfinished_is_left(f
     """A training that is found again gives its concept, losses and previews, and clears what cancels had left."""
     run, concept = files(), pack_concept("my box!", "box")
     run.checkpoint.write_bytes(b"a checkpoint")
-    run.save_partial(concept, 5)
+    run.save_partial(concept, 5, torch.zeros(4, 4, 3))
     assert run.finished() is None
     sheet = torch.linspace(0, 1, 5).view(1, 5, 1).expand(4, 5, 3)
-    run.save(concept, [0.5, 0.25], sheet)
+    run.save(concept, [0.5, 0.25], sheet, picture=torch.ones(600, 400, 3))
     found = files().finished()
     assert found.losses == [0.5, 0.25] and torch.allclose(found.sheet, sheet, atol=0.5 / 255 + 1e-6)
     assert all(torch.equal(found.concept.value_residuals[name], r) for name, r in concept.value_residuals.items())
-    assert {path.suffix for path in run.folder.iterdir()} == {".safetensors", ".json", ".png"}
+    assert {path.suffix for path in run.folder.iterdir()} == {".safetensors", ".json", ".png", ".jpg"}
     assert len(list(run.folder.glob("*.safetensors"))) == 1
+
+
+def test_a_concept_has_one_small_picture_of_its_name(files, pack_concept):
+    """The browser shows what a concept looks like, and never the strip of all previews in its place."""
+    run = files()
+    run.save(pack_concept("my box!", "box"), [0.5], torch.zeros(8, 32, 3), picture=torch.ones(600, 400, 3))
+    beside = [path for path in run.folder.iterdir() if path.stem == run.concept.stem and path != run.concept]
+    assert [path.suffix for path in beside] == [".jpg"]
+    assert Image.open(beside[0]).size == (256, 384)
+
+
+def test_a_disk_that_refuses_the_picture_costs_no_training(files, pack_concept, pack, monkeypatch, caplog):
+    """A training is kept although there is no room for its thumbnail, and the log says what is missing."""
+
+    def refuse(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    run = files()
+    monkeypatch.setattr(pack.thumbnails, "write_atomically", refuse)
+    assert run.save(pack_concept("my box!", "box"), [0.5], None, picture=torch.zeros(4, 4, 3)) is not None
+    assert f"thumbnail of '{run.concept.name}' could not be saved (No space left on device)" in caplog.text
 
 
 def test_a_training_that_stopped_while_it_was_saved_counts_as_unfinished(files, pack_concept):
     """A crash in the last second costs the last steps, and never gives half a result."""
     run = files()
-    run.save(pack_concept("my box!", "box"), [0.5], None)
+    run.save(pack_concept("my box!", "box"), [0.5], None, picture=torch.zeros(4, 4, 3))
     run.losses.unlink()
     assert run.finished() is None
 

@@ -78,3 +78,30 @@ def test_the_log_says_that_pictures_are_computed_fewer_at_a_time(progress, caplo
 def test_memory_that_ran_out_is_known_by_torchs_and_the_drivers_words(pack, error, expected):
     """Running out of memory is survived on every kind of card, and no other error is taken for it."""
     assert pack.device_memory.is_out_of_memory(error) is expected
+
+
+def test_the_browser_is_told_the_curve_and_the_time_left(progress, pack, monkeypatch):
+    """The node draws how the loss goes and says when the training will end; seldom enough to cost nothing."""
+    sent, clock = [], [100.0]
+    monkeypatch.setattr(pack.progress, "running_node", lambda: "4:7")
+    monkeypatch.setattr(pack.progress, "send_event", lambda name, content: sent.append((name, content)))
+    monkeypatch.setattr(pack.progress.time, "monotonic", lambda: clock[0])
+    made = progress(lambda _concept: torch.ones(8, 8, 3))
+    for step, loss in ((1, 0.5), (2, 0.4), (3, 0.4), (4, 0.3)):
+        made(StepReport(step, 4, loss, 30.0, 4, lambda: None))
+    made.finished([0.5, 0.3, 0.4, 0.2])
+    assert {name for name, _ in sent} == {"perfusion.training"}
+    assert [content["step"] for _, content in sent] == [1, 4, 4]
+    assert sent[0][1] == {"node": "4:7", "step": 1, "steps": 4, "seconds_left": 90.0, "losses": [(1, 0.5)]}
+    assert sent[1][1]["losses"] == [(1, 0.5), (2, 0.4), (4, 0.3)]
+    assert sent[2][1]["losses"] == [(4, pytest.approx(0.35))]
+
+
+def test_a_curve_has_few_points_from_the_beginning_to_the_end(pack):
+    """The browser draws a training of ten thousand steps as quickly as one of four hundred."""
+    curve = pack.loss_curve.LossCurve.of([1 - step / 10_000 for step in range(10_000)])
+    steps, losses = zip(*curve.points, strict=True)
+    assert 100 <= len(steps) <= 200 and steps[0] <= 10 and steps[-1] > 9_800
+    assert list(losses) == sorted(losses, reverse=True)
+    curve.add(10_001, float("nan"))
+    assert curve.points[-1][0] == steps[-1]

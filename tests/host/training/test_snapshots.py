@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def finished(files, pack_concept):
     concept, snapshots = pack_concept("box", "box"), files.snapshots(100, 300)
     for step in snapshots.steps:
         snapshots.keep(concept, step)
-    return files.save(concept, [0.5], None, snapshots)
+    return files.save(concept, [0.5], None, snapshots, picture=torch.zeros(8, 8, 3))
 
 
 def test_snapshots_lie_in_a_folder_of_their_run_and_the_last_step_has_none(files, finished):
