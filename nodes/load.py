@@ -6,11 +6,11 @@ import hashlib
 
 from comfy_api.latest import io
 
-from ..perfusion_ops.concept.file import load_concept
 from ..perfusion_ops.concept.file_schema import MAX_FILE_BYTES
 from ..perfusion_ops.training.task import steps_done
 from .host import folders
-from .schema import ConceptIO, schema
+from .host.thumbnails import load_with_thumbnail
+from .schema import ConceptIO, concept_file_input, schema
 
 
 class PerfusionLoadConcept(io.ComfyNode):
@@ -22,10 +22,8 @@ class PerfusionLoadConcept(io.ComfyNode):
             display_name="Load Perfusion Concept",
             description="Loads a concept and its word from models/perfusion or output/perfusion.",
             inputs=[
-                io.Combo.Input(
-                    "concept",
-                    options=folders.concept_names(),
-                    tooltip="A concept file in models/perfusion or output/perfusion. Press R to refresh the list.",
+                concept_file_input(
+                    "concept", "A concept file in models/perfusion or output/perfusion. Press R to refresh the list."
                 ),
             ],
             outputs=[
@@ -57,5 +55,5 @@ class PerfusionLoadConcept(io.ComfyNode):
 
     @classmethod
     def execute(cls, concept) -> io.NodeOutput:
-        loaded = load_concept(folders.concept_path(concept))
+        loaded = load_with_thumbnail(folders.concept_path(concept))
         return io.NodeOutput(loaded, loaded.word, steps_done(loaded.metadata))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..perfusion_ops.concept.file import load_concept
 from ..perfusion_ops.training.task import steps_done
 from .host import folders
+from .host.thumbnails import load_with_thumbnail
 from .schema import ConceptIO, schema
 from .training.snapshots import listed_runs
 
@@ -53,6 +53,6 @@ class PerfusionLoadSnapshots(io.ComfyNode):
 
     @classmethod
     def execute(cls, run) -> io.NodeOutput:
-        concepts = [load_concept(folders.concept_path(name)) for name in listed_runs(folders.concept_names())[run]]
+        concepts = [load_with_thumbnail(folders.concept_path(name)) for name in listed_runs(folders.concept_names())[run]]
         steps = [steps_done(concept.metadata) for concept in concepts]
         return io.NodeOutput(concepts, steps, concepts[0].word)

@@ -6,7 +6,7 @@ from comfy_api.latest import io, ui
 
 from ..perfusion_ops.concept.file import save_concept
 from .host import folders, messages
-from .host.thumbnails import save_thumbnail
+from .host.thumbnails import copy_thumbnail, save_thumbnail
 from .schema import ConceptIO, expert, schema
 
 
@@ -41,7 +41,8 @@ class PerfusionSaveConcept(io.ComfyNode):
                 io.Image.Input(
                     "thumbnail",
                     optional=True,
-                    tooltip="A picture saved beside the file. The first one of a batch is used.",
+                    tooltip="A picture saved beside the file. The first one of a batch is used. Not connected: the "
+                    "picture that the training kept.",
                 ),
             ],
             outputs=[io.String.Output(display_name="file", tooltip="The name of the file in Load Perfusion Concept.")],
@@ -54,6 +55,8 @@ class PerfusionSaveConcept(io.ComfyNode):
             save_concept(concept, path, precision)
         if thumbnail is not None:
             save_thumbnail(thumbnail[0], path)
+        else:
+            copy_thumbnail(concept, path)
         messages.tell_saved(concept.word, path)
         name = path.relative_to(folders.output_folder()).as_posix()
         text = f"Saved {name} ({path.stat().st_size / 1000:.0f} KB). Its word is {concept.word!r}."

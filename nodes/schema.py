@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from .host import folders
+
 CATEGORY = "Perfusion"
 ConceptIO = io.Custom("PERFUSION_CONCEPT")
 StatisticsIO = io.Custom("PERFUSION_STATISTICS")
@@ -27,6 +29,13 @@ def expert(widget: io.Input) -> io.Input:
     """The same input, hidden until a user shows the advanced inputs."""
     widget.extra_dict["advanced"] = True
     return widget
+
+
+def concept_file_input(name: str, tooltip: str) -> io.Input:
+    """A choice among the concept files. By its mark the browser adds their pictures; the value stays the file's name."""
+    choice = io.Combo.Input(name, options=folders.concept_names(), tooltip=tooltip)
+    choice.extra_dict["perfusion_concept_file"] = True
+    return choice
 
 
 def bias_input(default: float, tooltip: str) -> io.Input:

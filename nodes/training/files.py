@@ -13,11 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 from ...perfusion_ops import Concept
-from ...perfusion_ops.concept.file import load_concept, save_concept
+from ...perfusion_ops.concept.file import save_concept
 from ...perfusion_ops.files.atomic import write_atomically
 from ...perfusion_ops.training.state import saved_step
 from ..host import folders
-from ..host.thumbnails import as_image, save_thumbnail
+from ..host.thumbnails import as_image, load_with_thumbnail, save_thumbnail
 from .snapshots import Snapshots
 
 ALGORITHM_VERSION = "1"
@@ -80,7 +80,8 @@ class RunFiles:
         sheet = None
         if self.sheet.exists():
             sheet = torch.from_numpy(np.asarray(Image.open(self.sheet).convert("RGB")).astype(np.float32) / 255)
-        return Finished(load_concept(self.concept), losses, sheet, () if snapshots is None else snapshots.load())
+        concept = load_with_thumbnail(self.concept)
+        return Finished(concept, losses, sheet, () if snapshots is None else snapshots.load())
 
     def save(
         self,

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...perfusion_ops import Concept
-from ...perfusion_ops.concept.file import load_concept, save_concept
+from ...perfusion_ops.concept.file import save_concept
 from ..host import folders
+from ..host.thumbnails import load_with_thumbnail
 
 LISTED = re.compile(rf"(?P<run>.+)[/\\]step (?P<step>\d+){re.escape(folders.EXTENSION)}")
 """A snapshot as Load Perfusion Concept lists it, with the separators of any system."""
@@ -42,7 +43,7 @@ class Snapshots:
 
     def load(self) -> tuple[Concept, ...]:
         """In the order of their steps. Raises ConceptFileError when one cannot be read."""
-        return tuple(load_concept(self.path(step)) for step in self.steps)
+        return tuple(load_with_thumbnail(self.path(step)) for step in self.steps)
 
 
 def listed_runs(names: Iterable[str]) -> dict[str, list[str]]:

@@ -1,0 +1,51 @@
+/** What the browser adds to the nodes: pictures of values that live in ordinary widgets. Without it the pack is whole. */
+
+import { app } from "../../scripts/app.js"
+import { api } from "../../scripts/api.js"
+import { addCard, refreshCards } from "./card.js"
+import { addGateView, refreshGateViews } from "./gate_view.js"
+import { readTexts } from "./texts.js"
+import { stopTrainings, tellSaved, showTraining } from "./training.js"
+
+const APPLY = "PerfusionApplyKeyLockedAttention"
+
+app.registerExtension({
+  name: "Perfusion",
+
+  async init() {
+    document.head.append(styleSheet())
+    await readTexts()
+    api.addEventListener("perfusion.training", ({ detail }) => showTraining(detail))
+    api.addEventListener("perfusion.saved", ({ detail }) => tellSaved(detail))
+    api.addEventListener("execution_interrupted", stopTrainings)
+    api.addEventListener("execution_error", stopTrainings)
+    api.addEventListener("graphChanged", refreshAll)
+  },
+
+  nodeCreated(node) {
+    if (node.comfyClass === APPLY) addGateView(node)
+    for (const name of conceptInputs(node.constructor.nodeData)) addCard(node, name)
+  },
+
+  refreshComboInNodes() {
+    refreshCards()
+  },
+})
+
+function refreshAll() {
+  refreshCards()
+  refreshGateViews()
+}
+
+function styleSheet() {
+  const link = document.createElement("link")
+  link.rel = "stylesheet"
+  link.href = new URL("./perfusion.css", import.meta.url)
+  return link
+}
+
+/** Names of a node's inputs that choose a concept file, by the mark that our schemas give them. */
+function conceptInputs(definition) {
+  const inputs = { ...definition?.input?.required, ...definition?.input?.optional }
+  return Object.keys(inputs).filter(name => inputs[name]?.[1]?.perfusion_concept_file)
+}

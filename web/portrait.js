@@ -1,0 +1,37 @@
+/** A concept as people know it: its picture and a few words. Used by the card and by the picker. */
+
+import { element } from "./dom.js"
+import { text } from "./texts.js"
+
+const BASES = { sd1: "SD 1.x", sd2: "SD 2.x", sdxl: "SDXL" }
+
+/** The thumbnail; where there is none, the word's first letter. */
+export function face(found) {
+  const letter = element("span", { class: "perfusion-letter" }, [...(found?.word ?? "?")][0].toUpperCase())
+  const frame = element("div", { class: "perfusion-face" }, letter)
+  if (found?.thumbnail) {
+    const picture = element("img", { src: found.thumbnail, alt: "", loading: "lazy", draggable: "false" })
+    picture.addEventListener("error", () => picture.remove())
+    picture.addEventListener("load", () => letter.remove())
+    frame.append(picture)
+  }
+  return frame
+}
+
+/** The word, then what it is, then how it was made. `otherwise` stands where nothing is known of the file. */
+export function facts(name, found, otherwise) {
+  if (!found) return element("div", { class: "perfusion-facts" }, line("perfusion-dim", otherwise))
+  const base = BASES[found.base] ?? found.base
+  const made = [found.steps && text("steps", { steps: found.steps }), found.date?.toLocaleDateString()]
+  return element(
+    "div",
+    { class: "perfusion-facts" },
+    line("perfusion-word", found.word ?? name),
+    line("", [found.superclass, base].filter(Boolean).join(" · ")),
+    line("perfusion-dim", made.filter(Boolean).join(" · ")),
+  )
+}
+
+function line(kind, said) {
+  return element("div", { class: kind, title: said }, said)
+}
