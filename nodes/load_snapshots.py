@@ -53,6 +53,7 @@ class PerfusionLoadSnapshots(io.ComfyNode):
 
     @classmethod
     def execute(cls, run) -> io.NodeOutput:
-        concepts = [load_with_thumbnail(folders.concept_path(name)) for name in listed_runs(folders.concept_names())[run]]
+        names = listed_runs(folders.concept_names())[run]
+        concepts = [load_with_thumbnail(folders.concept_path(name)) for name in names]
         steps = [steps_done(concept.metadata) for concept in concepts]
         return io.NodeOutput(concepts, steps, concepts[0].word)

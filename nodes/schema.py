@@ -32,7 +32,7 @@ def expert(widget: io.Input) -> io.Input:
 
 
 def concept_file_input(name: str, tooltip: str) -> io.Input:
-    """A choice among the concept files. By its mark the browser adds their pictures; the value stays the file's name."""
+    """A choice among the concept files. By its mark the browser adds their pictures; the value is a file's name."""
     choice = io.Combo.Input(name, options=folders.concept_names(), tooltip=tooltip)
     choice.extra_dict["perfusion_concept_file"] = True
     return choice

@@ -16,7 +16,7 @@ export async function readTexts() {
   }
 }
 
-/** The text of `key`, with `values` in the place of their names: `text("minutes", { minutes: 3 })`. */
+/** The text of `key`, with `values` in the place of their names: `text("minutesLeft", { minutes: 3 })`. */
 export function text(key, values = {}) {
   return (texts[key] ?? key).replace(/\{(\w+)\}/g, (place, name) => values[name] ?? place)
 }

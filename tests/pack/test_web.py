@@ -154,9 +154,58 @@ def test_an_explained_message_is_one_the_pack_gives(node, message):
         assert fragment.strip() in code, f"{node}: {message}"
 
 
-def test_the_pack_ships_no_script_for_the_browser():
-    """The pack runs no code in the user's browser."""
-    assert not list((ROOT / "web").rglob("*.js"))
+SCRIPTS = sorted((ROOT / "web").rglob("*.js"))
+FRONTEND = {"../../scripts/app.js", "../../scripts/api.js"}
+"""The two modules that the frontend promises to extensions."""
+DECLARATION = re.compile(r"(import|export|const|let|function|async function|/\*\*| \*|//|[})\]]|$)")
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_is_small_and_needs_nothing_but_its_neighbours_and_the_frontend(path):
+    """The browser loads nothing from elsewhere, and the pack goes on working when the frontend moves its insides."""
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 200
+    imported = set(re.findall(r"""from "([^"]+)\"""", text))
+    assert imported <= FRONTEND | {f"./{script.name}" for script in SCRIPTS}
+    addresses = set(re.findall(r"https?://[^\s\"']+", text))
+    assert addresses <= {"http://www.w3.org/2000/svg"}
+    assert not re.search(r"\b(eval|Function)\(|innerHTML|document\.write|\.prototype\b", text)
+
+
+@pytest.mark.parametrize("path", [path for path in SCRIPTS if path.name != "perfusion.js"], ids=lambda path: path.name)
+def test_a_helper_script_only_declares(path):
+    """The frontend runs every script of the pack as the page loads: one of them acts, and the others wait."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if not DECLARATION.match(line) and not line.startswith(" ")] == []
+
+
+def scripts_text() -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
+
+
+def shown_texts(language: str) -> dict[str, str]:
+    return json.loads((ROOT / "locales" / language / "main.json").read_text(encoding="utf-8"))["perfusion"]
+
+
+def test_every_text_of_the_scripts_is_in_every_language_and_no_other():
+    """No key is shown in place of a sentence, in any of the languages."""
+    languages = [path.parent.name for path in (ROOT / "locales").glob("*/nodeDefs.json")]
+    keys = shown_texts("en")
+    code = scripts_text()
+    asked = set(re.findall(r"""\btext\("(\w+)\"""", code)) | set(re.findall(r"""\["(\w+)", \{""", code))
+    asked |= set(re.findall(r"""place\(\d, "(\w+)"\)""", code)) | {"wordNamed", "wordMissing"}
+    assert asked == set(keys)
+    places = {key: sorted(re.findall(r"\{\w+\}", sentence)) for key, sentence in keys.items()}
+    for language in languages:
+        found = shown_texts(language)
+        assert {key: sorted(re.findall(r"\{\w+\}", sentence)) for key, sentence in found.items()} == places, language
+
+
+def test_every_class_that_the_scripts_use_is_styled():
+    """No part of a display is left without its look."""
+    styles = set(re.findall(r"\.(perfusion-\w+)", (ROOT / "web" / "perfusion.css").read_text(encoding="utf-8")))
+    used = set(re.findall(r"\bperfusion-\w+", scripts_text()))
+    assert used - styles <= {"perfusion-tile"} and styles <= used
 
 
 def test_the_workflows_of_the_template_browser_are_there():
