@@ -22,23 +22,52 @@ from .encoded_prompt import KEYS, MARKED, SUPERCLASS, EncodedPrompt
 from .naming import Naming
 
 KEY = "perfusion"
+PREFIX = "clip_"
 _hooks: WeakKeyDictionary[nn.Module, object] = WeakKeyDictionary()
 """Text encoder -> the handle of its hook. One for all clones: it does nothing to prompts without concepts."""
 
 
+def tokenizer_names(clip) -> tuple[str, ...]:
+    """Short names of the tokenizers inside, as prompts have them: ``("l",)``, ``("g", "l")``, ``("t5xxl",)``."""
+    return tuple(sorted(name.removeprefix(PREFIX) for name, part in vars(clip.tokenizer).items() if _reads(part)))
+
+
+def _reads(part) -> bool:
+    return hasattr(part, "tokenizer") and hasattr(part, "tokenize_with_weights")
+
+
 def text_encoder_names(clip) -> tuple[str, ...]:
-    """Short names of the CLIP text encoders inside: ``("l",)``, ``("h",)``, ``("g", "l")``."""
-    return tuple(name for name in ("g", "h", "l") if hasattr(clip.tokenizer, f"clip_{name}"))
+    """Those of the tokenizers whose tokens a text encoder reads; the network itself reads what others give."""
+    return tuple(name for name in tokenizer_names(clip) if text_encoder(clip, name) is not None)
 
 
 def text_encoder(clip, name: str):
-    """One of the text encoders, as the host's module."""
-    return getattr(clip.cond_stage_model, f"clip_{name}")
+    """One of the text encoders, as the host's module; none if there is no such module."""
+    return _member(clip.cond_stage_model, name)
+
+
+def encoder_attribute(clip, name: str) -> str:
+    """What the host calls one of the text encoders inside its CLIP model."""
+    return _attribute(clip.cond_stage_model, name)
+
+
+def tokenizer(clip, name: str):
+    """One of the host's tokenizers."""
+    return _member(clip.tokenizer, name)
+
+
+def _member(whole, name: str):
+    """The host calls the same part ``clip_l`` or ``t5xxl``."""
+    return getattr(whole, _attribute(whole, name), None)
+
+
+def _attribute(whole, name: str) -> str:
+    return f"{PREFIX}{name}" if hasattr(whole, f"{PREFIX}{name}") else name
 
 
 def vocabulary(clip, name: str):
-    """The tokenizer of one text encoder: text -> ``{"input_ids": [start, ..., end]}``, without concept words."""
-    return without_words(getattr(clip.tokenizer, f"clip_{name}").tokenizer)
+    """What one of the tokenizers reads with: text -> ``{"input_ids": [...]}``, without concept words."""
+    return without_words(tokenizer(clip, name).tokenizer)
 
 
 def clip_with_concept(clip, concept: Concept, strength: float, key_locking: KeyLocking, naming: Naming | None = None):
@@ -58,23 +87,25 @@ def clip_with_concept(clip, concept: Concept, strength: float, key_locking: KeyL
 
 def clip_knowing(clip, new: ConceptWord):
     """A clone of ``clip`` that reads one word more. Raises ValueError for a word that it knows."""
-    names = text_encoder_names(clip)
-    known = known_words(getattr(clip.tokenizer, f"clip_{names[0]}").tokenizer)
+    names = tokenizer_names(clip)
+    if not names:
+        raise ValueError("This CLIP has no tokenizer that can read a concept word. Connect the CLIP of the same model.")
+    known = known_words(tokenizer(clip, names[0]).tokenizer)
     if any(fold_word(word.word) == fold_word(new.word) for word in known):
         raise ValueError(f"The concept word {new.word!r} stands for two concepts; give one of them another word.")
     clone = clip.clone()
     clone.tokenizer = copy.copy(clip.tokenizer)
     for name in names:
-        setattr(clone.tokenizer, f"clip_{name}", tokenizer_knowing(clip, name, (*known, new)))
+        setattr(clone.tokenizer, _attribute(clip.tokenizer, name), tokenizer_knowing(clip, name, (*known, new)))
     clone.patcher.set_injections(KEY, [PatcherInjection(_set_hooks, _remove_hooks)])
     return clone
 
 
 def tokenizer_knowing(clip, name: str, words: Sequence[ConceptWord]):
     """A copy of one text encoder's tokenizer that reads ``words``."""
-    tokenizer = copy.copy(getattr(clip.tokenizer, f"clip_{name}"))
-    tokenizer.tokenizer = knowing(vocabulary(clip, name), name, sorted(words, key=lambda word: word.word))
-    return tokenizer
+    knowing_words = copy.copy(tokenizer(clip, name))
+    knowing_words.tokenizer = knowing(vocabulary(clip, name), name, sorted(words, key=lambda word: word.word))
+    return knowing_words
 
 
 def _set_hooks(patcher) -> None:
@@ -91,7 +122,7 @@ def _remove_hooks(patcher) -> None:
 
 
 def _text_encoders(model: nn.Module) -> list[nn.Module]:
-    return [getattr(model, f"clip_{name}") for name in ("g", "h", "l") if hasattr(model, f"clip_{name}")]
+    return [part for part in model.children() if hasattr(part, "encode_token_weights")]
 
 
 def mark_what_is_held(encoder: nn.Module, args: tuple, kwargs: dict, output: tuple):
@@ -123,7 +154,8 @@ def mark_what_is_held(encoder: nn.Module, args: tuple, kwargs: dict, output: tup
         others = {name: outputs[part] for name, outputs in beside.items()}
         if encodings.ndim == 3:
             others |= _marked_copies(encodings, prompts)
-        start = encodings[0, 0].clone() if encodings.ndim == 3 else None
+        has_start = encodings.ndim == 3 and "start" in getattr(encoder, "special_tokens", ("start",))
+        start = encodings[0, 0].clone() if has_start else None
         return EncodedPrompt.beside_others(encodings, namings, start, others) if others else encodings
 
     return (remembering(0), remembering(1), *output[2:])

@@ -34,6 +34,15 @@ class ConceptWord:
     """Whether keys come from the superclass prompt: global key locking."""
     naming: Naming = field(default_factory=Naming)
 
+    def instead_of(self, tokens: Sequence[int], encoder: str) -> list:
+        """What stands in a prompt for one text encoder, in place of the superclass's ``tokens`` there.
+
+        A learned word of another text encoder leaves marks: they say where the concept stands.
+        """
+        if encoder in self.embeddings and tokens:
+            return [*tokens[:-1], ConceptToken.of(self.embeddings[encoder], self, tokens[-1])]
+        return [MarkedId.of(token, self) for token in tokens] if self.marked or self.embeddings else list(tokens)
+
 
 class ConceptToken(Tensor):
     """The learned embedding (width,) in a prompt's list of tokens, among the ids of the others.
@@ -112,6 +121,7 @@ class _ConceptVocabulary:
 
     perfusion_words: tuple[ConceptWord, ...]
     perfusion_vocabulary: Any
+    perfusion_encoder: str
     perfusion_tokens: dict[str, list]
 
     def __call__(self, text=None, *args, **kwargs):
@@ -124,7 +134,16 @@ class _ConceptVocabulary:
             return type(answer)({"input_ids": [self(line, *args, **kwargs)["input_ids"] for line in text]})
         return answer
 
-    def _read(self, text: str, found: Sequence[FoundWord], add_special_tokens: bool = True, **_others) -> list:
+    def _read(self, text: str, found: Sequence[FoundWord], **kwargs) -> list:
+        by_parts = len(self.perfusion_vocabulary("")["input_ids"]) > 1
+        tokens = self._in_parts(text, found, **kwargs) if by_parts else self._as_a_whole(text, found, **kwargs)
+        for token in tokens:
+            if isinstance(token, CONCEPT_TOKENS):
+                token.naming.was_read()
+        return tokens
+
+    def _in_parts(self, text: str, found: Sequence[FoundWord], add_special_tokens: bool = True, **_others) -> list:
+        """For vocabularies of CLIP, which read a word alike wherever it stands."""
         start, *_, end = self.perfusion_vocabulary("")["input_ids"]
         tokens, position = [], 0
         for place in found:
@@ -132,18 +151,36 @@ class _ConceptVocabulary:
             tokens += self.perfusion_tokens[place.word]
             position = place.end
         tokens += plain_tokens(self.perfusion_vocabulary, text[position:])
-        for token in tokens:
-            if isinstance(token, CONCEPT_TOKENS):
-                token.naming.was_read()
         return [start, *tokens, end] if add_special_tokens else tokens
+
+    def _as_a_whole(self, text: str, found: Sequence[FoundWord], **kwargs) -> list:
+        """For vocabularies to which a space before a word belongs: the superclass prompt, and where it stands in it."""
+        words = {word.word: word for word in self.perfusion_words}
+        whole, spans, position = "", [], 0
+        for place in found:
+            whole += text[position : place.start]
+            spans.append((words[place.word], len(whole), len(whole) + len(words[place.word].superclass)))
+            whole += words[place.word].superclass
+            position = place.end
+        whole += text[position:]
+        answer = self.perfusion_vocabulary(whole, return_offsets_mapping=True, **kwargs)
+        tokens, offsets = list(answer["input_ids"]), answer["offset_mapping"]
+        for word, start, end in spans:
+            places = [n for n, (first, last) in enumerate(offsets) if first < end and last > max(first, start)]
+            replaced = word.instead_of([tokens[n] for n in places], self.perfusion_encoder)
+            for n, token in zip(places, replaced, strict=True):
+                tokens[n] = token
+        return tokens
 
 
 def knowing(vocabulary, encoder: str, words: Sequence[ConceptWord]):
     """A copy of ``vocabulary``, of the host's own class, that reads ``words`` for one text encoder."""
     known = copy.copy(vocabulary)
     known.__class__ = _class_knowing_words(type(vocabulary))
-    known.perfusion_vocabulary, known.perfusion_words = vocabulary, tuple(words)
-    known.perfusion_tokens = {word.word: _tokens_of(vocabulary, word, encoder) for word in words}
+    known.perfusion_vocabulary, known.perfusion_words, known.perfusion_encoder = vocabulary, tuple(words), encoder
+    known.perfusion_tokens = {
+        word.word: word.instead_of(superclass_tokens(vocabulary, word.superclass), encoder) for word in words
+    }
     return known
 
 
@@ -162,18 +199,11 @@ def without_words(vocabulary):
     return vocabulary.perfusion_vocabulary if isinstance(vocabulary, _ConceptVocabulary) else vocabulary
 
 
-def _tokens_of(vocabulary, word: ConceptWord, encoder: str) -> list:
-    tokens = superclass_tokens(vocabulary, word.superclass)
-    if word.marked:
-        return [MarkedId.of(token, word) for token in tokens]
-    if not word.embeddings:
-        return tokens
-    return [*tokens[:-1], ConceptToken.of(word.embeddings[encoder], word, tokens[-1])]
-
-
 def plain_tokens(vocabulary, text: str) -> list[int]:
-    """Ids of ``text`` without start and end."""
-    return vocabulary(text)["input_ids"][1:-1]
+    """Ids of ``text`` without start and end, of which a vocabulary may have both, an end, or neither."""
+    around = len(vocabulary("")["input_ids"])
+    tokens = vocabulary(text)["input_ids"]
+    return tokens[around // 2 : len(tokens) - (around - around // 2)]
 
 
 def superclass_tokens(vocabulary, superclass: str) -> list[int]:

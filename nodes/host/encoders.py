@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from ...perfusion_ops import Encoded
 from ...perfusion_ops.text.covariance import TokenKind
 from ...perfusion_ops.text.prompts import SLOT
-from .clip import text_encoder_names, tokenizer_knowing, vocabulary
+from .clip import (
+    encoder_attribute,
+    text_encoder,
+    text_encoder_names,
+    tokenizer,
+    tokenizer_knowing,
+    vocabulary,
+)
 from .concept_words import ConceptToken, ConceptWord, superclass_tokens
 from .frozen_layers import compute_in
 from .private_copies import checkpoint_gradients, loaded, private_copy, protect_from_in_place_sums
@@ -56,10 +63,10 @@ class HostTextEncoder:
         return Encoded(encodings, torch.tensor(positions), keep)
 
     def _chunks(self, name: str, templates: Sequence[str], marks: Mapping[str, Tensor]) -> list[list]:
-        tokenizer = tokenizer_knowing(self.clip, name, [ConceptWord(PLACEHOLDER, self.superclass, marks)])
+        reader = tokenizer_knowing(self.clip, name, [ConceptWord(PLACEHOLDER, self.superclass, marks)])
         found = []
         for template in templates:
-            chunks = tokenizer.tokenize_with_weights(template.replace(SLOT, PLACEHOLDER))
+            chunks = reader.tokenize_with_weights(template.replace(SLOT, PLACEHOLDER))
             if len(chunks) != 1:
                 raise ValueError(
                     f"The template or caption {template[:60]!r}... is longer than 75 tokens; shorten it for training."
@@ -87,7 +94,7 @@ def private_encoders(clip, recompute: bool = False) -> tuple[dict[str, nn.Module
     patcher = loaded(clip.patcher)
     encoders = {}
     for name in text_encoder_names(clip):
-        encoders[name] = private_copy(patcher, f"clip_{name}")
+        encoders[name] = private_copy(patcher, encoder_attribute(clip, name))
         compute_in(encoders[name], torch.float32)
         protect_from_in_place_sums(encoders[name])
         if recompute:
@@ -104,11 +111,11 @@ def encode_captions(clip, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
     model.set_clip_options({"execution_device": clip.patcher.load_device})
     outputs, kinds = [], None
     for name in sorted(text_encoder_names(clip), key="lgh".index):
-        tokenizer = getattr(clip.tokenizer, f"clip_{name}")
-        rows = [[token for token, _ in tokenizer.tokenize_with_weights(text)[0]] for text in captions]
-        outputs.append(getattr(model, f"clip_{name}")(rows)[0])
+        reader = tokenizer(clip, name)
+        rows = [[token for token, _ in reader.tokenize_with_weights(text)[0]] for text in captions]
+        outputs.append(text_encoder(clip, name)(rows)[0])
         if kinds is None:
-            kinds = torch.tensor([_kinds(row, tokenizer.end_token) for row in rows])
+            kinds = torch.tensor([_kinds(row, reader.end_token) for row in rows])
     return torch.cat(outputs, dim=-1), kinds
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from .clip import text_encoder, text_encoder_names
+from .clip import text_encoder, text_encoder_names, tokenizer
 
 
 @contextmanager
@@ -47,6 +47,6 @@ def batches(clip, captions: Sequence[str], padded: int, size: int) -> list[tuple
 
 def _length(clip, caption: str) -> int:
     """Tokens up to and with the end token of a caption's first chunk; all vocabularies of a CLIP read it alike."""
-    tokenizer = getattr(clip.tokenizer, f"clip_{text_encoder_names(clip)[0]}")
-    tokens = [token for token, _weight in tokenizer.tokenize_with_weights(caption)[0]]
-    return tokens.index(tokenizer.end_token, 1) + 1
+    first = tokenizer(clip, text_encoder_names(clip)[0])
+    tokens = [token for token, _weight in first.tokenize_with_weights(caption)[0]]
+    return tokens.index(first.end_token, 1) + 1
