@@ -63,7 +63,7 @@ def _schema() -> io.Schema:
 def _subject_inputs() -> list[io.Input]:
     return [
         io.Model.Input(
-            "model", tooltip="SD 1.x, SD 2.x or SDXL, from Load Checkpoint. A LoRA on the model stays active."
+            "model", tooltip="From Load Checkpoint or Load Diffusion Model. A LoRA on the model stays active."
         ),
         io.Clip.Input("clip", tooltip="The CLIP of the same checkpoint."),
         io.Vae.Input("vae", tooltip="The VAE of the same checkpoint."),
@@ -213,9 +213,10 @@ def _later_inputs() -> list[io.Input]:
         io.Combo.Input(
             "gate",
             options=list(GATES),
-            default="learned word",
+            default="auto",
             optional=True,
             tooltip="What is learned. learned word: the paper's method, a word and its values. position: the values "
-            "alone, at the superclass's own words; less memory, and no text statistics.",
+            "alone, at the superclass's own words; less memory, and no text statistics. auto: learned word for SD 1.x, "
+            "SD 2.x and SDXL, position for other models.",
         ),
     ]

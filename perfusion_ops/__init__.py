@@ -7,7 +7,7 @@ from .edit.injection import inject
 from .edit.joint import JointEdit
 from .edit.terms import EditTerm, check_combinable, nearly_parallel
 from .training.loop import StepReport, TrainingDiverged, TrainingResult, train
-from .training.noise import NoiseSchedule
+from .training.noise import FlowSchedule, NoiseSchedule
 from .training.task import Encoded, Picture, TextEncoder, TrainingSettings, TrainingTask
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "EditTerm",
     "EditedContext",
     "Encoded",
+    "FlowSchedule",
     "Gate",
     "GateKind",
     "JointEdit",

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from ...perfusion_ops import Concept
 from ...perfusion_ops.edit.injection import Projections
+from .flux import FLUX
+from .joint import JointFamily
+from .lumina import LUMINA
+from .qwen import QWEN
 from .unet import UNETS, UNet
 
-FAMILIES: tuple[UNet, ...] = UNETS
+Family = UNet | JointFamily
+FAMILIES: tuple[Family, ...] = (*UNETS, *LUMINA, *FLUX, *QWEN)
 REFINER = "SDXLRefiner"
 
 
-def family_of(model) -> UNet:
-    """The family of a MODEL. Raises ValueError for a model without text cross-attention."""
+def family_of(model) -> Family:
+    """The family of a MODEL. Raises ValueError for a model that concepts cannot edit."""
     for family in FAMILIES:
         if family.fits(model):
             return family
@@ -22,32 +27,45 @@ def family_of(model) -> UNet:
             "Apply Key-Locked Attention to the base model, and the refiner without it."
         )
     raise ValueError(
-        f"The model is of the kind {kind}, which has no text cross-attention that "
-        "concepts can edit; expected SD 1.x, SD 2.x or SDXL. Load a checkpoint of one of these."
+        f"The model is of the kind {kind}, which concepts cannot edit; expected {titles()}. Load a model of one of "
+        "these."
     )
 
 
+def titles() -> str:
+    """The families that are supported, as people call them."""
+    joint = [family.title for family in FAMILIES if family.joint]
+    return f"SD 1.x, SD 2.x, SDXL, {', '.join(joint[:-1])} or {joint[-1]}"
+
+
 def projections(model) -> Projections:
-    """Layer name, as in original Stable Diffusion files -> (to_k, to_v)."""
+    """Layer name, as in original Stable Diffusion files -> (to_k, to_v), of a U-Net."""
     layers = family_of(model).cross_attentions(model.model.diffusion_model)
     return {name: (layer.to_k, layer.to_v) for name, layer in layers.items()}
 
 
 def check_fits(model, concept: Concept) -> None:
     """Raise ValueError, with one sentence, if ``concept`` was trained for another kind of model."""
-    family = family_of(model).name
-    if family != concept.base_family:
+    family, net = family_of(model), model.model.diffusion_model
+    if family.name != concept.base_family:
         raise ValueError(
-            f"The concept {concept.word!r} was trained for {concept.base_family}, and this model is {family}. "
+            f"The concept {concept.word!r} was trained for {concept.base_family}, and this model is {family.name}. "
             f"Load a checkpoint of {concept.base_family}, or train the concept again on this one."
         )
-    layers = projections(model)
-    found = {name: to_v.out_features for name, (_, to_v) in layers.items()}
+    found, width = family.value_widths(net), family.context_width(net)
     needed = {name: residual.shape[0] for name, residual in concept.value_residuals.items()}
-    width = next(iter(layers.values()))[0].in_features
     if found != needed or concept.context_width not in (None, width):
         raise ValueError(
-            f"The concept {concept.word!r} was trained for {len(needed)} cross-attention layers of context width "
-            f"{concept.context_width or width}, and this {family} model has {len(found)} of width {width} or other "
-            "names and sizes. Load the kind of checkpoint it was trained on, or train it again."
+            f"The concept {concept.word!r} was trained for {len(needed)} attention layers"
+            f"{_of_width(concept.context_width)}, and this {family.name} model has {len(found)}{_of_width(width)} or "
+            "other names and sizes. Load the kind of checkpoint it was trained on, or train it again."
         )
+    if concept.gate not in family.gates:
+        raise ValueError(
+            f"The concept {concept.word!r} has the gate {concept.gate.value!r}, which {family.title} does not read; "
+            f"expected {' or '.join(repr(gate.value) for gate in family.gates)}. Train it again with that gate."
+        )
+
+
+def _of_width(width: int | None) -> str:
+    return f" of context width {width}" if width else ""

@@ -10,7 +10,7 @@ import comfy.supported_models
 import torch
 from torch import Tensor, nn
 
-from ...perfusion_ops import NoiseSchedule
+from ...perfusion_ops import GateKind, NoiseSchedule
 
 LATENT_CHANNELS = 4
 PREDICTIONS = {
@@ -28,6 +28,15 @@ class UNet:
     config: type
     """The host's class of its checkpoints."""
 
+    joint = False
+    gates = tuple(GateKind)
+    guidance = 6.0
+
+    @property
+    def title(self) -> str:
+        """As people call it."""
+        return {"sd1": "SD 1.x", "sd2": "SD 2.x", "sdxl": "SDXL"}[self.name]
+
     def fits(self, model) -> bool:
         """Whether a MODEL is of this family and has text cross-attention."""
         if not isinstance(model.model.model_config, self.config):
@@ -37,6 +46,14 @@ class UNet:
     def cross_attentions(self, net: nn.Module) -> dict[str, nn.Module]:
         """The text cross-attention layers by name, in the order of the network, compiled or not."""
         return dict(_cross_attentions(net))
+
+    def value_widths(self, net: nn.Module) -> dict[str, int]:
+        """Layer name -> width of its values."""
+        return {name: layer.to_v.out_features for name, layer in self.cross_attentions(net).items()}
+
+    def context_width(self, net: nn.Module) -> int:
+        """d: the width of the encodings that the layers read."""
+        return next(iter(self.cross_attentions(net).values())).to_k.in_features
 
     def check_trainable(self, model) -> None:
         """Raise ValueError for a model that reads more than a noisy latent: training has nothing else."""

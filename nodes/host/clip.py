@@ -152,7 +152,7 @@ def mark_what_is_held(encoder: nn.Module, args: tuple, kwargs: dict, output: tup
         if not isinstance(encodings, Tensor):
             return encodings
         others = {name: outputs[part] for name, outputs in beside.items()}
-        if encodings.ndim == 3:
+        if part == 0:
             others |= _marked_copies(encodings, prompts)
         has_start = encodings.ndim == 3 and "start" in getattr(encoder, "special_tokens", ("start",))
         start = encodings[0, 0].clone() if has_start else None
@@ -162,11 +162,15 @@ def mark_what_is_held(encoder: nn.Module, args: tuple, kwargs: dict, output: tup
 
 
 def _marked_copies(encodings: Tensor, prompts: Sequence[Sequence]) -> dict[str, Tensor]:
-    """For each concept with a position gate, the encodings (B, T, d) with marks at its tokens."""
+    """For each concept with a position gate, the encodings (B, T, d) with marks at its tokens.
+
+    Encodings of several layers at once are (B, layers, T, d).
+    """
     copies = {}
     for word in dict.fromkeys(t.naming.word for row in prompts for t in row if isinstance(t, MarkedId)):
         rows = [[isinstance(t, MarkedId) and t.naming.word == word for t in row] for row in prompts]
-        copies[MARKED + word] = with_marks(encodings, torch.tensor(rows)[:, : encodings.shape[1]])
+        marked = torch.tensor(rows)[:, : encodings.shape[-2]]
+        copies[MARKED + word] = with_marks(encodings, marked if encodings.ndim == 3 else marked.unsqueeze(1))
     return copies
 
 

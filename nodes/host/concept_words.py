@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...perfusion_ops.text.words import FoundWord, find_words
 from .naming import Naming
+from .spans import spans_of
 
 FORBIDDEN_IN_WORDS = '()[]{}:,;|\\"\n\r\t'
 """Characters that mean something in a prompt, so that a concept word with them would never be found."""
@@ -123,6 +124,7 @@ class _ConceptVocabulary:
     perfusion_vocabulary: Any
     perfusion_encoder: str
     perfusion_tokens: dict[str, list]
+    """Word -> its tokens in prompts that CLIP reads; others depend on the text around."""
 
     def __call__(self, text=None, *args, **kwargs):
         answer = self.perfusion_vocabulary(text, *args, **kwargs)
@@ -159,16 +161,14 @@ class _ConceptVocabulary:
         whole, spans, position = "", [], 0
         for place in found:
             whole += text[position : place.start]
-            spans.append((words[place.word], len(whole), len(whole) + len(words[place.word].superclass)))
+            spans.append((len(whole), len(whole) + len(words[place.word].superclass)))
             whole += words[place.word].superclass
             position = place.end
         whole += text[position:]
-        answer = self.perfusion_vocabulary(whole, return_offsets_mapping=True, **kwargs)
-        tokens, offsets = list(answer["input_ids"]), answer["offset_mapping"]
-        for word, start, end in spans:
-            places = [n for n, (first, last) in enumerate(offsets) if first < end and last > max(first, start)]
-            replaced = word.instead_of([tokens[n] for n in places], self.perfusion_encoder)
-            for n, token in zip(places, replaced, strict=True):
+        tokens, places = spans_of(self.perfusion_vocabulary, whole, spans, **kwargs)
+        for place, numbers in zip(found, places, strict=True):
+            replaced = words[place.word].instead_of([tokens[n] for n in numbers], self.perfusion_encoder)
+            for n, token in zip(numbers, replaced, strict=True):
                 tokens[n] = token
         return tokens
 

@@ -59,8 +59,9 @@ def marks_of(prompt: EncodedPrompt, words: Sequence[str]) -> Tensor:
     return marks
 
 
-def with_contexts(cond: dict, edit: JointEdit, place: dict) -> dict:
-    """The prompt with its edited contexts; one without concepts has its own there, as only alike prompts batch."""
+def with_contexts(cond: dict, edit: JointEdit, place: dict, parts: Sequence[str] = tuple(CONTEXTS)) -> dict:
+    """The prompt with the ``parts`` of its edited contexts; one without concepts has its own, as only alike ones batch.
+    """
     prompt = cond.get("cross_attn")
     if not isinstance(prompt, Tensor) or edit.context_width not in (None, prompt.shape[-1]):
         return without_marks(cond)
@@ -76,7 +77,7 @@ def with_contexts(cond: dict, edit: JointEdit, place: dict) -> dict:
     else:
         context = _edited_context(edit, prompt, encodings, present, marks)
         contexts = {"keys": context.keys, "values": context.values, "gates": context.gates}
-    entries = {CONTEXTS[part]: comfy.conds.CONDCrossAttn(tensor.to(**place)) for part, tensor in contexts.items()}
+    entries = {CONTEXTS[part]: comfy.conds.CONDCrossAttn(contexts[part].to(**place)) for part in parts}
     return {**without_marks(cond), "model_conds": {**cond.get("model_conds", {}), **entries}}
 
 

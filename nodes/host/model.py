@@ -8,6 +8,8 @@ patch of the host is taken, so clones that share modules, other patches and inte
 
 from __future__ import annotations
 
+import math
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,8 +18,10 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor, nn
 
 from ...perfusion_ops import EditTerm, JointEdit, check_combinable
+from ...perfusion_ops.edit.regions import mask_at
 from ..families.family import check_fits, family_of
 from .conditioning import CONTEXTS, namings, with_contexts, without_marks
+from .joint_call import JointCall, picture_cells
 from .model_call import CallEdit, editing
 from .naming import Naming, never_open, not_applied, not_named
 
@@ -91,13 +95,14 @@ def edit_prompts(executor, noise, *args, **kwargs):
     applied: AppliedConcepts = options[KEY]
     named = _named(guider.conds, applied)
     place = {"device": guider.model_patcher.load_device, "dtype": inference_dtype(guider.model_patcher.model)}
+    kind = JointModelCall if family_of(guider.model_patcher).joint else ModelCall
     for name, conds in guider.conds.items():
         guider.conds[name] = [
-            with_contexts(cond, applied.edit, place) if named else without_marks(cond) for cond in conds
+            with_contexts(cond, applied.edit, place, kind.parts) if named else without_marks(cond) for cond in conds
         ]
     if not named:
         return executor(noise, *args, **kwargs)
-    call = ModelCall(applied, guider.model_patcher)
+    call = kind(applied, guider.model_patcher)
     options.setdefault("wrappers", {}).setdefault(WrappersMP.APPLY_MODEL, {})[KEY] = [call]
     result = executor(noise, *args, **kwargs)
     for concept, opened in zip(applied.concepts, call.opened(), strict=True):
@@ -125,7 +130,10 @@ def inference_dtype(model) -> torch.dtype:
 
 
 class ModelCall:
-    """The wrapper that puts a batch's edited contexts into one model call."""
+    """The wrapper that puts a batch's edited contexts into one model call of a U-Net."""
+
+    parts: tuple[str, ...] = ("keys", "values", "gates")
+    """What it needs of an edited context."""
 
     def __init__(self, applied: AppliedConcepts, patcher) -> None:
         sampling = patcher.get_model_object("model_sampling")
@@ -134,6 +142,7 @@ class ModelCall:
         self.ends = [sampling.percent_to_sigma(c.end_percent) for c in applied.concepts]
         self.edits: dict[torch.device, JointEdit] = {}
         self.layers: dict[torch.device, dict[str, nn.Module]] = {}
+        """The modules to hook."""
         self.active: dict[torch.device, Tensor] = {}
 
     def opened(self) -> list[bool]:
@@ -143,25 +152,29 @@ class ModelCall:
         return torch.stack([active.cpu() for active in self.active.values()]).any(0).tolist()
 
     def __call__(self, executor, x, t, c_concat, c_crossattn, control, transformer_options, **kwargs):
-        parts = {part: kwargs.pop(entry, None) for part, entry in CONTEXTS.items()}
+        parts = {part: kwargs.pop(CONTEXTS[part], None) for part in self.parts}
         call = (x, t, c_concat, c_crossattn, control)
-        if parts["keys"] is None:
+        if parts["gates"] is None:
             return executor(*call, transformer_options, **kwargs)
-        model, place = executor.class_obj, {"device": x.device, "dtype": inference_dtype(executor.class_obj)}
+        place = {"device": x.device, "dtype": inference_dtype(executor.class_obj)}
         if x.device not in self.edits:
             self.edits[x.device] = self.applied.edit.to(**place)
-            self.layers[x.device] = self.family.cross_attentions(model.diffusion_model)
+            self.layers[x.device] = self._layers(executor.class_obj.diffusion_model)
         parts = {part: tensor.to(**place) for part, tensor in parts.items()}
-        edit = CallEdit(
-            keys=parts["keys"],
-            values=parts["values"],
-            gates=parts["gates"] * self._active(transformer_options["sigmas"].max().to(x.device)).to(parts["gates"]),
-            edit=self.edits[x.device],
-            regions=[concept.region for concept in self.applied.concepts],
-            latent_shape=x.shape,
-        )
+        parts["gates"] = parts["gates"] * self._active(transformer_options["sigmas"].max().to(x.device)).to(**place)
+        with self._editing(executor.class_obj.diffusion_model, parts, x) as options:
+            return executor(*call, options(transformer_options), **kwargs)
+
+    def _layers(self, net: nn.Module) -> dict[str, nn.Module]:
+        return self.family.cross_attentions(net)
+
+    @contextmanager
+    def _editing(self, net: nn.Module, parts: dict[str, Tensor], x: Tensor):
+        """The edit for one call; yields what makes its options."""
+        regions = [concept.region for concept in self.applied.concepts]
+        edit = CallEdit(**parts, edit=self.edits[x.device], regions=regions, latent_shape=x.shape)
         with editing(self.layers[x.device], edit):
-            return executor(*call, edit.options(transformer_options), **kwargs)
+            yield edit.options
 
     def _active(self, sigma: Tensor) -> Tensor:
         """bool (J,): which concepts' schedules are open at ``sigma``; kept on the device, which need not wait."""
@@ -169,3 +182,25 @@ class ModelCall:
         active = torch.stack([(sigma <= begin) & (sigma > end) for begin, end in spans])
         self.active[sigma.device] = active | self.active.get(sigma.device, active)
         return active
+
+
+class JointModelCall(ModelCall):
+    """The same for a transformer with joint attention, which needs the gates alone."""
+
+    parts = ("gates",)
+
+    def _layers(self, net: nn.Module) -> dict[str, nn.Module]:
+        return {name: module for name, (module, _) in self.family.layers(net).items()}
+
+    @contextmanager
+    def _editing(self, net: nn.Module, parts: dict[str, Tensor], x: Tensor):
+        if not parts["gates"].any():
+            yield lambda options: options
+            return
+        regions = {j: concept.region for j, concept in enumerate(self.applied.concepts) if concept.region is not None}
+        cells, edit = picture_cells(net, x), JointCall()
+        edit.gates, edit.places = self.family.text_places(parts["gates"], net), math.prod(cells)
+        edit.residuals = self.edits[x.device].value_residuals
+        edit.masks = {j: mask_at(region, *cells).to(edit.gates) for j, region in regions.items()}
+        with edit.announced(self.layers[x.device]):
+            yield edit.options

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ...perfusion_ops import GateKind, KeyLocking
 
-GATES = {kind.value: kind for kind in GateKind}
+GATES = {"auto": None} | {kind.value: kind for kind in GateKind}
+"""auto: the first that the model's family reads."""
 KEY_LOCKINGS = {
     "local": KeyLocking.LOCAL,
     "global gated": KeyLocking.GLOBAL_GATED,

@@ -10,9 +10,11 @@ from torch import Tensor
 
 from ...perfusion_ops import Concept, EditTerm, Gate, KeyLocking
 from ...perfusion_ops.text.prompts import fill_template
+from ..families.family import family_of
 from ..host.clip import clip_with_concept
 from ..host.device_memory import make_room
 from ..host.model import AppliedConcept, model_with_concept
+from .joint_model import host_in_training
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,12 @@ class Preview:
     key_locking: KeyLocking
     seed: int
     steps: int = 20
-    cfg: float = 6.0
 
     def draw(self, concept: Concept) -> Tensor:
         """One picture (H, W, 3), 0 to 1, on the CPU. What the host loaded for it leaves an accelerator again."""
         try:
-            return self._drawn(concept)
+            with host_in_training(False):
+                return self._drawn(concept)
         finally:
             make_room(self.model.load_device, [self.model, self.clip.patcher])
 
@@ -46,10 +48,21 @@ class Preview:
             clip.encode_from_tokens_scheduled(clip.tokenize(text), show_pbar=False)
             for text in (fill_template(self.prompt, concept.word), "")
         )
-        latent = torch.zeros(1, 4, *self.size)
+        family = family_of(self.model)
+        latent = comfy.sample.fix_empty_latent_channels(self.model, torch.zeros(1, 4, *self.size))
         noise = comfy.sample.prepare_noise(latent, self.seed)
         settings = {"denoise": 1.0, "disable_pbar": True, "seed": self.seed}
         samples = comfy.sample.sample(
-            model, noise, self.steps, self.cfg, "euler", "normal", positive, negative, latent, **settings
+            model,
+            noise,
+            self.steps,
+            family.guidance,
+            "euler",
+            "simple" if family.joint else "normal",
+            positive,
+            negative,
+            latent,
+            **settings,
         )
-        return self.vae.decode(samples)[0].float().cpu().clamp(0, 1)
+        decoded = self.vae.decode(samples)
+        return decoded.reshape(-1, *decoded.shape[-3:])[0].float().cpu().clamp(0, 1)

@@ -14,7 +14,7 @@ from ...perfusion_ops.files.strict_json import FormatError
 from ...perfusion_ops.text.captions import captions as shipped_captions
 from ...perfusion_ops.text.covariance import DEFAULT_MIX, UncenteredCovariance, inverse
 from ...perfusion_ops.text.prompts import DEFAULT_TEMPLATES, SLOT, split_template
-from ..families.family import family_of
+from ..families.family import Family, family_of
 from ..host import messages
 from ..host.clip import text_encoder, text_encoder_names, vocabulary
 from ..host.concept_words import check_concept_word, superclass_tokens
@@ -89,7 +89,7 @@ class Training:
             shots=taken,
             templates=_lines(one["templates"]) or DEFAULT_TEMPLATES,
             captions=captions,
-            settings=_settings(one),
+            settings=_settings(one, family),
             statistics=one.get("statistics"),
             dtype=one["dtype"],
             gradient_checkpointing=one["gradient_checkpointing"],
@@ -211,7 +211,8 @@ class Training:
         return run_key(*parts, *texts, settings, *model)
 
     def _preview(self) -> Preview:
-        height, width = (side // 8 for side in self.shots[0].pixels.shape[:2])
+        ratio = self.model.model.latent_format.spacial_downscale_ratio
+        height, width = (side // ratio for side in self.shots[0].pixels.shape[:2])
         locking = self.settings.key_locking
         parts = (self.model, self.clip, self.vae, self.preview_prompt)
         return Preview(*parts, size=(height, width), key_locking=locking, seed=self.settings.seed)
@@ -247,7 +248,11 @@ def _lines(text: str) -> tuple[str, ...]:
     return lines
 
 
-def _settings(one: dict[str, Any]) -> TrainingSettings:
+def _settings(one: dict[str, Any], family: Family) -> TrainingSettings:
+    gate = GATES[one.get("gate", "auto")] or family.gates[0]
+    if gate not in family.gates:
+        known = " or ".join(repr(kind.value) for kind in family.gates)
+        raise ValueError(f"{family.title} cannot be trained with the gate {gate.value!r}; expected {known}, or 'auto'.")
     return TrainingSettings(
         steps=one["steps"],
         batch_size=one["batch_size"],
@@ -256,7 +261,7 @@ def _settings(one: dict[str, Any]) -> TrainingSettings:
         word_learning_rate=one["word_learning_rate"],
         gate=Gate(one["bias"], one["temperature"]),
         key_locking=KEY_LOCKINGS[one["key_locking"]],
-        gate_kind=GATES[one.get("gate", "learned word")],
+        gate_kind=gate,
         flip=one["flip"],
         seed=one["seed"] % 2**63,
     )

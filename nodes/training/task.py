@@ -15,6 +15,7 @@ from ..host.encoders import HostTextEncoder
 from ..host.frozen_layers import compute_in
 from ..host.private_copies import checkpoint_gradients, loaded, private_copy
 from ..host.superclass_prompts import SuperclassPrompts
+from .joint_model import JointInjection, joint_predictor
 from .pictures import Shot
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -32,7 +33,9 @@ def latent_pictures(model, vae, shots: Sequence[Shot], flip: bool, captions: Seq
     """Encode pictures, and their mirror images if ``flip``, by the first stage."""
 
     def encode(pixels: Tensor) -> Tensor:
-        return model.model.process_latent_in(vae.encode(pixels.unsqueeze(0)))[0].float().cpu().clone()
+        latent = model.model.process_latent_in(vae.encode(pixels.unsqueeze(0)))[0].float().cpu().clone()
+        # Models of moving pictures have frames between channels and height.
+        return latent[:, 0] if latent.ndim == 4 else latent
 
     pictures = []
     for number, shot in enumerate(shots):
@@ -48,7 +51,7 @@ def latent_pictures(model, vae, shots: Sequence[Shot], flip: bool, captions: Seq
 
 @dataclass
 class PrivateModel:
-    """The U-Net of a training: its own modules, on the host's weights with their LoRA patches."""
+    """The denoiser of a training: its own modules, on the host's weights with their LoRA patches."""
 
     unet: nn.Module
     device: torch.device
@@ -59,11 +62,14 @@ class PrivateModel:
         """The other models leave the device, except those of the patchers ``beside``, which training reads as well."""
         patcher = loaded(model)
         dtype = training_dtype(dtype_name, patcher.load_device)
+        family = family_of(model)
         unet = private_copy(patcher, "diffusion_model")
         compute_in(unet, dtype)
         make_room(patcher.load_device, [model, *beside])
+        if family.joint:
+            family.differentiable(unet)
         if recompute:
-            checkpoint_gradients(unet)
+            (family.recompute if family.joint else checkpoint_gradients)(unet)
         return cls(unet, patcher.load_device, dtype)
 
     def predictor(self, model, pooled: Tensor | None):
@@ -96,19 +102,25 @@ def training_task(
     metadata: dict[str, str],
 ) -> TrainingTask:
     """Everything ``train`` needs. Call it outside inference mode."""
-    family = family_of(model)
-    layers = family.cross_attentions(private.unet)
+    family, pooled = family_of(model), encoder.pooled_superclass(templates)
+    if family.joint:
+        injection = JointInjection(family, private.unet)
+        predict, layers = joint_predictor(model, injection, pooled, private.device, private.dtype), {}
+    else:
+        injection, predict = None, private.predictor(model, pooled)
+        layers = family.cross_attentions(private.unet)
     return TrainingTask(
         word=word,
         superclass=encoder.superclass,
         base_family=family.name,
         pictures=pictures,
         encoder=encoder,
-        predict=private.predictor(model, encoder.pooled_superclass(templates)),
+        predict=predict,
         projections={name: (layer.to_k, layer.to_v) for name, layer in layers.items()},
         schedule=family.noise_schedule(model),
         inverse_covariance=inverse_covariance,
         templates=tuple(templates),
         device=private.device,
         metadata=metadata,
+        injection=injection,
     )

@@ -42,7 +42,7 @@ def draw_batch(task: TrainingTask, settings: TrainingSettings, generator: torch.
                 picture=index,
                 mirrored=mirrored,
                 template=templates[below(len(templates))],
-                timestep=below(len(task.schedule.alphas_cumprod)),
+                timestep=below(len(task.schedule)),
                 noise=torch.randn(picture.latent.shape, generator=generator),
             )
         )
@@ -82,7 +82,7 @@ def run_identity(task: TrainingTask, settings: TrainingSettings) -> str:
     digest = hashlib.sha256(json.dumps(settings.as_dict(), sort_keys=True).encode())
     texts = (task.word, task.superclass, task.base_family, tuple(task.templates), task.schedule.prediction)
     digest.update(repr(texts).encode())
-    for tensor in (task.inverse_covariance, task.schedule.alphas_cumprod):
+    for tensor in (task.inverse_covariance, task.schedule.numbers()):
         if tensor is not None:
             digest.update(_bytes_of(tensor.double()))
     for picture in task.pictures:

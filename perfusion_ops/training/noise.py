@@ -35,9 +35,45 @@ class NoiseSchedule:
         signal, spread = self._scales(timesteps, latents)
         return signal * noise - spread * latents
 
+    def __len__(self) -> int:
+        """How many timesteps there are."""
+        return len(self.alphas_cumprod)
+
+    def numbers(self) -> Tensor:
+        """What the schedule is made of (N,)."""
+        return self.alphas_cumprod
+
     def _scales(self, timesteps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         alpha = self.alphas_cumprod[timesteps.cpu()].to(like).view(-1, 1, 1, 1)
         return alpha.sqrt(), (1 - alpha).sqrt()
+
+
+@dataclass(frozen=True)
+class FlowSchedule:
+    """Rectified flow: ``x_t = (1 - s_t) x_0 + s_t noise``; the model predicts ``noise - x_0`` (Liu et al. 2022)."""
+
+    sigmas: Tensor
+    """``s_t`` for every timestep (N,), 0 to 1, with the family's shift."""
+    prediction: str = "flow"
+
+    def __len__(self) -> int:
+        """How many timesteps there are."""
+        return len(self.sigmas)
+
+    def numbers(self) -> Tensor:
+        """What the schedule is made of (N,)."""
+        return self.sigmas
+
+    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """``x_t`` (B, C, h, w) at ``timesteps`` (B,)."""
+        return torch.lerp(latents, noise, self._sigmas(timesteps, latents))
+
+    def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """What the model should predict for ``x_t`` (B, C, h, w)."""
+        return noise - latents
+
+    def _sigmas(self, timesteps: Tensor, like: Tensor) -> Tensor:
+        return self.sigmas[timesteps.cpu()].to(like).view(-1, 1, 1, 1)
 
 
 def masked_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from ..concept.concept import GateKind, KeyLocking
 from ..edit.equations import PAPER_TRAINING_BIAS, PAPER_TRAINING_TEMPERATURE, Gate
 from ..edit.injection import InjectedEdit, Projections, inject
 from ..text.prompts import DEFAULT_TEMPLATES, split_template
-from .noise import NoiseSchedule
+from .noise import FlowSchedule, NoiseSchedule
 
 STRAIGHT_THROUGH, NO_GRADIENT = "straight_through", "none"
 
@@ -186,7 +186,7 @@ class TrainingTask:
     """(noisy (B, C, h, w), timesteps (B,) on the CPU, encodings (B, T, d)) -> prediction (B, C, h, w)."""
     projections: Projections
     """Layer name -> (to_k, to_v): where the edit takes effect, unless ``injection`` says how."""
-    schedule: NoiseSchedule
+    schedule: NoiseSchedule | FlowSchedule
     inverse_covariance: Tensor | None = None
     """``C^-1`` (d, d), any scale; none for a position gate."""
     templates: Sequence[str] = DEFAULT_TEMPLATES

@@ -27,8 +27,8 @@ ROOMS = {
         *("folders", "frozen_layers", "messages", "model", "naming", "private_copies", "short_prompts", "statistics"),
         *("thumbnails",),
     ),
-    "families": ("family", "unet"),
-    "training": ("files", "loss_curve", "pictures", "preview", "progress", "run", "snapshots", "task"),
+    "families": ("family", "joint", "unet"),
+    "training": ("files", "joint_model", "loss_curve", "pictures", "preview", "progress", "run", "snapshots", "task"),
 }
 """The modules that the ``pack`` fixture gives by name."""
 
@@ -102,7 +102,8 @@ def pack(comfyui_path):
     sys.modules[PACK] = module
     spec.loader.exec_module(module)
     modules = {name: importlib.import_module(f"{PACK}.nodes.{room}.{name}") for room in ROOMS for name in ROOMS[room]}
-    return SimpleNamespace(**modules, ops=importlib.import_module(f"{PACK}.perfusion_ops"))
+    ops, marks = (importlib.import_module(f"{PACK}.perfusion_ops{name}") for name in ("", ".edit.marks"))
+    return SimpleNamespace(**modules, ops=ops, marks=marks)
 
 
 @pytest.fixture(scope="session")

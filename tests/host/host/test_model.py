@@ -122,7 +122,7 @@ def _renamed(pack, concept, word: str, **changes):
     ("changes", "sentence"),
     [
         ({"base_family": "sdxl"}, "was trained for sdxl, and this model is sd1. Load a checkpoint of sdxl, or train"),
-        ({"value_residuals": {"middle_block.1.transformer_blocks.0.attn2": torch.ones(7)}}, "1 cross-attention layers"),
+        ({"value_residuals": {"middle_block.1.transformer_blocks.0.attn2": torch.ones(7)}}, "1 attention layers"),
         ({"word": "teddy_t"}, "stands for two concepts"),
     ],
 )

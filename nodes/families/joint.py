@@ -1,0 +1,94 @@
+"""Families whose text and picture share one attention: concepts with a position gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from ...perfusion_ops import FlowSchedule, GateKind
+from .recompute import recompute
+
+Layers = dict[str, tuple[nn.Module, int]]
+"""Layer name -> the module whose call comes last before the layer's attention, and the width of its values."""
+
+
+@dataclass(frozen=True)
+class JointFamily:
+    """One family of transformers with joint attention, text first. Made of functions, one line a fact."""
+
+    name: str
+    """As concept files name it."""
+    title: str
+    """As people call it."""
+    configs: tuple[type, ...]
+    """The host's classes of its checkpoints."""
+    layers: Callable[[nn.Module], Layers]
+    blocks: Callable[[nn.Module], Iterable[nn.Module]]
+    """What is computed again in the backward pass, to keep no activations."""
+    text_places: Callable[[Tensor, nn.Module], Tensor] = lambda marks, net: marks
+    """Marks (B, T, J) of a prompt as it stands in the attention's sequence: with the padding that the model adds."""
+    differentiable: Callable[[nn.Module], None] = lambda net: None
+    """Let gradients pass through a private copy."""
+    guidance: float = 4.0
+    """The sampler's cfg for previews."""
+    joint = True
+    gates = (GateKind.POSITION,)
+
+    def fits(self, model) -> bool:
+        """Whether a MODEL is of this family."""
+        return type(model.model.model_config) in self.configs
+
+    def value_widths(self, net: nn.Module) -> dict[str, int]:
+        """Layer name -> width of its values."""
+        return {name: width for name, (_, width) in self.layers(net).items()}
+
+    def context_width(self, net: nn.Module) -> None:
+        """None: no projection reads the prompt's encodings alone."""
+        return None
+
+    def check_trainable(self, model) -> None:
+        """Raise ValueError for a model that reads more than a noisy latent, or samples by another schedule."""
+        reads, latent = model.model.model_config.unet_config.get("in_channels"), model.model.latent_format
+        if reads is not None and reads not in (latent.latent_channels, 4 * latent.latent_channels):
+            raise ValueError(
+                f"The model reads {reads} channels, as inpainting and editing models do; training expects the "
+                f"{latent.latent_channels} of a latent. Load the text-to-image checkpoint it was made from."
+            )
+        self.noise_schedule(model)
+
+    def noise_schedule(self, model) -> FlowSchedule:
+        """The model's own rectified flow with its shift. Raises ValueError for another kind of schedule."""
+        sampling = model.get_model_object("model_sampling")
+        sigmas = sampling.sigmas.detach().float().cpu()
+        if float(sigmas.max()) > 1 + 1e-4 or not hasattr(sampling, "noise_scaling"):
+            kinds = " and ".join(kind.__name__ for kind in type(sampling).__bases__)
+            raise ValueError(
+                f"The model samples by {kinds}; training expects rectified flow, as {self.title} has. Connect the "
+                "model directly from its loader."
+            )
+        return FlowSchedule(sigmas.clone())
+
+    def recompute(self, net: nn.Module) -> None:
+        """Compute the blocks of a private copy again in the backward pass."""
+        recompute(self.blocks(net))
+
+
+def clone_norm_inputs(net: nn.Module) -> None:
+    """Let norms of a private copy keep their own input: the host adds to it in place, which backward must not see."""
+    for module in net.modules():
+        if "Norm" in type(module).__name__ and not list(module.children()):
+            module.register_forward_pre_hook(lambda _module, args: (args[0].clone(), *args[1:]))
+
+
+def padded_right(marks: Tensor, multiple: int | None) -> Tensor:
+    """Marks (B, T, J) with zeros behind, to a multiple of ``multiple`` tokens."""
+    return marks if not multiple else nn.functional.pad(marks, (0, 0, 0, -marks.shape[1] % multiple))
+
+
+def padded_left(marks: Tensor, length: int) -> Tensor:
+    """Marks (B, T, J) with zeros before, to at least ``length`` tokens."""
+    return nn.functional.pad(marks, (0, 0, max(0, length - marks.shape[1]), 0))
+
+

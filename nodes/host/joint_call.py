@@ -1,0 +1,105 @@
+"""One model call of a transformer with joint attention: the edit at every layer's attention, as the host computes it.
+
+The host hands every attention to one function that a workflow may set; ours calls what was set before. Which layer an
+attention belongs to is told by the module that is called last before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...perfusion_ops.edit.joint_attention import attend_by_position
+
+OVERRIDE = "optimized_attention_override"
+
+
+class JointCall:
+    """The edit of one batch for the time of one model call, or of a training.
+
+    ``gates`` (B, T, J) cover the text as it stands in the attention's sequence, ``places`` is how many of the picture
+    follow, ``residuals`` are (J, width) by layer, ``masks`` are (places,) by concept.
+    """
+
+    def __init__(self) -> None:
+        self.gates: Tensor | None = None
+        self.places = 0
+        self.residuals: Mapping[str, Tensor] = {}
+        self.masks: Mapping[int, Tensor] = {}
+        self.layer: str | None = None
+
+    def options(self, transformer_options: dict) -> dict:
+        """``transformer_options`` with our function, which calls what another node had set."""
+        before = transformer_options.get(OVERRIDE)
+
+        def override(attention, queries, keys, values, heads, *args, **settings):
+            def inner(*tensors: Tensor, masked_by: Any = None) -> Tensor:
+                given = (masked_by, *args[1:]) if args and masked_by is not None else args
+                call = settings if args or masked_by is None else {**settings, "mask": masked_by}
+                if before is None:
+                    return attention(*tensors, heads, *given, **call)
+                return before(attention, *tensors, heads, *given, **call)
+
+            mask = args[0] if args else settings.get("mask")
+            return self._attended(inner, queries, keys, values, mask, settings)
+
+        return {**transformer_options, OVERRIDE: override}
+
+    def _attended(self, inner, queries: Tensor, keys: Tensor, values: Tensor, mask, settings) -> Tensor:
+        layer, self.layer = self.layer, None
+        if layer is None or self.gates is None:
+            return inner(queries, keys, values)
+        heads_first = bool(settings.get("skip_reshape"))
+        axis = 2 if heads_first else 1
+        length = queries.shape[axis]
+        _check_length(self.gates, self.places, length)
+        # A mask with a row for each query is cut as the queries are: those of the text, and those behind the picture.
+        by_query = isinstance(mask, Tensor) and mask.ndim >= 2 and mask.shape[-2] == length
+        text = self.gates.shape[1]
+
+        def attend(some: Tensor, changed: Tensor) -> Tensor:
+            cut = by_query and some.shape[axis] != length
+            rows = torch.cat((mask[..., :text, :], mask[..., text + self.places :, :]), -2) if cut else None
+            return inner(some, keys, changed, masked_by=rows)
+
+        given = queries, values, self.gates.to(values), self.residuals[layer], self.places, self.masks
+        return attend_by_position(attend, *given, heads_first, bool(settings.get("skip_output_reshape")))
+
+    @contextmanager
+    def announced(self, layers: Mapping[str, nn.Module]) -> Iterator[None]:
+        """Hooks that tell which layer's attention comes next, removed whatever happens.
+
+        A compiled model would keep running what it compiled before: it does not look for new hooks. Such models run
+        uncompiled here, slower and never wrong (from PyTorch 2.6 on, which can say so).
+        """
+        with ExitStack() as stack:
+            if hasattr(torch.compiler, "set_stance"):
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
+            for name, module in layers.items():
+                stack.callback(module.register_forward_pre_hook(self._announcer(name)).remove)
+            yield
+
+    def _announcer(self, name: str):
+        def announce(_module: nn.Module, _args: tuple) -> None:
+            self.layer = name
+
+        return announce
+
+
+def picture_cells(net: nn.Module, latents: Tensor) -> tuple[int, int]:
+    """Rows and columns of picture places for latents (..., h, w), which the model pads to whole patches."""
+    height, width = (-(-side // net.patch_size) for side in latents.shape[-2:])
+    return height, width
+
+
+def _check_length(gates: Tensor, places: int, length: int) -> None:
+    if gates.shape[1] + places > length:
+        raise ValueError(
+            f"An attention layer reads {length} places; expected the prompt's {gates.shape[1]} and the picture's "
+            f"{places}. Another node changes the prompt inside the model: connect it without Apply Key-Locked "
+            "Attention."
+        )

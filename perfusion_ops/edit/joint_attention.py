@@ -1,0 +1,91 @@
+"""Joint attention with a position gate: one sequence of text and picture, whose picture queries alone see the edit.
+
+Shapes: B prompts, L = T text places, Q picture places and others (padding, reference pictures) in one sequence, in
+that order; H heads of D numbers, J concepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from .equations import value_delta
+from .regions import regional_attention
+
+Attention = Callable[[Tensor, Tensor], Tensor]
+"""(queries, values) -> output, the keys and all else given: (B, H, L, D) or (B, L, H * D)."""
+
+
+def attend_by_position(
+    attend: Attention,
+    queries: Tensor,
+    values: Tensor,
+    gates: Tensor,
+    residuals: Tensor,
+    places: int,
+    masks: Mapping[int, Tensor],
+    heads_first: bool,
+    output_heads_first: bool = False,
+) -> Tensor:
+    """``out_q = sum_n A_qn (V_n + sum_j g_jn m_jq r_j)`` for picture queries, ``A V`` for all others (ours).
+
+    Text that saw the edited values would carry the look on to later layers' keys, which are to stay the superclass's:
+    so its rows are computed again with the plain values.
+
+    Args:
+        queries, values: (B, H, L, D) if ``heads_first``, else (B, L, H * D). Fewer heads of residuals than of values
+            are repeated, as grouped-query models repeat them.
+        gates: (B, T, J), 0 for tokens and concepts that rest.
+        residuals: (J, width of the values).
+        places: Q.
+        masks: concept -> (Q,), 0 to 1, for concepts with a region.
+    """
+    axis, output_axis = (2 if heads_first else 1), (2 if output_heads_first else 1)
+    text, length = gates.shape[1], queries.shape[axis]
+    behind = length - text - places
+    everywhere = torch.tensor([j not in masks for j in range(gates.shape[-1])], device=gates.device)
+
+    def delta(of: Tensor) -> Tensor:
+        return _in_layout(value_delta(of, residuals), values, heads_first)
+
+    edited = _with_text_added(values, delta(gates * everywhere), axis)
+    regions = {j: _in_sequence(mask, text, length) for j, mask in masks.items()}
+    if regions:
+        deltas = [_with_text_added(torch.zeros_like(values), delta(_alone(gates, j)), axis) for j in regions]
+        output = regional_attention(lambda v: attend(queries, v), edited, deltas, list(regions.values()))
+    else:
+        output = attend(queries, edited)
+    others = torch.cat((queries.narrow(axis, 0, text), queries.narrow(axis, text + places, behind)), axis)
+    before, after = attend(others, values).split((text, behind), output_axis)
+    return torch.cat((before, output.narrow(output_axis, text, places), after), output_axis)
+
+
+def _alone(gates: Tensor, concept: int) -> Tensor:
+    alone = torch.zeros_like(gates)
+    alone[..., concept] = gates[..., concept]
+    return alone
+
+
+def _in_layout(delta: Tensor, values: Tensor, heads_first: bool) -> Tensor:
+    """A delta (B, T, width) in the layout of ``values``."""
+    delta = delta.to(values.dtype)
+    if not heads_first:
+        return delta
+    heads, size = values.shape[1], values.shape[3]
+    repeats = heads * size // delta.shape[-1]
+    return delta.unflatten(-1, (heads // repeats, size)).transpose(1, 2).repeat_interleave(repeats, 1)
+
+
+def _with_text_added(values: Tensor, delta: Tensor, axis: int) -> Tensor:
+    text = delta.shape[axis]
+    rest = values.narrow(axis, text, values.shape[axis] - text)
+    return torch.cat((values.narrow(axis, 0, text) + delta, rest), axis)
+
+
+def _in_sequence(mask: Tensor, text: int, length: int) -> Tensor:
+    """A region (Q,) along the whole sequence (L,), 0 elsewhere."""
+    whole = mask.new_zeros(length)
+    whole[text : text + len(mask)] = mask
+    return whole

@@ -1,0 +1,226 @@
+"""Concepts with a position gate in transformers with joint attention: the host's classes, model, CFG and sampler."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from builders.joint_models import JOINT, TOKENS, WIDTH, joint_model
+
+MARKED = (4, 5)
+
+
+@pytest.fixture(scope="module", params=list(JOINT))
+def world(request, pack):
+    return World(pack, request.param)
+
+
+class World:
+    """A small model of one family, prompts, and concepts for it."""
+
+    def __init__(self, pack, family: str) -> None:
+        self.pack, self.name, self.facts, self.model = pack, family, JOINT[family], joint_model(family)
+        self.family = pack.family.family_of(self.model)
+        self.net = self.model.model.diffusion_model
+        self.latent = (2, *self.facts.latent)
+
+    def concept(self, word: str = "teddy_t", seed: int = 1, scale: float = 1.0):
+        generator = torch.Generator().manual_seed(seed)
+        widths = self.family.value_widths(self.net)
+        residuals = {name: scale * torch.randn(width, generator=generator) for name, width in widths.items()}
+        parts = {"word": word, "superclass": "bear", "base_family": self.family.name, "gate": "position"}
+        return self.pack.ops.Concept(value_residuals=residuals, **parts)
+
+    def applied(self, *concepts, strength: float = 1.0, **where):
+        model = self.model
+        for concept in concepts:
+            term = self.pack.ops.EditTerm(concept, self.pack.ops.Gate(), strength)
+            model = self.pack.model.model_with_concept(model, self.pack.model.AppliedConcept(term, **where))
+        return model
+
+    def prompt(self, seed: int, words=(), tokens: int = TOKENS) -> torch.Tensor:
+        """Encodings (1, T, d) as a text encoder with the words in it makes them."""
+        encodings = torch.randn(1, tokens, WIDTH, generator=torch.Generator().manual_seed(seed))
+        beside = {}
+        for number, word in enumerate(words):
+            marks = torch.zeros(1, tokens)
+            marks[0, [place + 3 * number for place in MARKED]] = 1
+            beside[f"marked {word}"] = self.pack.marks.with_marks(encodings, marks)
+        namings = [self.pack.naming.Naming(word) for word in words]
+        make = self.pack.encoded_prompt.EncodedPrompt.beside_others
+        return make(encodings, namings, None, beside) if words else encodings
+
+    def draw(self, model, *positive: torch.Tensor, options: dict | None = None) -> torch.Tensor:
+        import comfy.sample
+
+        if options:
+            model = model.clone()
+            model.model_options["transformer_options"] |= options
+        pooled = {} if self.facts.pooled is None else {"pooled_output": torch.ones(1, self.facts.pooled)}
+        noise = torch.randn(self.latent, generator=torch.Generator().manual_seed(1))
+        empty = comfy.sample.fix_empty_latent_channels(model, torch.zeros(self.latent))
+        noise = noise.view(empty.shape)
+        prompts = [torch.cat(positive), self.prompt(6)]
+        conds = [[[prompt, dict(pooled)]] for prompt in prompts]
+        settings = {"disable_pbar": True, "seed": 1}
+        return comfy.sample.sample(model, noise, 2, 3.0, "euler", "simple", *conds, empty, **settings)
+
+
+def test_the_first_layer_adds_the_residual_to_picture_queries_alone(world):
+    """``A V`` by hand in float64, plus ``g r`` times the attention on the marked tokens, at picture places only."""
+    concept = world.concept()
+    first = next(iter(concept.value_residuals))
+    seen = []
+
+    def spy(attention, queries, keys, values, heads, *args, **settings):
+        output = attention(queries, keys, values, heads, *args, **settings)
+        seen.append((queries, keys, values, settings, output))
+        return output
+
+    both = world.prompt(5, ["teddy_t"])
+    world.draw(world.applied(concept), both, both, options={"optimized_attention_override": spy})
+    edited, plain_text = next(
+        (now, after) for now, after in zip(seen, seen[1:], strict=False) if after[0].shape[2] < now[0].shape[2]
+    )
+    queries, keys, values = (tensor.double() for tensor in edited[:3])
+    plain = plain_text[2].double()
+    shares = (queries @ keys.mT / queries.shape[-1] ** 0.5).softmax(-1)
+    opening = torch.sigmoid(torch.tensor((1 - 0.6) / 0.15)).double()
+    heads, size = plain.shape[1], plain.shape[3]
+    residual = concept.value_residuals[first].double().view(1, -1, 1, size)
+    residual = residual.repeat_interleave(heads // residual.shape[1], 1)
+    places = [world.facts.first_text_place + place for place in MARKED]
+    added = opening * shares[..., places].sum(-1, keepdim=True) * residual
+    text = world.family.text_places(torch.zeros(1, TOKENS, 1), world.net).shape[1]
+    behind = plain_text[0].shape[2] - text
+    end = queries.shape[2] - behind
+    assert (end - text) * world.net.patch_size**2 == world.latent[-2] * world.latent[-1]
+    row = (values - plain).flatten(1).any(1).nonzero().flatten().tolist()
+    assert row and len(row) < len(values), "one half of the batch is the prompt, the other the negative one"
+    expected = (shares @ plain + added).transpose(1, 2).flatten(2)[row, text:end]
+    torch.testing.assert_close(edited[4].double()[row, text:end], expected, rtol=1e-4, atol=1e-4)
+    by_hand = (shares @ plain).transpose(1, 2).flatten(2)[row]
+    unedited = torch.cat((by_hand[:, :text], by_hand[:, end:]), 1)
+    torch.testing.assert_close(plain_text[4].double()[row], unedited, rtol=1e-4, atol=1e-4)
+    assert added[row].abs().max() > 0.05
+
+
+def test_nothing_else_changes_to_the_bit(world):
+    """A prompt or a row without the word, and the plain model afterwards, draw what they drew before."""
+    named, other = world.prompt(5, ["teddy_t"]), world.prompt(7)
+    plain = world.pack.encoded_prompt.plain(named)
+    before = world.draw(world.model, plain, other)
+    model = world.applied(world.concept())
+    mixed = world.draw(model, named, other)
+    assert torch.equal(mixed[1], before[1]) and (mixed[0] - before[0]).abs().max() > 1e-3
+    assert torch.equal(world.draw(model, plain, other), before)
+    assert torch.equal(world.draw(world.applied(world.concept(), strength=1e-30), named, other)[1], before[1])
+    assert torch.equal(world.draw(world.model, plain, other), before)
+
+
+def test_concepts_in_any_order_and_behind_another_override(world):
+    """Chains of Apply draw the same in any order, and beside another node that replaces attention, to the bit."""
+    one, two = world.concept(), world.concept("mug_m", 2)
+    prompt = world.prompt(5, ["teddy_t", "mug_m"])
+    pictures = [world.draw(world.applied(*order), prompt, prompt) for order in ((one, two), (two, one))]
+    assert torch.equal(*pictures) and not torch.equal(pictures[0], world.draw(world.applied(one), prompt, prompt))
+    calls = []
+
+    def theirs(attention, *args, **settings):
+        calls.append(1)
+        return attention(*args, **settings)
+
+    options = {"optimized_attention_override": theirs}
+    assert torch.equal(world.draw(world.applied(one, two), prompt, prompt, options=options), pictures[0]) and calls
+
+
+def test_a_region_keeps_the_look_inside(world):
+    """A white mask is no mask; with a black one the word draws the superclass."""
+    prompt, concept = world.prompt(5, ["teddy_t"]), world.concept()
+    plain = world.pack.encoded_prompt.plain(prompt)
+    close = {"rtol": 1e-3, "atol": 1e-3}
+    whole = world.draw(world.applied(concept), prompt, prompt)
+    white = world.draw(world.applied(concept, region=torch.ones(8, 8)), prompt, prompt)
+    black = world.draw(world.applied(concept, region=torch.zeros(8, 8)), prompt, prompt)
+    torch.testing.assert_close(white, whole, **close)
+    torch.testing.assert_close(black, world.draw(world.model, plain, plain), **close)
+    assert (whole - black).abs().max() > 0.01
+
+
+def trained_model(world, recompute: bool = False):
+    """The injection of a training and what predicts in it, on a private copy."""
+    private = world.pack.task.PrivateModel.of(world.model, "float32", recompute)
+    injection = world.pack.joint_model.JointInjection(world.family, private.unet)
+    pooled = None if world.facts.pooled is None else torch.ones(1, world.facts.pooled)
+    arguments = world.model, injection, pooled, private.device, private.dtype
+    return injection, world.pack.joint_model.joint_predictor(*arguments)
+
+
+def test_hidden_residuals_are_learned_back(world):
+    """Gradients reach every layer's residual and equal finite differences; a teacher's residuals are found again."""
+    injection, predict = trained_model(world, recompute=True)
+    encodings = world.prompt(5).expand(2, -1, -1)
+    gates = torch.zeros(2, TOKENS, 1)
+    gates[:, MARKED[0]] = 1
+    noisy = torch.randn(world.latent, generator=torch.Generator().manual_seed(3))
+    timesteps = torch.tensor([300, 800])
+    context = world.pack.ops.EditedContext(encodings, encodings, gates)
+    widths = world.family.value_widths(world.net)
+    generator = torch.Generator().manual_seed(4)
+    hidden = {name: torch.randn(1, width, generator=generator) for name, width in widths.items()}
+    learned = {name: torch.zeros(1, width, requires_grad=True) for name, width in widths.items()}
+    with torch.inference_mode(False), torch.enable_grad(), injection.inject() as injected:
+        def predicted(residuals):
+            injected.use(context, residuals)
+            return predict(noisy, timesteps, encodings)
+
+        with torch.no_grad():
+            wanted = predicted(hidden)
+
+        def loss():
+            return (predicted(learned) - wanted).square().mean()
+
+        first = loss()
+        first.backward()
+        name, step = next(iter(learned)), 1e-2
+        gradient = learned[name].grad[0, 5].item()
+        assert all(residual.grad.abs().max() > 0 for residual in learned.values())
+        with torch.no_grad():
+            values = []
+            for sign in (1, -1):
+                learned[name][0, 5] += sign * step
+                values.append(loss().item())
+                learned[name][0, 5] -= sign * step
+        assert gradient == pytest.approx((values[0] - values[1]) / (2 * step), rel=0.05, abs=1e-6)
+        optimizer = torch.optim.Adam(learned.values(), lr=0.1)
+        for _ in range(25):
+            optimizer.zero_grad()
+            last = loss()
+            last.backward()
+            optimizer.step()
+    assert last < 0.35 * first
+
+
+def test_a_training_predicts_what_the_host_predicts(world):
+    """Without residuals, the private copy's prediction is the host's own."""
+    injection, predict = trained_model(world)
+    noisy = torch.randn(world.latent, generator=torch.Generator().manual_seed(3))
+    timesteps, prompt = torch.tensor([300, 300]), world.prompt(5).expand(2, -1, -1)
+    with torch.no_grad(), injection.inject():
+        found = predict(noisy, timesteps, prompt)
+    sigma = world.family.noise_schedule(world.model).sigmas[timesteps]
+    model = world.model.model
+    latents = noisy.unsqueeze(2) if model.latent_format.latent_dimensions == 3 else noisy
+    pooled = None if world.facts.pooled is None else torch.ones(1, world.facts.pooled)
+    given = {"cross_attn": prompt, "noise": latents, "device": torch.device("cpu"), "pooled_output": pooled}
+    conditions = {n: c.process_cond(batch_size=2, area=None).cond for n, c in model.extra_conds(**given).items()}
+    denoised = model.apply_model(latents, sigma, transformer_options={}, **conditions)
+    expected = (latents - denoised) / sigma.view(-1, *[1] * (latents.ndim - 1))
+    torch.testing.assert_close(found, expected.view(found.shape), rtol=1e-3, atol=1e-3)
+
+
+def test_a_learned_word_and_another_family_are_refused(world):
+    """Who applies a concept of another kind or family reads what was found and what to do."""
+    with pytest.raises(ValueError, match="was trained for sd1, and this model is"):
+        other = {"word": "w", "superclass": "s", "base_family": "sd1", "gate": "position"}
+        world.applied(world.pack.ops.Concept(value_residuals=world.concept().value_residuals, **other))
