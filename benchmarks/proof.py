@@ -1,6 +1,7 @@
 """The proof of the method in the pixel world, in parts that go on where they were stopped.
 
-python dev.py bench proof [--part tune front signs open pairs files leakage companions harm] [--methods ...] [--record]
+python dev.py bench proof [--part tune front signs open pairs files leakage companions harm snapshots]
+                          [--methods ...] [--record]
 """
 
 from proof.command import main

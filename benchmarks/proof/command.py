@@ -14,13 +14,13 @@ import numpy as np
 import report
 from pixelworld.once import weights_path
 
-from . import figures, studies, tables
+from . import figures, snapshots, studies, tables
 from .recipes import METHODS, dials_of, drawing_of, learning_of
 from .specs import BASE, BESIDE, OURS, UNNAMED, Drawing, Subject, of_all, result_key, weights_fingerprint
 from .tables import BESIDE_COLUMNS, GROUP_COLUMNS, Row, Samples
 from .work import Store, do_all, pictures_of
 
-PARTS = ("tune", "front", "signs", "open", "pairs", "files", "leakage", "companions", "harm")
+PARTS = ("tune", "front", "signs", "open", "pairs", "files", "leakage", "companions", "harm", "snapshots")
 Drawings, Groups = Mapping[str, Drawing], Sequence[Sequence[Subject]]
 
 
@@ -191,6 +191,19 @@ class Proof:
             "Area under the front": tables.area_rows(fronts, tables.beside_points),
             "Ours minus the others": gaps("ours minus", self.against_ours()),
             "Signs and gate": gaps("sign", sides),
+        }
+
+    def snapshots(self) -> dict[str, list[Row]]:
+        """Whether the last step of a training is its best one."""
+        snapshots.learn_all(self.subjects, self.store, self.options.processes)
+        drawings = snapshots.drawings_at(self.seeds)
+        by_step = self.alone("step", drawings, self.subjects)
+        samples = [Samples(self.store, self.subjects, self.seeds, half) for half in snapshots.HALVES]
+        halves = [snapshots.products(drawings, each) for each in samples]
+        return {
+            "By step": by_step,
+            "Which step to take": snapshots.choice_rows(halves),
+            "Each subject's best step": snapshots.best_steps(halves),
         }
 
     def harm(self) -> dict[str, list[Row]]:

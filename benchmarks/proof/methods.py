@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from perfusion_ops import Concept, EditedContext, EditTerm, GateKind, KeyLocking, inject, train
+from perfusion_ops import Concept, EditedContext, EditTerm, GateKind, KeyLocking, TrainingTask, inject, train
 from perfusion_ops.concept.concept import ENCODINGS
 from perfusion_ops.concept.file import concept_bytes, parse_concept
 from pixelworld.concepts import PLACEHOLDER
@@ -53,12 +53,17 @@ def learn(learning: Learning, folder: Path) -> dict[str, Tensor]:
     """What the method learns of its subject, as named tensors; nothing for the base model."""
     if learning.method == BASE:
         return {}
-    inverse = inverse_covariance(folder, learning.captions, learning.mix, learning.damping)
-    individual, seed = learning.subject.individual(), learning.subject.index
-    task = velocity_task(individual, inverse, pictures=learning.pictures, seed=seed, masked=learning.masked)
+    task = task_of(learning, folder)
     if learning.method in PERFUSION:
         return tensors_of(train(task, learning.settings()).concept)
     return learn_baseline(learning, task)
+
+
+def task_of(learning: Learning, folder: Path) -> TrainingTask:
+    """The subject's pictures in the pixel world; the text statistics are kept in ``folder``."""
+    inverse = inverse_covariance(folder, learning.captions, learning.mix, learning.damping)
+    individual, seed = learning.subject.individual(), learning.subject.index
+    return velocity_task(individual, inverse, pictures=learning.pictures, seed=seed, masked=learning.masked)
 
 
 def tensors_of(concept: Concept) -> dict[str, Tensor]:

@@ -40,15 +40,17 @@ def ceiling(subject: Subject, prompts: int) -> float:
 class Samples:
     """What the store holds of some individuals, as numbers (individuals, columns)."""
 
-    def __init__(self, store: Store, subjects: Sequence[Subject], seeds: int) -> None:
-        self.store, self.subjects, self.seeds = store, tuple(subjects), seeds
+    def __init__(self, store: Store, subjects: Sequence[Subject], seeds: int, pictures: slice = slice(None)) -> None:
+        """``pictures``: which of those drawn alone count."""
+        self.store, self.subjects, self.seeds, self.pictures = store, tuple(subjects), seeds, pictures
 
     def alone(self, drawing: Drawing) -> np.ndarray:
         """ALONE_COLUMNS; the base model's are of the same prompts and noise."""
         return np.array([self._alone(drawing.of(subject), subject) for subject in self.subjects])
 
     def _alone(self, drawing: Drawing, subject: Subject) -> list[float]:
-        rows, base = drawn(drawing, self.store), drawn(drawing_of(BASE, subject, self.seeds), self.store)
+        both = (drawing, drawing_of(BASE, subject, self.seeds))
+        rows, base = (drawn(each, self.store)[self.pictures] for each in both)
         raw, floor = (mean_of(row["identity"] for row in each) for each in (rows, base))
         right = [mean_of(r for row in part for r in row["right"].values()) for part in (rows, base[: len(rows)])]
         copied = mean_of(row["copied"] for row in rows)

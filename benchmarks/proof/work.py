@@ -59,11 +59,15 @@ def learned(learning: Learning, store: Store) -> dict[str, Tensor]:
     if state is None:
         started = time.process_time()
         state = learn(learning, store.folder)
-        store.keep_tensors("learned", key, state or {"nothing": torch.zeros(1)})
-        size = sum(tensor.numel() * 2 for tensor in state.values())
-        seconds = time.process_time() - started
-        store.keep_record("learning", key, {"spec": asdict(learning), "core_seconds": seconds, "bytes_fp16": size})
+        keep_learned(learning, state, time.process_time() - started, store)
     return state
+
+
+def keep_learned(learning: Learning, state: Mapping[str, Tensor], core_seconds: float, store: Store) -> None:
+    """What was learned, and beside it what it cost."""
+    key, size = result_key(learning), sum(tensor.numel() * 2 for tensor in state.values())
+    store.keep_tensors("learned", key, state or {"nothing": torch.zeros(1)})
+    store.keep_record("learning", key, {"spec": asdict(learning), "core_seconds": core_seconds, "bytes_fp16": size})
 
 
 def drawn(drawing: Drawing, store: Store) -> list:
@@ -90,10 +94,10 @@ def do_all(drawings: Sequence[Drawing], store: Store, processes: int) -> None:
     needed = dict.fromkeys(learning for drawing in missing for learning in drawing.learnings)
     unknown = [learning for learning in needed if store.tensors("learned", result_key(learning)) is None]
     for function, tasks, what in ((learned, unknown, "learnings"), (drawn, missing, "drawings")):
-        _do([(function, task, store.folder) for task in tasks], processes, what)
+        in_processes([(function, task, store.folder) for task in tasks], processes, what)
 
 
-def _do(tasks: Sequence[tuple[Callable, Learning | Drawing, Path]], processes: int, what: str) -> None:
+def in_processes(tasks: Sequence[tuple[Callable, Learning | Drawing, Path]], processes: int, what: str) -> None:
     """All tasks, one thread each, saying how much is left."""
     started = time.monotonic()
     with ExitStack() as stack:
