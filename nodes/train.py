@@ -207,8 +207,7 @@ def _later_inputs() -> list[io.Input]:
             min=0,
             max=10_000,
             optional=True,
-            tooltip="Steps between two snapshots of the concept, for Load Perfusion Concept. 0: none. The best step is "
-            "not always the last.",
+            tooltip="Steps between two snapshots of the concept, for Load Perfusion Concept. 0: none.",
         ),
         io.Combo.Input(
             "gate",
