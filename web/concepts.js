@@ -30,6 +30,7 @@ async function describe(name) {
     superclass: metadata?.["perfusion.superclass"],
     base: metadata?.["perfusion.base"],
     steps: training.done,
+    byPosition: metadata?.["perfusion.gate"] === "position",
     date: file ? new Date(1000 * file.modified) : undefined,
     bytes: file?.size,
     thumbnail: file ? thumbnailOf(file) : undefined,

@@ -6,9 +6,13 @@ export const SIMILARITIES = { from: -0.25, to: 1.25 }
 /** The ranges of the bias that the paper gives, by key locking. */
 export const PAPER_BIAS = { local: [0.6, 0.75], global: [0.4, 0.6] }
 
-/** Equation 3 of Tewel et al. 2023: sigmoid((s - bias) / temperature); leak-free as in perfusion_ops/edit/equations.py. */
-export function gateStrength(similarity, { bias, temperature, leakFree = false }) {
+/**
+ * Equation 3 of Tewel et al. 2023: sigmoid((s - bias) / temperature); leak-free and by position as in
+ * perfusion_ops/edit/equations.py: by position, the concept's own tokens have the gate of similarity 1, others none.
+ */
+export function gateStrength(similarity, { bias, temperature, leakFree = false, byPosition = false }) {
   const open = s => 1 / (1 + Math.exp(-(s - bias) / temperature))
+  if (byPosition) return similarity < 1 ? 0 : gateStrength(1, { bias, temperature, leakFree })
   if (!leakFree) return open(similarity)
   return Math.max(0, (open(similarity) - open(0)) / (1 - open(0)))
 }

@@ -30,15 +30,25 @@ export function refreshGateViews() {
 }
 
 async function show(node, view) {
-  const [bias, temperature, leakFree, keyLocking] = SHOWN.map(name => valueOf(node, name))
-  const known = [bias, temperature].every(Number.isFinite) && temperature > 0
-  const gate = { bias, temperature, leakFree: Boolean(leakFree) }
-  const drawn = known ? [curve(gate, paperBias(keyLocking)), marks(gate)] : [note(text("gateFromOutside"))]
-  view.replaceChildren(...drawn, view.perfusionLine ?? note(""))
-  view.perfusionLine = view.lastChild
+  view.perfusionLine ??= note("")
+  draw(node, view)
+  const concept = await conceptOn(node)
+  if (view.perfusionByPosition !== Boolean(concept?.byPosition)) {
+    view.perfusionByPosition = Boolean(concept?.byPosition)
+    draw(node, view)
+  }
   const { said, warns } = await told(node)
   view.perfusionLine.textContent = said
+  view.perfusionLine.title = said
   view.perfusionLine.classList.toggle("perfusion-warns", warns)
+}
+
+function draw(node, view) {
+  const [bias, temperature, leakFree, keyLocking] = SHOWN.map(name => valueOf(node, name))
+  const known = [bias, temperature].every(Number.isFinite) && temperature > 0
+  const gate = { bias, temperature, leakFree: Boolean(leakFree), byPosition: view.perfusionByPosition }
+  const drawn = known ? [curve(gate, paperBias(keyLocking)), marks(gate)] : [note(text("gateFromOutside"))]
+  view.replaceChildren(...drawn, view.perfusionLine)
 }
 
 function curve(gate, [low, high]) {
@@ -74,7 +84,7 @@ function note(said) {
 
 /** The line under the curve: in how many prompts the word stands, and words that look like concepts and are none. */
 async function told(node) {
-  const [own, ...others] = await Promise.all(appliedBefore(node).map(wordOf))
+  const [own, ...others] = await Promise.all(appliedBefore(node).map(async apply => (await conceptOn(apply))?.word))
   if (!own) return { said: "", warns: false }
   const { texts, open } = promptsOf(node)
   const count = texts.filter(prompt => names(prompt, own)).length
@@ -91,7 +101,8 @@ function isLast(node) {
   return ![...views.keys()].some(other => other !== node && appliedBefore(other).slice(1).includes(node))
 }
 
-async function wordOf(apply) {
-  const { word, file } = conceptOf(apply)
-  return word ?? (file ? (await details(file))?.word : undefined)
+/** `word` and `byPosition` of an Apply node's concept, as far as the browser can know them. */
+async function conceptOn(apply) {
+  const concept = conceptOf(apply)
+  return concept.file ? details(concept.file) : concept
 }

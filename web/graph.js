@@ -64,10 +64,10 @@ function upstream(node) {
   return name === undefined ? undefined : sourceOf(node, name)
 }
 
-/** Where an Apply node's concept comes from: the word that a Train node will learn, a file's name, or neither. */
+/** Where an Apply node's concept comes from: the word and gate of a Train node, a file's name, or neither. */
 export function conceptOf(apply) {
   const source = sourceOf(apply, "concept")
-  if (source?.comfyClass === TRAIN) return { word: valueOf(source, "word") }
+  if (source?.comfyClass === TRAIN) return { word: valueOf(source, "word"), byPosition: valueOf(source, "gate") === "position" }
   const widget = source?.widgets?.find(one => source.constructor.nodeData?.input?.required?.[one.name]?.[1]?.perfusion_concept_file)
   return widget ? { file: valueOf(source, widget.name) } : {}
 }

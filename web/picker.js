@@ -8,7 +8,7 @@ import { text } from "./texts.js"
 /** The name that the user picks among `names`, or undefined. */
 export function chooseConcept(names, current) {
   return new Promise(resolve => {
-    const search = element("input", { type: "search", placeholder: text("search"), "aria-label": text("search") })
+    const search = element("input", { type: "text", role: "searchbox", placeholder: text("search"), "aria-label": text("search") })
     const grid = element("div", { class: "perfusion-grid" })
     const none = element("p", { class: "perfusion-dim", hidden: "" }, text("noneFound"))
     const dialog = element("dialog", { class: "perfusion-picker", "aria-label": text("choose") })

@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 
+from builders.browser import COMPLAINT, kept, open_workflow, saved
 from builders.schema_snapshot import read_snapshot
-from builders.server import Rejected, Server
+from builders.server import Rejected
 from builders.ui_workflows import TRAIN, TWO, USE, shipped, to_api
-from builders.workflows import training_pictures
 from host_version import OLDEST
 
-playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
-pytest.importorskip("comfyui_frontend_package", reason="the host has no front end: install its requirements")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
-PATIENCE = 240_000
-"""Milliseconds to wait for the page: a busy machine needs a minute."""
-
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="no Chromium found")]
-
-READY = "() => !!(window.app?.graph && window.LiteGraph?.registered_node_types['PerfusionTrainConcept'])"
-OPEN = "async workflow => { await app.loadGraphData(JSON.parse(workflow)) }"
-SAVE = "() => JSON.stringify(app.graph.serialize())"
 MISSING = "no_such_concept.safetensors"
-COMPLAINT = "() => /errors? found|missing/i.test(document.body.innerText)"
 FILL = """
 kinds => {
   app.graph.clear()
@@ -48,54 +31,26 @@ kinds => {
   return JSON.stringify(app.graph.serialize())
 }
 """
-
-
-@pytest.fixture(scope="module")
-def host(comfyui_path, host_folder):
-    with Server(comfyui_path, host_folder()) as server:
-        training_pictures(server.folder)
-        yield server
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module", params=["canvas", "vue"])
-def page(request, host, chromium):
-    """The frontend with one of its renderers; ``page.complaints`` holds what concerns the pack or broke a script."""
-    host.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": request.param == "vue"})
-    opened = chromium.new_page(viewport={"width": 1600, "height": 1000})
-    opened.set_default_timeout(PATIENCE)
-    opened.complaints = []
-    opened.on("pageerror", lambda error: opened.complaints.append(str(error)))
-    opened.on("console", lambda message: _note(opened.complaints, message))
-    opened.goto(f"http://{host.address}/", wait_until="domcontentloaded")
-    opened.wait_for_function(READY)
-    yield opened
-    opened.close()
-
-
-def _note(complaints: list[str], message) -> None:
-    if message.type in ("error", "warning") and "erfusion" in message.text:
-        complaints.append(message.text)
-
-
-def open_workflow(page, workflow: dict) -> None:
-    page.evaluate(OPEN, json.dumps(workflow))
-    page.wait_for_function("count => app.graph.nodes.length === count", arg=len(workflow["nodes"]))
-    page.wait_for_timeout(1500)
-
-
-def kept(workflow: dict) -> dict:
-    """What must survive saving and loading: everything but where and how large nodes are drawn."""
-    drawn = {"pos", "size", "order", "flags", "showAdvanced"}
-    nodes = [{key: value for key, value in node.items() if key not in drawn} for node in workflow["nodes"]]
-    return {"nodes": sorted(nodes, key=lambda node: node["id"]), "links": sorted(workflow["links"])}
+MOUNT = """
+async kinds => {
+  app.graph.clear()
+  const nodes = kinds.map((kind, index) => {
+    const node = LiteGraph.createNode(kind)
+    node.pos = [450 * (index % 8), 900 * Math.floor(index / 8)]
+    app.graph.add(node)
+    return node
+  })
+  app.canvas.ds.scale = 0.3
+  app.canvas.setDirty(true, true)
+  await new Promise(resolve => setTimeout(resolve, 500))
+  return nodes.map(node => ({
+    kind: node.type,
+    places: [...node.inputs.map(slot => slot.name), ...(node.widgets ?? []).map(widget => widget.name)],
+    outputs: node.outputs.map(slot => [slot.name, slot.type]),
+    drawn: !!document.querySelector(`[data-node-id="${node.id}"]`),
+  }))
+}
+"""
 
 
 def test_the_page_loads_without_a_complaint_about_the_pack(page):
@@ -105,15 +60,29 @@ def test_the_page_loads_without_a_complaint_about_the_pack(page):
     assert page.complaints == []
 
 
+def test_every_node_mounts_with_all_that_its_schema_names(page, host):
+    """Every node of the pack can be put on the canvas, with all of its inputs and outputs, and is drawn."""
+    schemas = {kind: info for kind, info in host.get("/object_info").items() if kind.startswith("Perfusion")}
+    mounted = page.evaluate(MOUNT, list(schemas))
+    assert [node["kind"] for node in mounted] == list(schemas)
+    for node, schema in zip(mounted, schemas.values(), strict=True):
+        declared = {*schema["input"].get("required", {}), *schema["input"].get("optional", {})}
+        assert declared <= set(node["places"]), node["kind"]
+        assert [name for name, _ in node["outputs"]] == schema["output_name"], node["kind"]
+        assert [kind for _, kind in node["outputs"]] == schema["output"], node["kind"]
+        assert node["drawn"] is page.vue, node["kind"]
+    assert page.complaints == []
+
+
 @pytest.mark.parametrize("name", [TRAIN, USE, TWO])
 def test_a_shipped_workflow_opens_without_a_warning_and_survives_saving(page, name):
     """A workflow from the template browser opens, and saving it loses nothing."""
     open_workflow(page, shipped(name))
     assert not page.evaluate(COMPLAINT)
-    saved = json.loads(page.evaluate(SAVE))
-    assert kept(saved)["links"] == sorted(shipped(name)["links"])
-    open_workflow(page, saved)
-    assert kept(json.loads(page.evaluate(SAVE))) == kept(saved)
+    first = saved(page)
+    assert kept(first)["links"] == sorted(shipped(name)["links"])
+    open_workflow(page, first)
+    assert kept(saved(page)) == kept(first)
     assert not page.evaluate(COMPLAINT)
     assert page.complaints == []
 
@@ -150,10 +119,10 @@ def test_a_missing_concept_is_refused_by_name_when_it_is_queued(host):
 
 def test_every_widget_keeps_a_value_it_was_given(page):
     """No setting is lost, or moved to another widget, when a workflow is saved and opened."""
-    saved = json.loads(page.evaluate(FILL, list(read_snapshot())))
-    open_workflow(page, saved)
-    again = json.loads(page.evaluate(SAVE))
-    assert kept(again) == kept(saved)
+    filled = json.loads(page.evaluate(FILL, list(read_snapshot())))
+    open_workflow(page, filled)
+    again = saved(page)
+    assert kept(again) == kept(filled)
     values = {node["type"]: node["widgets_values"] for node in again["nodes"]}
     for node, schema in read_snapshot().items():
         defaults = [entry["default"] for entry in schema["inputs"].values() if "default" in entry]
