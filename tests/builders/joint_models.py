@@ -80,3 +80,43 @@ def randomize(module: torch.nn.Module, seed: int = 1) -> None:
         else:
             parameter.copy_((1.0 if "norm" in name or name.endswith("scale") else 0.0) + 0.1 * noise)
     module.eval().requires_grad_(False)
+
+
+_QWEN3 = {"hidden_size": WIDTH, "intermediate_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1}
+_T5 = {"d_model": WIDTH, "d_ff": 64, "d_kv": 16, "num_heads": 2, "num_layers": 2}
+_CLIP_L = {"hidden_size": 24, "intermediate_size": 48, "num_attention_heads": 2, "num_hidden_layers": 2}
+CLIPS = {
+    "zimage": ("z_image", "ZImageTokenizer", "te", {"qwen3_4b_model_config": _QWEN3 | {"num_hidden_layers": 3}}),
+    "flux1": ("flux", "FluxTokenizer", "flux_clip", {"t5xxl_model_config": _T5, "clip_l_model_config": _CLIP_L}),
+    "flux2": ("flux", "KleinTokenizer", "klein_te", {"qwen3_4b_model_config": _QWEN3 | {"num_hidden_layers": 28}}),
+    "qwen_image": (
+        *("qwen_image", "QwenImageTokenizer", "te"),
+        {"qwen25_7b_model_config": _QWEN3 | {"num_hidden_layers": 2}},
+    ),
+}
+"""Family -> the host's file, tokenizers and text encoders, and the sizes of small ones."""
+
+
+def joint_clip(family: str):
+    """A CLIP of ``family``: the host's own tokenizers, and text encoders of its own classes with random weights."""
+    import importlib
+
+    import comfy.sd
+    import comfy.supported_models_base
+
+    module, tokenizer, encoder, sizes = CLIPS[family]
+    texts = importlib.import_module(f"comfy.text_encoders.{module}")
+    target = comfy.supported_models_base.ClipTarget(getattr(texts, tokenizer), getattr(texts, encoder)())
+    clip = comfy.sd.CLIP(target, model_options={**sizes, "dtype": torch.float32})
+    randomize(clip.cond_stage_model)
+    return clip
+
+
+def joint_vae(channels: int = 16):
+    """A small first stage with random weights, of a class the host has for previews."""
+    import comfy.sd
+    import comfy.taesd.taesd
+
+    first_stage = comfy.taesd.taesd.TAESD(latent_channels=channels)
+    randomize(first_stage)
+    return comfy.sd.VAE(sd=first_stage.state_dict())

@@ -1,0 +1,82 @@
+"""From pictures and words to a concept and a picture, in families with joint attention and their own text encoders."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from builders.joint_models import CLIPS, joint_clip, joint_model, joint_vae
+from builders.schema_snapshot import read_snapshot
+
+SCHEMA = read_snapshot()["PerfusionTrainConcept"]
+
+
+@pytest.fixture(scope="module", params=list(CLIPS))
+def clip(request, pack):
+    return request.param, joint_clip(request.param)
+
+
+def test_the_mark_stands_at_the_superclass_words_of_a_prompt(pack, clip):
+    """Templates around the prompt, padding, several layers at once: the look goes where the subject stands."""
+    family, host_clip = clip
+    word = pack.concept_words.ConceptWord("my_bear", "teddy bear", marked=True, naming=pack.naming.Naming("my_bear"))
+    knowing = pack.clip.clip_knowing(host_clip, word)
+    named, plain, other = (
+        each.encode_from_tokens(each.tokenize(text))
+        for each, text in (
+            (knowing, "a photo of my_bear at sea"),
+            (host_clip, "a photo of teddy bear at sea"),
+            (host_clip, "a photo of teddy cat at sea"),
+        )
+    )
+    assert torch.equal(pack.encoded_prompt.plain(named), plain)
+    marks = pack.conditioning.marks_of(named, ["my_bear"])[0, :, 0]
+    places = marks.nonzero().flatten().tolist()
+    assert places == list(range(places[0], places[-1] + 1)) and set(marks[places].tolist()) == {1.0}
+    changed = (plain != other).any(-1)[0].nonzero().flatten().tolist()
+    # A decoder's encodings change from the changed token on; an encoder's everywhere, most where the word stands.
+    assert (changed[0] in places) if family != "flux1" else len(places) >= 2
+
+
+@pytest.mark.parametrize("family", ["zimage", "flux1"])
+def test_the_node_trains_and_the_concept_draws(pack, family, tmp_path, monkeypatch):
+    """Train and Apply work on models of today as on Stable Diffusion: auto takes the gate that the family reads."""
+    import comfy.sample
+    import folder_paths
+
+    monkeypatch.setattr(folder_paths, "output_directory", str(tmp_path))
+    model, clip, vae = joint_model(family), joint_clip(family), joint_vae()
+    values = {
+        **{name: entry["default"] for name, entry in SCHEMA["inputs"].items() if "default" in entry},
+        **{"model": model, "clip": clip, "vae": vae, "images": torch.rand(2, 64, 64, 3), "word": "my_bear"},
+        **{"superclass": "teddy bear", "steps": 3, "batch_size": 2, "preview_every": 3},
+        **{"templates": "a {}\nthe old {}", "gradient_checkpointing": True},
+        **{"value_learning_rate": 0.3, "micro_batch": 1},
+    }
+    finished = pack.run.Training.of({name: [value] for name, value in values.items()}).run()
+    concept = finished.concept
+    assert concept.gate.value == "position" and concept.base_family == family and len(finished.losses) == 3
+    assert all(residual.abs().max() > 0.1 for residual in concept.value_residuals.values())
+    applied = pack.model.AppliedConcept(pack.ops.EditTerm(concept, pack.ops.Gate()))
+    edited = pack.model.model_with_concept(model, applied)
+    knowing = pack.clip.clip_with_concept(clip, concept, 1.0, pack.ops.KeyLocking.LOCAL, applied.naming)
+
+    def draw(patcher, encoder, text):
+        conds = [encoder.encode_from_tokens_scheduled(encoder.tokenize(each)) for each in (text, "")]
+        empty, noise = torch.zeros(1, 16, 8, 8), torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(1))
+        return comfy.sample.sample(patcher, noise, 2, 2.0, "euler", "simple", *conds, empty, disable_pbar=True, seed=1)
+
+    plain = draw(model, clip, "a teddy bear")
+    assert (draw(edited, knowing, "a my_bear") - plain).abs().max() > 1e-3
+    assert torch.equal(draw(edited, knowing, "a teddy bear"), plain)
+
+
+def test_a_learned_word_is_refused_before_anything_is_loaded(pack):
+    """Who asks for the paper's gate on such a model reads which gate it takes."""
+    values = {
+        **{name: entry["default"] for name, entry in SCHEMA["inputs"].items() if "default" in entry},
+        **{"model": joint_model("zimage"), "clip": joint_clip("zimage"), "vae": None, "gate": "learned word"},
+        "images": torch.rand(1, 64, 64, 3),
+    }
+    with pytest.raises(ValueError, match="Z-Image cannot be trained with the gate 'learned word'; expected 'position'"):
+        pack.run.Training.of({name: [value] for name, value in values.items()})
