@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from ...perfusion_ops import Concept
 from ...perfusion_ops.edit.injection import Projections
+from .anima import ANIMA
+from .cross import CrossFamily
 from .flux import FLUX
 from .joint import JointFamily
 from .lumina import LUMINA
 from .qwen import QWEN
 from .unet import UNETS, UNet
 
-Family = UNet | JointFamily
-FAMILIES: tuple[Family, ...] = (*UNETS, *LUMINA, *FLUX, *QWEN)
+Family = UNet | CrossFamily | JointFamily
+FAMILIES: tuple[Family, ...] = (*UNETS, *LUMINA, *FLUX, *QWEN, *ANIMA)
 REFINER = "SDXLRefiner"
 
 
@@ -34,12 +36,12 @@ def family_of(model) -> Family:
 
 def titles() -> str:
     """The families that are supported, as people call them."""
-    joint = [family.title for family in FAMILIES if family.joint]
-    return f"SD 1.x, SD 2.x, SDXL, {', '.join(joint[:-1])} or {joint[-1]}"
+    *others, last = [family.title for family in FAMILIES]
+    return f"{', '.join(others)} or {last}"
 
 
 def projections(model) -> Projections:
-    """Layer name, as in original Stable Diffusion files -> (to_k, to_v), of a U-Net."""
+    """Layer name, as in original Stable Diffusion files -> (to_k, to_v), of a family whose K and V read text alone."""
     layers = family_of(model).cross_attentions(model.model.diffusion_model)
     return {name: (layer.to_k, layer.to_v) for name, layer in layers.items()}
 

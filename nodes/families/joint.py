@@ -34,6 +34,8 @@ class JointFamily:
     guidance: float = 4.0
     """The sampler's cfg for previews."""
     joint = True
+    transformer = True
+    covariance_mix = None
     gates = (GateKind.POSITION,)
 
     def fits(self, model) -> bool:
@@ -46,6 +48,14 @@ class JointFamily:
 
     def context_width(self, net: nn.Module) -> None:
         """None: no projection reads the prompt's encodings alone."""
+        return None
+
+    def reading_layers(self, _net: nn.Module) -> None:
+        """None: the edit is made in the attention, whatever layers read the prompt before."""
+        return None
+
+    def kept(self, _context: Tensor) -> None:
+        """None: a position gate opens at marked tokens alone."""
         return None
 
     def check_trainable(self, model) -> None:

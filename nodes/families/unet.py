@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import comfy.model_sampling
 import comfy.supported_models
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...perfusion_ops import GateKind, NoiseSchedule
+from ...perfusion_ops.text.covariance import DEFAULT_MIX
 
 LATENT_CHANNELS = 4
 PREDICTIONS = {
@@ -29,6 +31,8 @@ class UNet:
     """The host's class of its checkpoints."""
 
     joint = False
+    transformer = False
+    covariance_mix = DEFAULT_MIX
     gates = tuple(GateKind)
     guidance = 6.0
 
@@ -46,6 +50,23 @@ class UNet:
     def cross_attentions(self, net: nn.Module) -> dict[str, nn.Module]:
         """The text cross-attention layers by name, in the order of the network, compiled or not."""
         return dict(_cross_attentions(net))
+
+    def context(self, _net: nn.Module, encodings: Tensor, _entries: Mapping[str, Any]) -> Tensor:
+        """What K and V read (B, T, d): the encodings themselves."""
+        return encodings
+
+    def kept(self, _context: Tensor) -> None:
+        """None: of what the host pads with, every token is a word to the network."""
+        return None
+
+    def reading_layers(self, _net: nn.Module) -> None:
+        """None: nothing of the network stands between the encodings and K and V."""
+        return None
+
+    @staticmethod
+    def as_patch(swap: Callable) -> Callable:
+        """The swap of edited contexts as an ``attn2_patch``."""
+        return lambda queries, context, values, _options: swap(queries, context, values)
 
     def value_widths(self, net: nn.Module) -> dict[str, int]:
         """Layer name -> width of its values."""

@@ -94,11 +94,17 @@ def clip_knowing(clip, new: ConceptWord):
     if any(fold_word(word.word) == fold_word(new.word) for word in known):
         raise ValueError(f"The concept word {new.word!r} stands for two concepts; give one of them another word.")
     clone = clip.clone()
-    clone.tokenizer = copy.copy(clip.tokenizer)
-    for name in names:
-        setattr(clone.tokenizer, _attribute(clip.tokenizer, name), tokenizer_knowing(clip, name, (*known, new)))
+    clone.tokenizer = tokenizers_knowing(clip, (*known, new))
     clone.patcher.set_injections(KEY, [PatcherInjection(_set_hooks, _remove_hooks)])
     return clone
+
+
+def tokenizers_knowing(clip, words: Sequence[ConceptWord]):
+    """A copy of all tokenizers of a CLIP, which reads ``words``."""
+    copied = copy.copy(clip.tokenizer)
+    for name in tokenizer_names(clip):
+        setattr(copied, _attribute(clip.tokenizer, name), tokenizer_knowing(clip, name, words))
+    return copied
 
 
 def tokenizer_knowing(clip, name: str, words: Sequence[ConceptWord]):

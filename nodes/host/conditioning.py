@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import comfy.conds
 import torch
@@ -59,13 +61,31 @@ def marks_of(prompt: EncodedPrompt, words: Sequence[str]) -> Tensor:
     return marks
 
 
-def with_contexts(cond: dict, edit: JointEdit, place: dict, parts: Sequence[str] = tuple(CONTEXTS)) -> dict:
+@dataclass(frozen=True)
+class Reading:
+    """How a model's cross-attention reads a prompt."""
+
+    context: Callable[[Tensor, Mapping[str, Any]], Tensor] = lambda encodings, _cond: encodings
+    """(encodings, the conditioning) -> what K and V read."""
+    kept: Callable[[Tensor], Tensor | None] = lambda _context: None
+    """Tokens of it that no edit may touch."""
+
+
+def with_contexts(
+    cond: dict,
+    edit: JointEdit,
+    place: dict,
+    parts: Sequence[str] = tuple(CONTEXTS),
+    reading: Reading = Reading(),  # noqa: B008 - frozen
+) -> dict:
     """The prompt with the ``parts`` of its edited contexts; one without concepts has its own, as only alike ones batch.
     """
     prompt = cond.get("cross_attn")
-    if not isinstance(prompt, Tensor) or edit.context_width not in (None, prompt.shape[-1]):
+    if not isinstance(prompt, Tensor):
         return without_marks(cond)
-    encodings = plain(prompt)
+    encodings = reading.context(plain(prompt), cond)
+    if edit.context_width not in (None, encodings.shape[-1]):
+        return without_marks(cond)
     present, marks = torch.zeros(encodings.shape[0], len(edit.words), dtype=torch.bool), None
     if isinstance(prompt, EncodedPrompt):
         words = torch.tensor([word in prompt.words for word in edit.words])
@@ -75,18 +95,22 @@ def with_contexts(cond: dict, edit: JointEdit, place: dict, parts: Sequence[str]
         gates = encodings.new_zeros(*encodings.shape[:2], len(edit.terms))
         contexts = {"keys": encodings, "values": encodings, "gates": gates}
     else:
-        context = _edited_context(edit, prompt, encodings, present, marks)
+        keys = None
+        if edit.uses_superclass_prompt:
+            keys = reading.context(prompt.superclass if prompt.key_prompt is None else prompt.key_prompt, cond)
+        kept = _kept(_start(prompt, encodings), reading.kept(encodings))
+        context = edit.to(encodings.device, torch.float32).contexts(encodings, keys, present, kept, marks)
         contexts = {"keys": context.keys, "values": context.values, "gates": context.gates}
     entries = {CONTEXTS[part]: comfy.conds.CONDCrossAttn(contexts[part].to(**place)) for part in parts}
     return {**without_marks(cond), "model_conds": {**cond.get("model_conds", {}), **entries}}
 
 
-def _edited_context(edit: JointEdit, prompt: EncodedPrompt, encodings: Tensor, present: Tensor, marks: Tensor):
-    edit = edit.to(encodings.device, torch.float32)
-    superclass_prompt = None
-    if edit.uses_superclass_prompt:
-        superclass_prompt = prompt.superclass if prompt.key_prompt is None else prompt.key_prompt
-    start = None
-    if prompt.start is not None:
-        start = torch.cosine_similarity(encodings.float(), prompt.start.float(), dim=-1) > 1 - START_TOLERANCE
-    return edit.contexts(encodings, superclass_prompt, present, start, marks)
+def _start(prompt: EncodedPrompt, encodings: Tensor) -> Tensor | None:
+    if prompt.start is None:
+        return None
+    return torch.cosine_similarity(encodings.float(), prompt.start.float(), dim=-1) > 1 - START_TOLERANCE
+
+
+def _kept(*masks: Tensor | None) -> Tensor | None:
+    known = [mask for mask in masks if mask is not None]
+    return torch.stack(known).any(0) if known else None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from comfy.patcher_extension import WrappersMP
@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from ...perfusion_ops import EditTerm, JointEdit, check_combinable
 from ...perfusion_ops.edit.regions import mask_at
 from ..families.family import check_fits, family_of
-from .conditioning import CONTEXTS, namings, with_contexts, without_marks
+from .conditioning import CONTEXTS, Reading, namings, with_contexts, without_marks
 from .joint_call import JointCall, picture_cells
 from .model_call import CallEdit, editing
 from .naming import Naming, never_open, not_applied, not_named
+from .network_reader import NetworkReader, inference_dtype
 
 KEY = "perfusion"
 
@@ -95,20 +96,42 @@ def edit_prompts(executor, noise, *args, **kwargs):
     applied: AppliedConcepts = options[KEY]
     named = _named(guider.conds, applied)
     place = {"device": guider.model_patcher.load_device, "dtype": inference_dtype(guider.model_patcher.model)}
-    kind = JointModelCall if family_of(guider.model_patcher).joint else ModelCall
-    for name, conds in guider.conds.items():
-        guider.conds[name] = [
-            with_contexts(cond, applied.edit, place, kind.parts) if named else without_marks(cond) for cond in conds
-        ]
+    family = family_of(guider.model_patcher)
+    kind = JointModelCall if family.joint else ModelCall
     if not named:
+        guider.conds = {name: [without_marks(cond) for cond in conds] for name, conds in guider.conds.items()}
         return executor(noise, *args, **kwargs)
-    call = kind(applied, guider.model_patcher)
-    options.setdefault("wrappers", {}).setdefault(WrappersMP.APPLY_MODEL, {})[KEY] = [call]
+    call, wrappers = kind(applied, guider.model_patcher), options.setdefault("wrappers", {})
+    wrappers.setdefault(WrappersMP.APPLY_MODEL, {})[KEY] = [call]
+    if network_reads(guider.model_patcher):
+        wrappers.setdefault(WrappersMP.PREPARE_SAMPLING, {})[KEY] = [partial(edit_read_prompts, applied, place)]
+    else:
+        guider.conds = _edited(guider.conds, applied, place, kind.parts, Reading(kept=family.kept))
     result = executor(noise, *args, **kwargs)
     for concept, opened in zip(applied.concepts, call.opened(), strict=True):
         if concept.term.concept.word in named:
             concept.naming.works() if opened else concept.naming.fails(never_open(concept.naming))
     return result
+
+
+def network_reads(model) -> bool:
+    """Whether a MODEL's K and V read what layers of the network make of a prompt's encodings."""
+    return family_of(model).reading_layers(model.model.diffusion_model) is not None
+
+
+def edit_read_prompts(applied: AppliedConcepts, place: dict, executor, patcher, *args, **kwargs):
+    """Around the loading for a sampling run: edit every prompt as the network, which is loaded then, reads it."""
+    model, conds, others = executor(patcher, *args, **kwargs)
+    reader = NetworkReader.of(patcher)
+    reading = Reading(reader, reader.family.kept)
+    return model, _edited(conds, applied, place, ModelCall.parts, reading), others
+
+
+def _edited(conds: dict[str, list[dict]], applied: AppliedConcepts, place: dict, parts, reading: Reading):
+    return {
+        name: [with_contexts(cond, applied.edit, place, parts, reading) for cond in group]
+        for name, group in conds.items()
+    }
 
 
 def _named(conds: dict[str, list[dict]], applied: AppliedConcepts) -> set[str]:
@@ -124,13 +147,8 @@ def _named(conds: dict[str, list[dict]], applied: AppliedConcepts) -> set[str]:
     return words & set(applied.edit.words)
 
 
-def inference_dtype(model) -> torch.dtype:
-    """The dtype that the host's model computes in, whatever the dtype of its weights."""
-    return model.manual_cast_dtype or model.get_dtype()
-
-
 class ModelCall:
-    """The wrapper that puts a batch's edited contexts into one model call of a U-Net."""
+    """The wrapper that puts a batch's edited contexts into one model call of a model with text cross-attention."""
 
     parts: tuple[str, ...] = ("keys", "values", "gates")
     """What it needs of an edited context."""
@@ -172,7 +190,8 @@ class ModelCall:
     def _editing(self, net: nn.Module, parts: dict[str, Tensor], x: Tensor):
         """The edit for one call; yields what makes its options."""
         regions = [concept.region for concept in self.applied.concepts]
-        edit = CallEdit(**parts, edit=self.edits[x.device], regions=regions, latent_shape=x.shape)
+        shape, as_patch = x.shape, self.family.as_patch
+        edit = CallEdit(**parts, edit=self.edits[x.device], regions=regions, latent_shape=shape, as_patch=as_patch)
         with editing(self.layers[x.device], edit):
             yield edit.options
 

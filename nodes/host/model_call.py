@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ...perfusion_ops import JointEdit
 from ...perfusion_ops.edit.equations import add_value_delta, value_delta
 from ...perfusion_ops.edit.regions import mask_at
+from ..families.unet import UNet
 
 
 class CallEdit:
@@ -22,6 +23,7 @@ class CallEdit:
         edit: the concepts, on the same device and in the same dtype.
         regions: per concept a soft mask (H, W), or none for everywhere.
         latent_shape: (..., h, w) of the model's input.
+        as_patch: makes an ``attn2_patch`` of the family's kind of ``swap_context``.
     """
 
     def __init__(
@@ -32,7 +34,9 @@ class CallEdit:
         edit: JointEdit,
         regions: Sequence[Tensor | None],
         latent_shape: Sequence[int],
+        as_patch: Callable[[Callable], Callable] = UNet.as_patch,
     ) -> None:
+        self.as_patch = as_patch
         self.keys, self.values, self.gates, self.edit = keys, values, gates, edit
         self.masks = {j: region for j, region in enumerate(regions) if region is not None}
         everywhere = torch.tensor([region is None for region in regions], device=gates.device)
@@ -44,11 +48,11 @@ class CallEdit:
     def options(self, transformer_options: dict) -> dict:
         """``transformer_options`` with our patches before those of others, who then see the edited context."""
         patches = dict(transformer_options.get("patches", {}))
-        patches["attn2_patch"] = [self.swap_context, *patches.get("attn2_patch", ())]
+        patches["attn2_patch"] = [self.as_patch(self.swap_context), *patches.get("attn2_patch", ())]
         return {**transformer_options, "patches": patches}
 
-    def swap_context(self, queries: Tensor, context: Tensor, values: Tensor, options: dict):
-        """An ``attn2_patch``: raw encodings in, edited ones out."""
+    def swap_context(self, queries: Tensor, context: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Before the projections of a layer: raw encodings in, edited ones out."""
         if context.shape != self.keys.shape:
             raise ValueError(
                 f"A cross-attention layer got a prompt of shape {tuple(context.shape)}; expected "
@@ -84,6 +88,7 @@ class CallEdit:
             share = share - attention.to_out(torch.zeros_like(share[:1, :1]))
             self.regional = None
             cells = mask_at(mask, *_grid(output.shape[1], self.latent_shape))
+            cells = cells.repeat(output.shape[1] // len(cells))
             output = output + cells.to(output).unsqueeze(-1) * share
         return output
 
@@ -98,8 +103,13 @@ def _check_tokens(gates: Tensor, projected: Tensor) -> None:
 
 
 def _grid(queries: int, latent_shape: Sequence[int]) -> tuple[int, int]:
-    """Height and width of the layer whose ``queries`` positions cover a latent; each level halves, rounding up."""
+    """Rows and columns of the layer whose ``queries`` positions cover a latent; each level halves, rounding up.
+
+    Frames (B, C, frames, h, w) lie one below the other.
+    """
     height, width = latent_shape[-2:]
+    frames = latent_shape[2] if len(latent_shape) == 5 else 1
+    queries //= frames
     while height * width > queries:
         height, width = -(-height // 2), -(-width // 2)
     return height, width

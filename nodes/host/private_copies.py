@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from types import MethodType
 
 import comfy.model_management
 import torch
@@ -128,6 +129,15 @@ def protect_from_in_place_sums(text_encoder: nn.Module) -> None:
     for name, module in text_encoder.named_modules():
         if "layer_norm" in name:
             module.register_forward_pre_hook(lambda _module, args: (args[0].clone(), *args[1:]))
+        elif hasattr(module, "input_layernorm") and not hasattr(module, "pre_feedforward_layernorm"):
+            module.forward = MethodType(_with_own_sums, module)
+
+
+def _with_own_sums(layer: nn.Module, x: Tensor, **others):
+    """A layer of the host's Llama kind, which writes its output into its input."""
+    attended, keys_and_values = layer.self_attn(hidden_states=layer.input_layernorm(x), **others)
+    x = x + attended
+    return x + layer.mlp(layer.post_attention_layernorm(x)), keys_and_values
 
 
 def checkpoint_gradients(network: nn.Module) -> None:

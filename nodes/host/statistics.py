@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import comfy.model_management
 import comfy.utils
 import torch
+from torch import Tensor
 
 from ...perfusion_ops.text.captions import corpus_fingerprint
 from ...perfusion_ops.text.covariance import TokenKind, UncenteredCovariance
 from . import folders
-from .clip import text_encoder, text_encoder_names
+from .clip import text_encoder, text_encoder_names, tokenizer_names
 from .encoders import encode_captions
 from .fingerprints import fingerprint
+from .network_reader import NetworkReader, as_encoded
+from .private_copies import loaded
 from .short_prompts import batches, cut_after
+from .whole_prompts import encode_whole, reads_whole
 
 DEFAULT_CAPTIONS = 4000
 CAPTION_SEED = 0
@@ -22,20 +29,62 @@ PADDED_CAPTIONS = 500
 their end token; 4,000 shipped captions are then 27 % of the tokens."""
 
 
-def measured(clip, captions: list[str]) -> UncenteredCovariance:
-    """The statistics of ``clip`` over ``captions``, from disk if they were measured before."""
+def measured(clip, captions: list[str], model=None) -> UncenteredCovariance:
+    """The statistics of ``clip`` over ``captions``, from disk if they were measured before.
+
+    Some models read what layers of their own make of the text encoder's encodings: then ``model`` must be given.
+    Raises ValueError if it is missing.
+    """
+    if reads_whole(clip):
+        return _measured_as_read(clip, captions, model)
     clip.load_model()
-    encoder = fingerprint(
-        (f"{name}.{key}", tensor)
-        for name in text_encoder_names(clip)
-        for key, tensor in text_encoder(clip, name).named_parameters()
-    )
+    encoder = fingerprint(_encoder_parameters(clip))
     path = folders.statistics_folder() / f"{encoder}_{corpus_fingerprint(captions)}{folders.EXTENSION}"
     if path.exists():
         return UncenteredCovariance.load(path)
-    statistics = _measure(clip, captions, encoder)
+    return _saved(_measure(clip, captions, encoder), path)
+
+
+def _encoder_parameters(clip) -> Iterator[tuple[str, Tensor]]:
+    for name in text_encoder_names(clip):
+        for key, tensor in text_encoder(clip, name).named_parameters():
+            yield f"{name}.{key}", tensor
+
+
+def _saved(statistics: UncenteredCovariance, path: Path) -> UncenteredCovariance:
     folders.made(path.parent)
     statistics.save(path)
+    return statistics
+
+
+def _measured_as_read(clip, captions: list[str], model) -> UncenteredCovariance:
+    """The same for text encoders that read prompts as a whole, and for networks with layers behind them."""
+    if model is None and set(tokenizer_names(clip)) != set(text_encoder_names(clip)):
+        raise ValueError(
+            "The model of this CLIP reads its text by layers of its own; expected the model as well. Connect it to the "
+            "input model of Perfusion Text Statistics, or let Train Perfusion Concept measure."
+        )
+    clip.load_model()
+    reader = None if model is None else NetworkReader.of(loaded(model))
+    parameters = () if reader is None else reader.parameters()
+    encoder = fingerprint((*_encoder_parameters(clip), *parameters))
+    path = folders.statistics_folder() / f"{encoder}_{corpus_fingerprint(captions)}{folders.EXTENSION}"
+    if path.exists():
+        return UncenteredCovariance.load(path)
+    return _saved(_measure_as_read(clip, captions, encoder, reader), path)
+
+
+@torch.inference_mode()
+def _measure_as_read(clip, captions: list[str], encoder: str, reader: NetworkReader | None) -> UncenteredCovariance:
+    statistics = None
+    progress = comfy.utils.ProgressBar(len(captions))
+    for done in range(0, len(captions), BATCH):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        for encodings, kinds in encode_whole(clip, captions[done : done + BATCH], reader or as_encoded):
+            if statistics is None:
+                statistics = UncenteredCovariance(encodings.shape[-1], encoder, corpus_fingerprint(captions))
+            statistics.update(encodings, kinds)
+        progress.update_absolute(min(done + BATCH, len(captions)))
     return statistics
 
 

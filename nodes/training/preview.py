@@ -58,7 +58,7 @@ class Preview:
             self.steps,
             family.guidance,
             "euler",
-            "simple" if family.joint else "normal",
+            "simple" if family.transformer else "normal",
             positive,
             negative,
             latent,

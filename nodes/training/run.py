@@ -12,14 +12,14 @@ from ...perfusion_ops import Gate, GateKind, TrainingDiverged, TrainingSettings,
 from ...perfusion_ops.concept.file_schema import Description, check_texts
 from ...perfusion_ops.files.strict_json import FormatError
 from ...perfusion_ops.text.captions import captions as shipped_captions
-from ...perfusion_ops.text.covariance import DEFAULT_MIX, UncenteredCovariance, inverse
+from ...perfusion_ops.text.covariance import UncenteredCovariance, inverse
 from ...perfusion_ops.text.prompts import DEFAULT_TEMPLATES, SLOT, split_template
 from ..families.family import Family, family_of
 from ..host import messages
 from ..host.clip import text_encoder, text_encoder_names, vocabulary
 from ..host.concept_words import check_concept_word, superclass_tokens
 from ..host.device_memory import is_out_of_memory
-from ..host.encoders import HostTextEncoder, private_encoders
+from ..host.encoders import private_encoders
 from ..host.fingerprints import encoder_identity, fingerprint, first_stage_identity
 from ..host.messages import tell_saved
 from ..host.private_copies import loaded, patched_weights
@@ -101,7 +101,7 @@ class Training:
     def run(self) -> Finished:
         """Train, or take the concept of an earlier run with the same inputs."""
         messages.warn_of(self._without_effect())
-        statistics = None if self.by_position else self.statistics or _measured_statistics(self.clip)
+        statistics = None if self.by_position else self.statistics or _measured_statistics(self.clip, self.model)
         base = fingerprint(patched_weights(loaded(self.model), "diffusion_model"))
         files = RunFiles.of(self.word, self._key(base, statistics))
         progress = Progress(self.settings.steps, self.preview_every, self._preview().draw)
@@ -148,18 +148,21 @@ class Training:
             beside, learned = [], {}
         else:
             encoders, device = private_encoders(self.clip, self.gradient_checkpointing)
-            encoder = HostTextEncoder(self.clip, encoders, self.superclass, device)
             beside, learned = [self.clip.patcher], {"statistics": statistics.fingerprint}
         with torch.inference_mode():
             pictures = latent_pictures(self.model, self.vae, self.shots, self.settings.flip, self.captions)
+        private = PrivateModel.of(self.model, self.dtype, self.gradient_checkpointing, beside=beside)
+        if not self.by_position:
+            encoder = private.text_encoder(self.model, self.clip, encoders, self.superclass, device)
+        mix = family_of(self.model).covariance_mix
         return training_task(
             self.model,
-            PrivateModel.of(self.model, self.dtype, self.gradient_checkpointing, beside=beside),
+            private,
             encoder,
             self.word,
             [_outside_inference(picture) for picture in pictures],
             self.templates,
-            None if statistics is None else inverse(statistics.matrix(DEFAULT_MIX)),
+            None if statistics is None else inverse(statistics.matrix(mix)),
             {"encoder": encoder_identity(encoders), "base_model": base, **learned},
         )
 
@@ -218,8 +221,8 @@ class Training:
         return Preview(*parts, size=(height, width), key_locking=locking, seed=self.settings.seed)
 
 
-def _measured_statistics(clip) -> UncenteredCovariance:
-    return measured(clip, shipped_captions(DEFAULT_CAPTIONS, CAPTION_SEED))
+def _measured_statistics(clip, model) -> UncenteredCovariance:
+    return measured(clip, shipped_captions(DEFAULT_CAPTIONS, CAPTION_SEED), model)
 
 
 def _outside_inference(picture):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,8 +13,11 @@ from ..families.family import family_of
 from ..host.device_memory import make_room
 from ..host.encoders import HostTextEncoder
 from ..host.frozen_layers import compute_in
+from ..host.network_reader import NetworkReader
 from ..host.private_copies import checkpoint_gradients, loaded, private_copy
 from ..host.superclass_prompts import SuperclassPrompts
+from ..host.whole_prompts import WholePromptEncoder
+from .cross_model import CrossInjection, cross_predictor
 from .joint_model import JointInjection, joint_predictor
 from .pictures import Shot
 
@@ -66,11 +69,21 @@ class PrivateModel:
         unet = private_copy(patcher, "diffusion_model")
         compute_in(unet, dtype)
         make_room(patcher.load_device, [model, *beside])
-        if family.joint:
+        if family.transformer:
             family.differentiable(unet)
         if recompute:
-            (family.recompute if family.joint else checkpoint_gradients)(unet)
+            (family.recompute if family.transformer else checkpoint_gradients)(unet)
         return cls(unet, patcher.load_device, dtype)
+
+    def text_encoder(
+        self, model, clip, encoders: Mapping[str, nn.Module], superclass: str, device: torch.device
+    ) -> HostTextEncoder | WholePromptEncoder:
+        """Private copies of a CLIP's text encoders on ``device``, and what of this model reads their encodings."""
+        family = family_of(model)
+        if not family.transformer:
+            return HostTextEncoder(clip, encoders, superclass, device)
+        read = NetworkReader(family, self.unet, self.device, self.dtype)
+        return WholePromptEncoder(clip, encoders, superclass, device, read)
 
     def predictor(self, model, pooled: Tensor | None):
         """``predict`` of a training task. ``pooled`` (1, 1280) conditions SDXL beside the picture's size."""
@@ -94,7 +107,7 @@ class PrivateModel:
 def training_task(
     model,
     private: PrivateModel,
-    encoder: HostTextEncoder | SuperclassPrompts,
+    encoder: HostTextEncoder | WholePromptEncoder | SuperclassPrompts,
     word: str,
     pictures: Sequence[Picture],
     templates: Sequence[str],
@@ -107,8 +120,11 @@ def training_task(
         injection = JointInjection(family, private.unet)
         predict, layers = joint_predictor(model, injection, pooled, private.device, private.dtype), {}
     else:
-        injection, predict = None, private.predictor(model, pooled)
         layers = family.cross_attentions(private.unet)
+        injection, predict = None, private.predictor(model, pooled)
+        if family.transformer:
+            injection = CrossInjection(layers)
+            predict = cross_predictor(model, private.unet, private.device, private.dtype)
     return TrainingTask(
         word=word,
         superclass=encoder.superclass,

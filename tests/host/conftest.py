@@ -25,10 +25,13 @@ ROOMS = {
     "host": (
         *("clip", "concept_words", "conditioning", "device_memory", "encoded_prompt", "encoders", "fingerprints"),
         *("folders", "frozen_layers", "messages", "model", "naming", "private_copies", "short_prompts", "statistics"),
-        *("thumbnails",),
+        *("network_reader", "thumbnails", "whole_prompts"),
     ),
-    "families": ("family", "joint", "unet"),
-    "training": ("files", "joint_model", "loss_curve", "pictures", "preview", "progress", "run", "snapshots", "task"),
+    "families": ("family", "joint", "unet", "cross"),
+    "training": (
+        *("cross_model", "files", "joint_model", "loss_curve", "pictures", "preview", "progress", "run", "snapshots"),
+        *("task",),
+    ),
 }
 """The modules that the ``pack`` fixture gives by name."""
 

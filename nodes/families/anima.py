@@ -1,0 +1,77 @@
+"""Anima and Cosmos-Predict2: K and V read the text padded with zeros to 512 tokens, keys with a norm in each head.
+
+Anima's text is the host's T5 tokens, which layers of the network, its ``llm_adapter``, fill from Qwen3's encodings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MethodType
+from typing import Any
+
+import comfy.supported_models
+from torch import Tensor, nn
+
+from .cross import CrossAttention, CrossFamily, as_dict_patch, rotated_halves
+
+
+def _layers(net: nn.Module) -> dict[str, CrossAttention]:
+    attentions = {f"blocks.{number}.cross_attn": block.cross_attn for number, block in enumerate(net.blocks)}
+    return {
+        name: CrossAttention(a, to_q=a.q_proj, to_k=a.k_proj, to_v=a.v_proj, to_out=a.output_proj)
+        for name, a in attentions.items()
+    }
+
+
+def _adapted(net: nn.Module, encodings: Tensor, entries: Mapping[str, Any]) -> Tensor:
+    """Qwen3's encodings (B, T, 1024) as the network's adapter hands them on, (B, 512, 1024) or longer."""
+    ids, weights = entries.get("t5xxl_ids"), entries.get("t5xxl_weights")
+    if ids is None:
+        return encodings
+    weights = None if weights is None else weights.to(encodings).reshape(1, -1, 1)
+    return net.preprocess_text_embeds(encodings, ids.to(encodings.device).reshape(1, -1), t5xxl_weights=weights)
+
+
+def _as_they_are(_net: nn.Module, encodings: Tensor, _entries: Mapping[str, Any]) -> Tensor:
+    return encodings
+
+
+def _plain_norms_and_positions(net: nn.Module) -> None:
+    """The host's kernel for both at once has no gradient."""
+    for block in net.blocks:
+        block.self_attn.compute_qkv = MethodType(_compute_qkv, block.self_attn)
+
+
+def _compute_qkv(attention: nn.Module, x: Tensor, context=None, rope_emb=None, transformer_options=None):
+    projected = (attention.q_proj(x), attention.k_proj(x), attention.v_proj(x))
+    queries, keys, values = (t.unflatten(-1, (attention.n_heads, attention.head_dim)) for t in projected)
+    queries, keys = attention.q_norm(queries), attention.k_norm(keys)
+    if rope_emb is not None:
+        queries, keys = rotated_halves(queries, rope_emb), rotated_halves(keys, rope_emb)
+    return queries, keys, attention.v_norm(values)
+
+
+def _family(name: str, title: str, config: str, **facts) -> CrossFamily:
+    return CrossFamily(
+        name=name,
+        title=title,
+        configs=tuple(filter(None, [getattr(comfy.supported_models, config, None)])),
+        layers=_layers,
+        blocks=lambda net: net.blocks,
+        differentiable=_plain_norms_and_positions,
+        as_patch=as_dict_patch,
+        **facts,
+    )
+
+
+ANIMA = (
+    _family(
+        "anima",
+        "Anima",
+        "Anima",
+        context=_adapted,
+        reading_layers=lambda net: net.llm_adapter,
+        guidance=4.0,
+    ),
+    _family("cosmos2", "Cosmos-Predict2", "CosmosT2IPredict2", context=_as_they_are, guidance=4.0),
+)

@@ -1,0 +1,141 @@
+"""Transformers whose cross-attention reads a fixed context: what is the same in all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.model_sampling
+from torch import Tensor, nn
+
+from ...perfusion_ops import FlowSchedule, GateKind
+from .recompute import recompute
+
+FLOWS = {comfy.model_sampling.CONST.calculate_denoised: lambda sigmas: sigmas}
+"""What a host's kind of sampling computes -> the share of noise for its sigmas."""
+if hasattr(comfy.model_sampling, "COSMOS_RFLOW"):
+    # Its sigmas are the noise beside a picture of weight 1.
+    FLOWS[comfy.model_sampling.COSMOS_RFLOW.calculate_denoised] = lambda sigmas: sigmas / (sigmas + 1)
+
+
+@dataclass(frozen=True)
+class CrossAttention:
+    """One text cross-attention layer, its parts under the names that U-Nets use."""
+
+    attention: nn.Module
+    to_q: nn.Module
+    to_k: nn.Module
+    to_v: nn.Module
+    to_out: nn.Module
+
+    def __call__(self, queries: Tensor, context: Tensor, value: Tensor) -> Tensor:
+        """The layer's output (B, Q, d). Its values come from the hooks on ``to_v``, whatever that reads."""
+        return self.attention(queries, context)
+
+
+Swap = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+"""(queries, what to_k reads, what to_v reads) -> the same with the edited contexts."""
+
+
+@dataclass(frozen=True)
+class CrossFamily:
+    """One family of transformers with text cross-attention. Made of functions, one line a fact."""
+
+    name: str
+    """As concept files name it."""
+    title: str
+    """As people call it."""
+    configs: tuple[type, ...]
+    """The host's classes of its checkpoints."""
+    layers: Callable[[nn.Module], dict[str, CrossAttention]]
+    blocks: Callable[[nn.Module], Iterable[nn.Module]]
+    """What is computed again in the backward pass, to keep no activations."""
+    context: Callable[[nn.Module, Tensor, Mapping[str, Any]], Tensor]
+    """(network, encodings (B, T, d), the conditioning's other entries) -> what K and V read (B, T', d')."""
+    reading_layers: Callable[[nn.Module], nn.Module | None] = lambda net: None
+    """The part of the network between the encodings and ``context``; none if K and V read the encodings."""
+    differentiable: Callable[[nn.Module], None] = lambda net: None
+    """Let gradients pass through a private copy."""
+    as_patch: Callable[[Swap], Callable] | None = None
+    """The swap as an ``attn2_patch`` of the host; none if the host has none before the projections."""
+    guidance: float = 4.0
+    """The sampler's cfg for previews."""
+    joint = False
+    transformer = True
+    covariance_mix = None
+    """Of the kinds of tokens, as many as prompts have: the host pads with zeros, which are never edited."""
+    gates = (GateKind.LEARNED_WORD,)
+
+    def fits(self, model) -> bool:
+        """Whether a MODEL is of this family."""
+        return type(model.model.model_config) in self.configs
+
+    def cross_attentions(self, net: nn.Module) -> dict[str, CrossAttention]:
+        """The text cross-attention layers by name, in the order of the network, compiled or not."""
+        return self.layers(net)
+
+    def value_widths(self, net: nn.Module) -> dict[str, int]:
+        """Layer name -> width of its values."""
+        return {name: layer.to_v.out_features for name, layer in self.layers(net).items()}
+
+    def context_width(self, net: nn.Module) -> int:
+        """d: the width of the encodings that the layers read."""
+        return next(iter(self.layers(net).values())).to_k.in_features
+
+    def kept(self, context: Tensor) -> Tensor:
+        """bool (B, T): zero tokens, which the host pads with: a key norm would blow a leak up to a full key."""
+        return (context == 0).all(-1)
+
+    def check_trainable(self, model) -> None:
+        """Raise ValueError for a model that reads more than a noisy latent, or samples by another schedule."""
+        reads, latent = model.model.model_config.unet_config["in_channels"], model.model.latent_format
+        if reads != latent.latent_channels:
+            raise ValueError(
+                f"The model reads {reads} channels, as inpainting and video models do; training expects the "
+                f"{latent.latent_channels} of a latent. Load the text-to-image model it was made from."
+            )
+        self.noise_schedule(model)
+
+    def noise_schedule(self, model) -> FlowSchedule:
+        """The model's own rectified flow with its shift. Raises ValueError for another kind of schedule."""
+        sampling = model.get_model_object("model_sampling")
+        shares = noise_shares(sampling)
+        if shares is None:
+            kinds = " and ".join(kind.__name__ for kind in type(sampling).__bases__)
+            raise ValueError(
+                f"The model samples by {kinds}; training expects rectified flow, as {self.title} has. Connect the "
+                "model directly from its loader."
+            )
+        return FlowSchedule(shares)
+
+    def time(self, model, shares: Tensor) -> Tensor:
+        """What the network is told (B,) for shares of noise (B,)."""
+        return shares * getattr(model.get_model_object("model_sampling"), "multiplier", 1.0)
+
+    def recompute(self, net: nn.Module) -> None:
+        """Compute the blocks of a private copy again in the backward pass."""
+        recompute(self.blocks(net))
+
+
+def noise_shares(sampling) -> Tensor | None:
+    """The share of noise at every timestep of a rectified flow (N,), 0 to 1; none for another kind of schedule."""
+    share = FLOWS.get(getattr(type(sampling), "calculate_denoised", None))
+    return None if share is None else share(sampling.sigmas.detach().double()).float().cpu().clone()
+
+
+def as_dict_patch(swap: Swap) -> Callable:
+    """The swap as the ``attn2_patch`` of Cosmos and its kin: by name, with a dict for an answer."""
+
+    def patch(q, k, v, pe=None, attn_mask=None, extra_options=None) -> dict[str, Any]:
+        queries, keys, values = swap(q, k, v)
+        return {"q": queries, "k": keys, "v": values, "pe": pe, "attn_mask": attn_mask}
+
+    return patch
+
+
+def rotated_halves(tensor: Tensor, rotations: Tensor) -> Tensor:
+    """Rotary positions of heads (B, T, H, D), the halves of D being pairs, by functions that have a gradient."""
+    pairs = tensor.unflatten(-1, (2, -1)).movedim(-2, -1).unsqueeze(-2).to(rotations.dtype)
+    turned = rotations[..., 0] * pairs[..., 0] + rotations[..., 1] * pairs[..., 1]
+    return turned.movedim(-1, -2).reshape(tensor.shape).to(tensor.dtype)

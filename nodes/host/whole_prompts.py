@@ -1,0 +1,138 @@
+"""Text encoders that read a prompt as a whole, and the network layers behind them, for training and statistics."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...perfusion_ops import Encoded
+from ...perfusion_ops.text.covariance import TokenKind
+from ...perfusion_ops.text.prompts import SLOT
+from .clip import encoder_attribute, text_encoder_names, tokenizer_names, tokenizers_knowing, vocabulary
+from .concept_words import CONCEPT_TOKENS, ConceptToken, ConceptWord, superclass_tokens
+
+PLACEHOLDER = "perfusionconceptplaceholder"
+Read = Callable[[Tensor, Mapping[str, Any]], Tensor]
+"""(encodings (1, T, d), the conditioning's other entries) -> what K and V read (1, T', d')."""
+
+
+@dataclass
+class _Prompt:
+    """A template's tokens: of each tokenizer its rows of (token, weight), a learned word's places empty."""
+
+    rows: dict[str, list[list[tuple]]]
+    places: list[int]
+    """Where the superclass's tokens stand in what K and V read."""
+
+    def filled(self, embeddings: Mapping[str, Tensor] | None) -> dict[str, list[list[tuple]]]:
+        """With ``embeddings`` in the learned word's places, or the superclass's ids."""
+
+        def fill(name: str, token):
+            if not isinstance(token, ConceptToken):
+                return int(token) if isinstance(token, int) else token
+            return token.superclass_id if embeddings is None else embeddings[name]
+
+        return {
+            name: [[(fill(name, token), *weight) for token, *weight in row] for row in rows]
+            for name, rows in self.rows.items()
+        }
+
+
+class WholePromptEncoder:
+    """Text encoders and vocabularies of one CLIP, for one superclass (perfusion_ops.TextEncoder).
+
+    Prompts go the host's own way, through private copies of its text encoders and then through ``read``.
+    """
+
+    def __init__(self, clip, encoders: Mapping[str, nn.Module], superclass: str, device: torch.device, read: Read):
+        self.clip, self.superclass, self.read, self.encoders = clip, superclass, read, dict(encoders)
+        self.prompts: dict[str, _Prompt] = {}
+        self.model = copy.copy(clip.cond_stage_model)
+        own = {encoder_attribute(clip, name): encoder for name, encoder in encoders.items()}
+        self.model._modules = {**self.model._modules, **own}
+        layer = {} if clip.layer_idx is None else {"layer": clip.layer_idx}
+        for encoder in encoders.values():
+            encoder.reset_clip_options()
+            encoder.set_clip_options({"execution_device": device, **layer})
+
+    def initial_embeddings(self) -> dict[str, Tensor]:
+        return {
+            name: encoder.transformer.get_input_embeddings().weight[self._last_token(name)].detach().float().clone()
+            for name, encoder in self.encoders.items()
+        }
+
+    def _last_token(self, name: str) -> int:
+        # As it reads behind another word.
+        return superclass_tokens(vocabulary(self.clip, name), f"a {self.superclass}")[-1]
+
+    def encode(self, templates: Sequence[str], embeddings: Mapping[str, Tensor] | None) -> Encoded:
+        """See perfusion_ops.TextEncoder."""
+        prompts = [self._prompt(template) for template in templates]
+        contexts = [self._context(prompt.filled(embeddings)) for prompt in prompts]
+        length = max(context.shape[1] for context in contexts)
+        contexts = [nn.functional.pad(context, (0, 0, 0, length - context.shape[1])) for context in contexts]
+        encodings = torch.cat(contexts)
+        marks = torch.zeros(encodings.shape[:2])
+        for row, prompt in enumerate(prompts):
+            marks[row, prompt.places] = 1
+        keep = (encodings.detach() == 0).all(-1)
+        return Encoded(encodings, torch.tensor([prompt.places[-1] for prompt in prompts]), keep, marks)
+
+    def _context(self, tokens: dict[str, list[list[tuple]]]) -> Tensor:
+        encodings, _pooled, *others = self.model.encode_token_weights(tokens)
+        return self.read(encodings, others[0] if others else {})
+
+    def _prompt(self, template: str) -> _Prompt:
+        if template not in self.prompts:
+            marks = {name: torch.empty(0) for name in self.encoders}
+            readers = tokenizers_knowing(self.clip, [ConceptWord(PLACEHOLDER, self.superclass, marks)])
+            rows = readers.tokenize_with_weights(template.replace(SLOT, PLACEHOLDER))
+            self.prompts[template] = _Prompt(rows, _places(rows[spelling_name(self.clip)], template))
+        return self.prompts[template]
+
+    def pooled_superclass(self, _templates: Sequence[str]) -> None:
+        """None: these networks read no pooled encoding."""
+        return None
+
+
+def spelling_name(clip) -> str:
+    """The tokenizer whose tokens K and V read one by one: of several, the one that the network itself reads."""
+    encoders = text_encoder_names(clip)
+    return next((name for name in tokenizer_names(clip) if name not in encoders), encoders[0])
+
+
+def _places(rows: Sequence[Sequence[tuple]], template: str) -> list[int]:
+    if len(rows) != 1:
+        raise ValueError(f"The template or caption {template[:60]!r}... is too long for this text encoder; shorten it.")
+    return [n for n, (token, *_) in enumerate(rows[0]) if isinstance(token, CONCEPT_TOKENS)]
+
+
+def reads_whole(clip) -> bool:
+    """Whether a CLIP has text encoders of another kind than CLIP's own, whose chunks are all of 77 tokens."""
+    return not set(tokenizer_names(clip)) <= {"g", "h", "l"}
+
+
+def encode_whole(clip, captions: Sequence[str], read: Read) -> Iterator[tuple[Tensor, Tensor]]:
+    """What K and V read of each caption (1, T, d) by the host's own text encoders, and the kinds of its tokens (1, T).
+
+    Tokens that the host pads with are of no kind (-1): they are zero, and never edited.
+    """
+    spelled = spelling_name(clip)
+    specials = vocabulary(clip, spelled)("")["input_ids"]
+    for caption in captions:
+        tokens = clip.tokenize(caption)
+        answer = clip.encode_from_tokens(tokens, return_dict=True)
+        context = read(answer["cond"], answer)
+        row = [int(token) for token, *_ in tokens[spelled][0]]
+        yield context, torch.tensor([_kinds(row, specials, context.shape[1])])
+
+
+def _kinds(tokens: Sequence[int], specials: Sequence[int], length: int) -> list[int]:
+    words = tokens.index(specials[-1]) if specials and specials[-1] in tokens else len(tokens)
+    found = [TokenKind.WORD] * words + [TokenKind.END] * (len(tokens) > words)
+    return [*found, *[-1] * (length - len(found))]

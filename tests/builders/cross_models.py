@@ -1,0 +1,97 @@
+"""Small random models and CLIPs of the families with text cross-attention, of the host's own classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import torch
+
+from .joint_models import randomize
+
+WIDTH = 64
+_COSMOS = {"max_img_h": 240, "max_img_w": 240, "max_frames": 128, "in_channels": 16, "out_channels": 16}
+_COSMOS |= {"patch_spatial": 2, "patch_temporal": 1, "concat_padding_mask": True, "model_channels": WIDTH}
+_COSMOS |= {"num_blocks": 2, "num_heads": 4, "crossattn_emb_channels": WIDTH, "pos_emb_cls": "rope3d"}
+_COSMOS |= {"pos_emb_learnable": True, "pos_emb_interpolation": "crop", "min_fps": 1, "max_fps": 30}
+_COSMOS |= {"use_adaln_lora": True, "adaln_lora_dim": 16, "extra_per_block_abs_pos_emb": False}
+_COSMOS |= {"rope_h_extrapolation_ratio": 4.0, "rope_w_extrapolation_ratio": 4.0, "rope_t_extrapolation_ratio": 1.0}
+_COSMOS |= {"rope_enable_fps_modulation": False}
+_QWEN3 = {"hidden_size": WIDTH, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+_QWEN3 |= {"num_key_value_heads": 2}
+_T5 = {"d_model": WIDTH, "num_layers": 2, "d_ff": 96, "num_heads": 4, "d_kv": 16}
+
+
+def _anima_clip():
+    from comfy.text_encoders import anima
+
+    return anima.AnimaTokenizer, anima.te()
+
+
+def _cosmos_clip():
+    from comfy.text_encoders import cosmos
+
+    return cosmos.CosmosT5Tokenizer, cosmos.te()
+
+
+def _narrow_adapter(net) -> None:
+    import comfy.ops
+    from comfy.ldm.anima.model import LLMAdapter
+
+    sizes = {"source_dim": WIDTH, "target_dim": WIDTH, "model_dim": WIDTH, "num_layers": 1, "num_heads": 4}
+    net.llm_adapter = LLMAdapter(**sizes, dtype=torch.float32, operations=comfy.ops.disable_weight_init)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is particular to a small model of one family."""
+
+    config: str
+    """Name of the host's class."""
+    unet: dict
+    clip: Callable
+    """The host's tokenizer and text encoder."""
+    encoder: str
+    """The text encoder whose word is learned."""
+    sizes: dict
+    latent: tuple[int, ...] = (16, 1, 8, 8)
+    narrow: Callable = lambda net: None
+    """Makes what no setting of the host's does narrow."""
+
+
+CROSS = {
+    "anima": Facts(
+        "Anima", {**_COSMOS, "image_model": "anima"}, _anima_clip, "qwen3_06b", _QWEN3, narrow=_narrow_adapter
+    ),
+    "cosmos2": Facts("CosmosT2IPredict2", {**_COSMOS, "image_model": "cosmos_predict2"}, _cosmos_clip, "t5xxl", _T5),
+}
+
+
+def cross_model(family: str, dtype: torch.dtype = torch.float32):
+    """A MODEL of ``family`` with random weights, as the host's loader would make it."""
+    import comfy.model_patcher
+    import comfy.ops
+    import comfy.supported_models
+
+    facts = CROSS[family]
+    config = getattr(comfy.supported_models, facts.config)(dict(facts.unet))
+    config.custom_operations = comfy.ops.disable_weight_init
+    config.set_inference_dtype(dtype, None)
+    model = config.get_model({}, device="cpu")
+    facts.narrow(model.diffusion_model)
+    randomize(model.diffusion_model)
+    device = torch.device("cpu")
+    return comfy.model_patcher.ModelPatcher(model, device, device)
+
+
+def cross_clip(family: str):
+    """A CLIP of ``family`` with random weights and the host's own vocabularies."""
+    import comfy.sd
+
+    facts = CROSS[family]
+    tokenizer, encoder = facts.clip()
+    target = SimpleNamespace(params={}, clip=encoder, tokenizer=tokenizer)
+    clip = comfy.sd.CLIP(target, model_options={f"{facts.encoder}_model_config": facts.sizes, "dtype": torch.float32})
+    randomize(clip.cond_stage_model, 2)
+    return clip

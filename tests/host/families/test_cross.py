@@ -1,0 +1,236 @@
+"""The paper's method in transformers with text cross-attention: the host's classes, model, CLIP, CFG and sampler."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from builders.cross_models import CROSS, WIDTH, cross_clip, cross_model
+from perfusion_ops.concept.file import concept_bytes, parse_concept
+
+TEXT = "a photo of a {} at sea, by night"
+GATE = (0.6, 0.15, True)
+"""Bias, temperature, leak-free."""
+
+
+@pytest.fixture(scope="module", params=list(CROSS))
+def world(request, pack):
+    return World(pack, request.param)
+
+
+class World:
+    """A small model and CLIP of one family, and concepts for them."""
+
+    def __init__(self, pack, family: str) -> None:
+        self.pack, self.name, self.facts = pack, family, CROSS[family]
+        self.model, self.clip = cross_model(family), cross_clip(family)
+        self.family, self.net = pack.family.family_of(self.model), self.model.model.diffusion_model
+        self.latent = (2, *self.facts.latent)
+        self.reader = pack.network_reader.NetworkReader.of(self.model)
+
+    @torch.inference_mode()
+    def context(self, text: str) -> torch.Tensor:
+        """What K and V read of a prompt (1, T, d)."""
+        answer = self.clip.encode_from_tokens(self.clip.tokenize(text), return_dict=True)
+        return self.pack.encoded_prompt.plain(self.reader(answer["cond"], answer)).clone()
+
+    def concept(self, word: str = "teddy_t", superclass: str = "teddy bear", seed: int = 1):
+        """A concept of random looks, whose word is heard where its superclass stands."""
+        generator = torch.Generator().manual_seed(seed)
+
+        def normal(size: int, scale: float = 1.0) -> torch.Tensor:
+            return scale * torch.randn(size, generator=generator)
+
+        embedding = normal(WIDTH)
+        heard = self.heard(word, superclass, embedding)
+        parts = {"word": word, "superclass": superclass, "base_family": self.family.name}
+        widths = self.family.value_widths(self.net)
+        return self.pack.ops.Concept(
+            **parts,
+            target_input=heard,
+            target_dual=heard + normal(WIDTH, 0.1 * heard.std()),
+            superclass_encoding=self.context(f"a {superclass}")[0, 2] + normal(WIDTH, 0.1),
+            word_embeddings={self.facts.encoder: embedding},
+            value_residuals={name: normal(width) for name, width in widths.items()},
+        )
+
+    def heard(self, word: str, superclass: str, embedding: torch.Tensor) -> torch.Tensor:
+        """The context at the concept's own token (d,)."""
+        known = self.pack.concept_words.ConceptWord(word, superclass, {self.facts.encoder: embedding})
+        readers = self.pack.clip.tokenizers_knowing(self.clip, [known])
+        rows = readers.tokenize_with_weights(TEXT.format(word))[self.pack.whole_prompts.spelling_name(self.clip)]
+        kinds = self.pack.concept_words.CONCEPT_TOKENS
+        place = max(n for n, (token, _) in enumerate(rows[0]) if isinstance(token, kinds))
+        naming = self.pack.naming.Naming(word)
+        knowing = self.pack.clip.clip_knowing(self.clip, known.__class__(**{**vars(known), "naming": naming}))
+        with torch.inference_mode():
+            answer = knowing.encode_from_tokens(knowing.tokenize(TEXT.format(word)), return_dict=True)
+            context = self.reader(self.pack.encoded_prompt.plain(answer["cond"]), answer)
+        return context[0, place].float().clone()
+
+    def applied(self, *concepts, strength: float = 1.0, locking: str = "local", **where):
+        """MODEL and CLIP as a chain of Apply nodes makes them."""
+        model, clip = self.model, self.clip
+        locking = self.pack.ops.KeyLocking(locking)
+        for concept in concepts:
+            naming = self.pack.naming.Naming(concept.word)
+            term = self.pack.ops.EditTerm(concept, self.pack.ops.Gate(*GATE), strength, locking)
+            if strength:
+                applied = self.pack.model.AppliedConcept(term, naming=naming, **where)
+                model = self.pack.model.model_with_concept(model, applied)
+            clip = self.pack.clip.clip_with_concept(clip, concept, strength, locking, naming)
+        return model, clip
+
+    @torch.inference_mode()
+    def draw(self, model, clip, text: str, cfg: float = 3.0) -> torch.Tensor:
+        """Two Euler steps with CFG from fixed noise, of the host's own sampling."""
+        import comfy.sample
+
+        conds = [clip.encode_from_tokens_scheduled(clip.tokenize(words), show_pbar=False) for words in (text, "a boat")]
+        noise, empty = torch.randn(self.latent, generator=torch.Generator().manual_seed(1)), torch.zeros(self.latent)
+        settings = {"disable_pbar": True, "seed": 1}
+        return comfy.sample.sample(model, noise, 2, cfg, "euler", "simple", *conds, empty, **settings)
+
+    def private(self, recompute: bool = False):
+        return self.pack.task.PrivateModel.of(self.model, "float32", recompute)
+
+
+class Literal(torch.nn.Module):
+    """``h = W e - s W i* + g o*`` of eq. 3 for every token that is not zero, in float64."""
+
+    def __init__(self, linear, concept, gate, residual) -> None:
+        super().__init__()
+        self.linear, self.concept, self.gate, self.residual = linear, concept, gate, residual
+
+    def forward(self, encodings: torch.Tensor) -> torch.Tensor:
+        e, weight = encodings.double(), self.linear.weight.double()
+        i_star, dual, superclass = (
+            getattr(self.concept, name).double() for name in ("target_input", "target_dual", "superclass_encoding")
+        )
+        similarity = e @ dual / (i_star @ dual)
+        bias, temperature, _leak_free = self.gate
+        leak = torch.sigmoid(torch.tensor(-bias / temperature).double())
+        opening = torch.sigmoid((similarity - bias) / temperature)
+        opening = ((opening - leak) / (1 - leak)).clamp(min=0)
+        target = weight @ superclass + self.residual.double()
+        edited = e @ weight.mT - similarity[..., None] * (weight @ i_star) + opening[..., None] * target
+        return torch.where((e == 0).all(-1, keepdim=True), 0.0, edited).to(encodings.dtype)
+
+
+def test_every_layer_computes_the_papers_equation(world):
+    """The picture is that of weights edited one by one, by the equation as the paper writes it."""
+    concept, text = world.concept(), TEXT.format("teddy_t")
+    model, clip = world.applied(concept)
+    drawn = world.draw(model, clip, text, cfg=1.0)
+    by_hand = cross_model(world.name)
+    for name, layer in world.family.layers(by_hand.model.diffusion_model).items():
+        for part, residual in (("k_proj", torch.zeros(1)), ("v_proj", concept.value_residuals[name])):
+            setattr(layer.attention, part, Literal(getattr(layer.attention, part), concept, GATE, residual))
+    torch.testing.assert_close(drawn, world.draw(by_hand, clip, text, cfg=1.0), rtol=1e-3, atol=1e-4)
+    assert (drawn - world.draw(world.model, clip, text, cfg=1.0)).abs().max() > 1e-2
+
+
+def test_nothing_else_changes_to_the_bit(world):
+    """Strength 0, a prompt without the word, and the plain model afterwards draw what they drew before."""
+    concept = world.concept()
+    bear, boat = TEXT.format("teddy bear"), TEXT.format("boat")
+    before = [world.draw(world.model, world.clip, text) for text in (bear, boat)]
+    model, clip = world.applied(concept)
+    named = world.draw(model, clip, TEXT.format("teddy_t"))
+    assert (named - before[0]).abs().max() > 1e-2
+    assert torch.equal(world.draw(model, clip, bear), before[0])
+    assert torch.equal(world.draw(model, clip, boat), before[1])
+    assert torch.equal(world.draw(*world.applied(concept, strength=0.0), TEXT.format("teddy_t")), before[0])
+    assert torch.equal(world.draw(world.model, world.clip, bear), before[0])
+
+
+def test_concepts_in_any_order(world):
+    """Chains of Apply draw the same in any order, to the bit, and each concept counts."""
+    one, two = world.concept(), world.concept("mug_m", "coffee cup", 2)
+    text = TEXT.format("teddy_t and a mug_m")
+    pictures = [world.draw(*world.applied(*order), text) for order in ((one, two), (two, one))]
+    assert torch.equal(*pictures)
+    alone = world.draw(*world.applied(one), TEXT.format("teddy_t and a coffee cup"))
+    assert (pictures[0] - alone).abs().max() > 1e-3
+
+
+def test_regions_keep_the_look_inside(world):
+    """A white mask is no mask; with a black one the values are the superclass's, wherever the prompt names it."""
+    text, concept = TEXT.format("teddy_t"), world.concept()
+    close = {"rtol": 1e-3, "atol": 1e-4}
+    whole = world.draw(*world.applied(concept), text)
+    white = world.draw(*world.applied(concept, region=torch.ones(8, 8)), text)
+    black = world.draw(*world.applied(concept, region=torch.zeros(8, 8)), text)
+    silent = {name: torch.zeros_like(residual) for name, residual in concept.value_residuals.items()}
+    lookless = world.pack.ops.Concept(**{**vars(concept), "value_residuals": silent})
+    torch.testing.assert_close(white, whole, **close)
+    torch.testing.assert_close(black, world.draw(*world.applied(lookless), text), **close)
+    assert (whole - black).abs().max() > 1e-2
+
+
+def test_a_file_draws_what_the_concept_draws(world):
+    """Saved and loaded, in full precision to the bit; in int8 nearly."""
+    text, concept = TEXT.format("teddy_t"), world.concept()
+    drawn = world.draw(*world.applied(concept), text)
+    for precision, bound in (("fp32", 0.0), ("int8", 0.1)):
+        loaded = parse_concept(concept_bytes(concept, "it", precision), "it")
+        again = world.draw(*world.applied(world.pack.ops.Concept(**vars(loaded))), text)
+        assert (again - drawn).norm() <= bound * drawn.norm(), precision
+
+
+def predicting(world, recompute: bool = False):
+    """(injection, predict, encoder) of a training, on private copies."""
+    encoders, device = world.pack.encoders.private_encoders(world.clip, recompute)
+    private = world.private(recompute)
+    encoder = private.text_encoder(world.model, world.clip, encoders, "teddy bear", device)
+    injection = world.pack.cross_model.CrossInjection(world.family.layers(private.unet))
+    return injection, world.pack.cross_model.cross_predictor(world.model, private.unet, device, torch.float32), encoder
+
+
+def test_training_reads_and_predicts_as_sampling_does(world):
+    """A concept is drawn from the very encodings, and by the very network, that it was trained on."""
+    concept = world.concept()
+    injection, predict, encoder = predicting(world)
+    with torch.inference_mode(False), torch.no_grad(), injection.inject():
+        encoded = encoder.encode([TEXT], dict(concept.word_embeddings))
+        superclass = encoder.encode([TEXT], None)
+        noisy = torch.randn(1, *world.latent[1:], generator=torch.Generator().manual_seed(3)).squeeze(2)
+        timestep = torch.tensor([300])
+        predicted = predict(noisy, timestep, superclass.encodings)
+    torch.testing.assert_close(encoded.concept_encodings()[0], concept.target_input, rtol=1e-4, atol=1e-4)
+    plain = world.context(TEXT.format("teddy bear"))
+    torch.testing.assert_close(superclass.encodings, plain[:, : superclass.encodings.shape[1]], rtol=1e-4, atol=1e-4)
+    assert encoded.keep.any() and not encoded.keep[0, : encoded.positions[0] + 1].any()
+    share = world.family.noise_schedule(world.model).sigmas[timestep].item()
+    expected = world.net(noisy.unsqueeze(2), world.family.time(world.model, torch.tensor([share])), plain)
+    torch.testing.assert_close(predicted, expected.squeeze(2), rtol=1e-3, atol=1e-4)
+
+
+def test_the_gradient_reaches_the_word_and_every_layer(world):
+    """Through the network's attention, its reading layers and the text encoder; against finite differences."""
+    injection, predict, encoder = predicting(world, recompute=True)
+    word = {world.facts.encoder: encoder.initial_embeddings()[world.facts.encoder].requires_grad_()}
+    noisy = torch.randn(1, *world.latent[1:], generator=torch.Generator().manual_seed(3)).squeeze(2)
+    probe = torch.randn(noisy.shape, generator=torch.Generator().manual_seed(4))
+    layers = world.family.value_widths(world.net)
+    residuals = {name: torch.zeros(1, width, requires_grad=True) for name, width in layers.items()}
+    with torch.inference_mode(False), torch.enable_grad(), injection.inject() as injected:
+
+        def value() -> torch.Tensor:
+            encoded = encoder.encode([TEXT], word)
+            gates = encoded.marks.unsqueeze(-1)
+            injected.use(world.pack.ops.EditedContext(encoded.encodings, encoded.encodings, gates), residuals)
+            return (probe * predict(noisy, torch.tensor([300]), encoded.encodings)).sum()
+
+        value().backward()
+        for leaf in (word[world.facts.encoder], *residuals.values()):
+            direction = torch.randn(leaf.shape, generator=torch.Generator().manual_seed(5))
+            step, found = 1e-2, []
+            with torch.no_grad():
+                for sign in (1, -2):
+                    leaf += sign * step * direction
+                    found.append(value().item())
+                leaf += step * direction
+            difference = (found[0] - found[1]) / (2 * step)
+            assert (leaf.grad * direction).sum().item() == pytest.approx(difference, rel=0.03, abs=1e-3)
+            assert leaf.grad.norm() > 0
