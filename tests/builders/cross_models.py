@@ -35,12 +35,11 @@ def _cosmos_clip():
     return cosmos.CosmosT5Tokenizer, cosmos.te()
 
 
-def _narrow_adapter(net) -> None:
-    import comfy.ops
+def _narrow_adapter(net, operations) -> None:
     from comfy.ldm.anima.model import LLMAdapter
 
     sizes = {"source_dim": WIDTH, "target_dim": WIDTH, "model_dim": WIDTH, "num_layers": 1, "num_heads": 4}
-    net.llm_adapter = LLMAdapter(**sizes, dtype=torch.float32, operations=comfy.ops.disable_weight_init)
+    net.llm_adapter = LLMAdapter(**sizes, dtype=torch.float32, operations=operations)
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Facts:
     """The text encoder whose word is learned."""
     sizes: dict
     latent: tuple[int, ...] = (16, 1, 8, 8)
-    narrow: Callable = lambda net: None
+    narrow: Callable = lambda net, operations: None
     """Makes what no setting of the host's does narrow."""
 
 
@@ -76,11 +75,15 @@ def cross_model(family: str, dtype: torch.dtype = torch.float32):
 
     facts = CROSS[family]
     config = getattr(comfy.supported_models, facts.config)(dict(facts.unet))
-    config.custom_operations = comfy.ops.disable_weight_init
-    config.set_inference_dtype(dtype, None)
+    small = dtype != torch.float32
+    config.custom_operations = comfy.ops.manual_cast if small else comfy.ops.disable_weight_init
+    config.set_inference_dtype(torch.float32, torch.float32 if small else None)
     model = config.get_model({}, device="cpu")
-    facts.narrow(model.diffusion_model)
+    facts.narrow(model.diffusion_model, config.custom_operations)
     randomize(model.diffusion_model)
+    if small:
+        for parameter in model.diffusion_model.parameters():
+            parameter.data = parameter.data.to(dtype)
     device = torch.device("cpu")
     return comfy.model_patcher.ModelPatcher(model, device, device)
 

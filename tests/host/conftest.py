@@ -105,8 +105,9 @@ def pack(comfyui_path):
     sys.modules[PACK] = module
     spec.loader.exec_module(module)
     modules = {name: importlib.import_module(f"{PACK}.nodes.{room}.{name}") for room in ROOMS for name in ROOMS[room]}
-    ops, marks = (importlib.import_module(f"{PACK}.perfusion_ops{name}") for name in ("", ".edit.marks"))
-    return SimpleNamespace(**modules, ops=ops, marks=marks)
+    parts = ("", ".edit.context", ".edit.marks")
+    ops, context, marks = (importlib.import_module(f"{PACK}.perfusion_ops{name}") for name in parts)
+    return SimpleNamespace(**modules, ops=ops, context=context, marks=marks)
 
 
 @pytest.fixture(scope="session")

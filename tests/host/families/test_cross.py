@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -68,13 +70,13 @@ class World:
             context = self.reader(self.pack.encoded_prompt.plain(answer["cond"]), answer)
         return context[0, place].float().clone()
 
-    def applied(self, *concepts, strength: float = 1.0, locking: str = "local", **where):
+    def applied(self, *concepts, strength: float = 1.0, locking: str = "local", gate=GATE, **where):
         """MODEL and CLIP as a chain of Apply nodes makes them."""
         model, clip = self.model, self.clip
         locking = self.pack.ops.KeyLocking(locking)
         for concept in concepts:
             naming = self.pack.naming.Naming(concept.word)
-            term = self.pack.ops.EditTerm(concept, self.pack.ops.Gate(*GATE), strength, locking)
+            term = self.pack.ops.EditTerm(concept, self.pack.ops.Gate(*gate), strength, locking)
             if strength:
                 applied = self.pack.model.AppliedConcept(term, naming=naming, **where)
                 model = self.pack.model.model_with_concept(model, applied)
@@ -234,3 +236,185 @@ def test_the_gradient_reaches_the_word_and_every_layer(world):
             difference = (found[0] - found[1]) / (2 * step)
             assert (leaf.grad * direction).sum().item() == pytest.approx(difference, rel=0.03, abs=1e-3)
             assert leaf.grad.norm() > 0
+
+
+def test_padding_is_never_edited_and_rows_that_name_nothing_stay(world):
+    """A leaky gate would fill the zero tokens, and the key's norm would turn each into a word that draws attention."""
+    from comfy.patcher_extension import WrappersMP
+
+    concept, seen, rows = world.concept(), [], {}
+    model, clip = world.applied(concept, gate=(0.6, 0.15, False))
+    layer = next(iter(world.family.layers(world.net).values()))
+    hook = layer.to_k.register_forward_pre_hook(lambda _module, args: seen.append(args[0].clone()))
+
+    def keep_rows(name):
+        def wrapper(executor, *args):
+            rows.setdefault(name, executor(*args))
+            return executor(*args)
+
+        return wrapper
+
+    for name, patcher in (("edited", model), ("plain", world.model.clone())):
+        patcher.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, "test", keep_rows(name))
+        world.draw(patcher, clip, TEXT.format("teddy_t"))
+    hook.remove()
+    read = world.pack.whole_prompts.spelling_name(clip)
+    length = len(clip.tokenizer.tokenize_with_weights(TEXT.format("teddy_t"))[read][0])
+    real = length if world.name == "anima" else int((world.context(TEXT.format("teddy bear"))[0] != 0).any(-1).sum())
+    assert all(keys.shape[1] == 512 and not keys[:, real:].any() for keys in seen)
+    assert torch.equal(rows["edited"][1], rows["plain"][1]) and not torch.equal(rows["edited"][0], rows["plain"][0])
+
+
+def test_beside_a_lora_and_another_patch(world):
+    """A LoRA before or after Apply draws the same; a node that reads the prompt in the model sees the edited one."""
+    concept, text = world.concept(), TEXT.format("teddy_t")
+    name, layer = next(iter(world.family.layers(world.net).items()))
+    key = f"diffusion_model.{name}.v_proj.weight"
+    change = {key: ("diff", (0.3 * torch.randn(layer.to_v.weight.shape, generator=torch.Generator().manual_seed(2)),))}
+    model, clip = world.applied(concept)
+    after, before = model.clone(), world.model.clone()
+    after.add_patches(change)
+    before.add_patches(change)
+    term = world.pack.model.applied_terms(model)[0]
+    naming = world.pack.naming.Naming(concept.word)
+    applied = world.pack.model.AppliedConcept(term, naming=naming)
+    first = world.pack.model.model_with_concept(before, applied)
+    pictures = [world.draw(patcher, clip, text) for patcher in (after, first)]
+    assert torch.equal(*pictures) and (pictures[0] - world.draw(model, clip, text)).abs().max() > 1e-3
+    assert torch.equal(world.draw(after, clip, "a cat"), world.draw(before, world.clip, "a cat"))
+    contexts = []
+    theirs = model.clone()
+    theirs.set_model_attn2_patch(lambda q, k, v, **others: contexts.append(k) or {"q": q, "k": k, "v": v})
+    assert torch.equal(world.draw(theirs, clip, text), world.draw(model, clip, text))
+    assert all((keys - world.context(TEXT.format("teddy bear"))).abs().max() > 1e-2 for keys in contexts)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn], ids=str)
+def test_small_weights_draw_and_train_where_they_lie(world, dtype):
+    """A model kept in few bytes gets no second copy for a training, and its concept draws as in full precision."""
+    model = cross_model(world.name, dtype)
+    concept, text = world.concept(), TEXT.format("teddy_t")
+    _, clip = world.applied(concept)
+    applied = world.pack.model.AppliedConcept(world.pack.model.applied_terms(world.applied(concept)[0])[0])
+    edited = world.pack.model.model_with_concept(model, applied)
+    assert (world.draw(edited, clip, text) - world.draw(model, clip, text)).abs().max() > 1e-2
+    private = world.pack.task.PrivateModel.of(model, "float32", True)
+    for name, layer in world.family.layers(private.unet).items():
+        theirs = world.family.layers(model.model.diffusion_model)[name]
+        assert layer.to_v.weight.dtype == dtype and layer.to_v.weight.data_ptr() == theirs.to_v.weight.data_ptr()
+    predict = world.pack.cross_model.cross_predictor(model, private.unet, private.device, torch.float32)
+    injection = world.pack.cross_model.CrossInjection(world.family.layers(private.unet))
+    residuals = {name: torch.zeros(1, WIDTH, requires_grad=True) for name in injection.value_widths}
+    with torch.inference_mode(False), torch.enable_grad(), injection.inject() as injected:
+        context = world.context(text).clone()
+        gates = (context != 0).any(-1, keepdim=True).float()
+        injected.use(world.pack.ops.EditedContext(context, context, gates), residuals)
+        predict(torch.randn(1, 16, 8, 8), torch.tensor([300]), context).square().sum().backward()
+    assert all(residual.grad.abs().max() > 0 for residual in residuals.values())
+
+
+@pytest.fixture
+def task(world, monkeypatch, tmp_path):
+    """A training of two random latents, with the statistics of the world's own CLIP and network."""
+    monkeypatch.setattr(world.pack.folders, "statistics_folder", lambda: tmp_path)
+    statistics = world.pack.statistics.measured(world.clip, CAPTIONS, world.model)
+    assert statistics.counts.tolist()[3] == 0 and torch.equal(
+        world.pack.statistics.measured(world.clip, CAPTIONS, world.model).sums, statistics.sums
+    )
+    inverse = torch.linalg.inv(statistics.matrix() + 0.1 * statistics.matrix().diagonal().mean() * torch.eye(WIDTH))
+    encoders, device = world.pack.encoders.private_encoders(world.clip)
+    private = world.private()
+    encoder = private.text_encoder(world.model, world.clip, encoders, "teddy bear", device)
+    generator = torch.Generator().manual_seed(8)
+    pictures = [world.pack.ops.Picture(torch.randn(16, 8, size, generator=generator)) for size in (8, 10)]
+    arguments = ("my_bear", pictures, (TEXT, "the {}"), inverse, {"encoder": "e"})
+    return world.pack.task.training_task(world.model, private, encoder, *arguments)
+
+
+CAPTIONS = [f"a {size} {thing} in the {place}" for size in ("big", "tiny") for thing in ("dog", "car", "red cup")
+            for place in ("sea", "snow", "old house")]  # fmt: skip
+
+
+def test_hidden_residuals_are_learned_back_by_the_training(world, task):
+    """The whole training, with its draws of noise and its text encoder, finds the look that a teacher draws with."""
+    ops = world.pack.ops
+    settings = ops.TrainingSettings(
+        steps=30, batch_size=4, value_learning_rate=0.2, word_learning_rate=0.0, gate=ops.Gate(0.75, 0.1)
+    )
+    generator = torch.Generator().manual_seed(9)
+    hidden = {name: torch.randn(width, generator=generator) for name, width in task.value_widths.items()}
+    teacher = _Teacher(world, task, settings, hidden)
+    with torch.inference_mode(False), torch.enable_grad(), teacher:
+        taught = dataclasses.replace(task, templates=(TEXT,), schedule=teacher.schedule(task.schedule))
+        concept = ops.train(taught, settings)
+    similarity = [
+        torch.cosine_similarity(concept.concept.value_residuals[name], residual, dim=0).item()
+        for name, residual in hidden.items()
+    ]
+    assert min(similarity) > 0.6, similarity
+    assert concept.losses[-1] < 0.1 * concept.losses[0]
+
+
+class _Teacher:
+    """A second private copy, which always draws with the hidden residuals."""
+
+    def __init__(self, world, task, settings, hidden) -> None:
+        self.world, self.hidden = world, {name: residual.unsqueeze(0) for name, residual in hidden.items()}
+        with torch.no_grad():
+            encoded = task.encoder.encode([TEXT], None)
+        heard = encoded.concept_encodings()
+        edit = world.pack.context.edit_context(
+            encoded.encodings,
+            heard,
+            (task.inverse_covariance.float() @ heard[0]).unsqueeze(0),
+            heard,
+            [settings.gate],
+            [settings.key_locking],
+        )
+        self.context = edit.keeping(encoded.keep, encoded.encodings)
+        private = world.private()
+        self.injection = world.pack.cross_model.CrossInjection(world.family.layers(private.unet))
+        self.predict = world.pack.cross_model.cross_predictor(world.model, private.unet, private.device, torch.float32)
+
+    def __enter__(self) -> None:
+        self.active = self.injection.inject()
+        self.injected = self.active.__enter__()
+
+    def __exit__(self, *error) -> None:
+        self.active.__exit__(*error)
+
+    def schedule(self, flow):
+        teacher = self
+
+        class Taught(type(flow)):
+            @torch.no_grad()
+            def target(self, latents, noise, timesteps):
+                rows = teacher.context.rows(torch.zeros(len(latents), dtype=torch.long))
+                teacher.injected.use(rows, teacher.hidden)
+                return teacher.predict(self.add_noise(latents, noise, timesteps), timesteps, rows.keys)
+
+        return Taught(flow.sigmas)
+
+
+def test_a_cancelled_training_goes_on_to_the_same_concept(world, task, tmp_path):
+    """Cancel in the middle, queue again: the concept is that of a training that was never cancelled, to the bit."""
+    ops = world.pack.ops
+    settings = ops.TrainingSettings(steps=4, batch_size=2, seed=3)
+
+    class Cancelled(Exception):
+        pass
+
+    def cancel(report) -> None:
+        if report.step == 2:
+            raise Cancelled
+
+    with torch.inference_mode(False), torch.enable_grad():
+        whole = ops.train(task, settings).concept
+        with pytest.raises(Cancelled):
+            ops.train(task, settings, checkpoint=tmp_path / "run", callback=cancel)
+        resumed = ops.train(task, settings, checkpoint=tmp_path / "run").concept
+    assert torch.equal(resumed.target_input, whole.target_input)
+    for group in ("word_embeddings", "value_residuals"):
+        parts = getattr(whole, group)
+        assert all(torch.equal(getattr(resumed, group)[name], parts[name]) for name in parts)
+        assert all(part.abs().max() > 0 for part in parts.values())
