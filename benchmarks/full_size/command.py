@@ -15,7 +15,10 @@ import report
 from . import host
 from .scale import SCALES, Scale, on_this_machine, only
 
-PARTS = ("sampling", "training", "memory", "first_step", "photographs", "text_encoding", "load_and_apply", "growth")
+PARTS = (
+    *("sampling", "training", "memory", "joint_memory", "first_step", "photographs", "text_encoding", "load_and_apply"),
+    "growth",
+)
 
 
 def main(description: str) -> int:

@@ -1,0 +1,111 @@
+"""What a training step of a model with joint attention holds in memory, counted at the true size, and its files."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import torch
+
+from builders.joint_true_sizes import TRUE_SIZES, TrueSize
+
+from . import host
+from .memory import LiveBytes, sizes_without_numbers
+from .scale import Scale
+
+PIXELS = 1024
+STORED = ("bfloat16", "float8_e4m3fn")
+ATTENTIONS = ("comfy.ldm.flux.math", "comfy.ldm.lumina.model", "comfy.ldm.qwen_image.model")
+
+
+def run(scale: Scale) -> dict[str, list[dict[str, Any]]]:
+    names = ["lumina2"] if scale.name == "tiny" else list(TRUE_SIZES)
+    rows = [row(TRUE_SIZES[name], stored) for name in names for stored in STORED]
+    return {"What a training step with joint attention holds, counted": rows}
+
+
+def row(size: TrueSize, stored: str) -> dict[str, Any]:
+    side = PIXELS // size.latent_ratio
+    picture = host.pack("perfusion_ops").Picture(torch.zeros(size.latent_channels, side, side))
+    with sizes_without_numbers(), pytorch_attention():
+        step = Step(size, getattr(torch, stored), picture)
+        weights = sum(parameter.nbytes for parameter in step.net.parameters())
+        live = step.live_bytes()
+        widths = step.task.value_widths
+    counted = {"model, MiB": weights, "concept and Adam, MiB": 16 * sum(widths.values())}
+    counted |= {"activations at most, MiB": live.peak}
+    counted["together, MiB"] = sum(counted.values())
+    return {
+        "model": size.title,
+        "pixels": PIXELS,
+        "weights in": stored,
+        "layers": len(widths),
+        **{name: round(number / 2**20) for name, number in counted.items()},
+        **{f"file in {kind}, KB": round(bytes_of(size, widths, kind) / 1000) for kind in ("fp16", "int8")},
+    }
+
+
+def bytes_of(size: TrueSize, widths: dict[str, int], precision: str) -> int:
+    """The length of a concept file for the model."""
+    values = {name: torch.ones(width) for name, width in widths.items()}
+    kind = host.pack("perfusion_ops").Concept
+    concept = kind("my_subject", "teddy bear", size.family, value_residuals=values, gate="position")
+    return len(host.pack("perfusion_ops.concept.file").concept_bytes(concept, "concept", precision))
+
+
+@contextmanager
+def pytorch_attention():
+    """Attention as accelerators compute it."""
+    attention = host.comfy("comfy.ldm.modules.attention").attention_pytorch
+    with ExitStack() as stack:
+        for room in ATTENTIONS:
+            for name in ("optimized_attention", "optimized_attention_masked"):
+                if hasattr(host.comfy(room), name):
+                    stack.enter_context(mock.patch.object(host.comfy(room), name, attention))
+        yield
+
+
+class Step:
+    """One training step of one picture, with gradient checkpointing."""
+
+    def __init__(self, size: TrueSize, stored: torch.dtype, picture: Any) -> None:
+        ops, node = host.pack("perfusion_ops"), host.pack("nodes.training.task")
+        model = random_model(size, stored)
+        marks = torch.nn.functional.one_hot(torch.tensor([5]), size.tokens).float()
+        encoded = ops.Encoded(torch.zeros(1, size.tokens, size.context), torch.tensor([5]), None, marks)
+        pooled = None if size.pooled is None else torch.zeros(1, size.pooled)
+        prompts = host.pack("nodes.host.superclass_prompts").SuperclassPrompts("teddy bear", {"a {}": encoded}, pooled)
+        kind = host.pack("nodes.families.joint").JointFamily
+        schedule = ops.FlowSchedule(torch.linspace(0.001, 1, 1000))
+        with mock.patch.object(kind, "noise_schedule", lambda _family, _model: schedule):
+            private = node.PrivateModel.of(model, "bfloat16", True)
+            given = model, private, prompts, "my_teddy", [picture], ["a {}"], None, {}
+            self.task = node.training_task(*given)
+        position = ops.GateKind.POSITION
+        self.settings = ops.TrainingSettings(steps=1, batch_size=1, micro_batch=1, gate_kind=position)
+        self.state = host.pack("perfusion_ops.training.state").TrainingState.start(self.task, self.settings)
+        draw = host.pack("perfusion_ops.training.batch").Draw
+        self.net, self.draws = private.unet, [draw(0, False, "a {}", 500, picture.latent)]
+
+    def live_bytes(self) -> LiveBytes:
+        live = LiveBytes(list(self.net.parameters()))
+        self.state.optimizer = SimpleNamespace(zero_grad=lambda: None, step=lambda: None)
+        step = host.pack("perfusion_ops.training.position").position_step
+        with self.task.inject() as injected, live:
+            step(self.task, self.settings, self.state, self.draws, injected, {})
+        return live
+
+
+def random_model(size: TrueSize, stored: torch.dtype):
+    """A MODEL of the true shapes without numbers."""
+    from builders.joint_models import JOINT
+
+    supported = host.comfy("comfy.supported_models")
+    config = getattr(supported, JOINT[size.family].config)(dict(size.unet))
+    config.custom_operations = host.comfy("comfy.ops").disable_weight_init
+    config.set_inference_dtype(stored, None)
+    model = config.get_model({}, device="cpu")
+    device = torch.device("cpu")
+    return host.comfy("comfy.model_patcher").ModelPatcher(model, device, device)

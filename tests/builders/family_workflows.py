@@ -1,0 +1,258 @@
+"""The example workflow of each family beside Stable Diffusion, written by a command from a running server's nodes.
+
+    python tests/builders/family_workflows.py ADDRESS
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.request
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+if __package__ in (None, ""):
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from builders.ui_workflows import FOLDER, widget_inputs
+
+TITLE = "Train and draw with {}"
+PICTURE, INK, PAPER = (640, 360), (235, 235, 240), (32, 34, 40)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a family's official template loads and sets."""
+
+    model: str
+    encoder: tuple[str, ...]
+    """Files of the text encoders, and the loader's type."""
+    vae: str
+    latent: str = "EmptySD3LatentImage"
+    shift: float | None = None
+    guidance: float | None = None
+    steps: int = 25
+    cfg: float = 4.0
+    note: str = ""
+
+
+_T5 = "t5xxl_fp16.safetensors"
+RECIPES = {
+    "Z-Image": Recipe(
+        *("z_image_bf16.safetensors", ("qwen_3_4b.safetensors", "lumina2"), "ae.safetensors"),
+        shift=3.0,
+        note="Train on Z-Image itself. Z-Image Turbo has the same layers, so the concept loads there too: use 8 steps "
+        "and cfg 1. How well that works is not measured.",
+    ),
+    "Lumina 2": Recipe(
+        *("lumina_2_model_bf16.safetensors", ("gemma_2_2b_fp16.safetensors", "lumina2"), "ae.safetensors"), shift=6.0
+    ),
+    "Flux.1": Recipe(
+        *("flux1-dev.safetensors", ("clip_l.safetensors", _T5, "flux"), "ae.safetensors"),
+        guidance=3.5,
+        cfg=1.0,
+        note="Flux.1 dev is distilled for guidance; training uses the guidance of the drawing, 3.5. schnell has the "
+        "same layers, so the concept loads there too. How well that works is not measured.",
+    ),
+    "Chroma": Recipe(
+        *("Chroma1-HD-fp8mixed.safetensors", ("t5xxl_fp8_e4m3fn_scaled.safetensors", "chroma"), "ae.safetensors"),
+        shift=1.0,
+        cfg=3.5,
+    ),
+    "Flux.2 Klein": Recipe(
+        *("flux-2-klein-base-4b.safetensors", ("qwen_3_4b.safetensors", "flux2"), "flux2-vae.safetensors"),
+        latent="EmptyFlux2LatentImage",
+        cfg=5.0,
+        note="Train on Klein base. The distilled Klein has the same layers, so the concept loads there too: use 4 "
+        "steps and cfg 1. How well that works is not measured. Flux.2 dev takes the same nodes, with its own files.",
+    ),
+    "Qwen-Image": Recipe(
+        "qwen_image_fp8_e4m3fn.safetensors",
+        ("qwen_2.5_vl_7b_fp8_scaled.safetensors", "qwen_image"),
+        "qwen_image_vae.safetensors",
+        shift=3.1,
+    ),
+}
+
+
+def note_of(title: str, recipe: Recipe) -> str:
+    """What the workflow says of itself."""
+    return (
+        f"## {title}: learn a subject, then draw it\n\n"
+        "1. Choose the model's files in the three loaders, and about five pictures. Write the **superclass** (what the "
+        "subject is) and a new **word**.\n"
+        "2. Run the left side: the concept is saved as `my_subject`. **gate** is `auto`, so the values are learned "
+        "alone, at the superclass's own words.\n"
+        "3. Press R, choose the concept in *Load Perfusion Concept*, write the word in the prompt, switch the right "
+        f"side on (Ctrl+M) and run again.\n\n{recipe.note}\n\n"
+        "Tried with the model's own classes and small random weights, never with the real weights: see docs/models.md."
+    ).replace("\n\n\n\n", "\n\n")
+
+
+class Canvas:
+    """A workflow as the browser saves it."""
+
+    def __init__(self, definitions: dict[str, Any]) -> None:
+        self.definitions, self.nodes, self.links = definitions, [], []
+
+    def add(self, kind: str, place: tuple[int, int], size=(320, 130), links=None, muted=False, **values: Any) -> Node:
+        known = self.definitions[kind]
+        widgets = dict(widget_inputs(known))
+        links = links or {}
+        every = {**known["input"].get("required", {}), **known["input"].get("optional", {})}
+        number = len(self.nodes) + 1
+        inputs = [{"name": name, "type": _type(every, name), "link": None} for name in every if name not in widgets]
+        inputs += [{"name": name, "type": "IMAGE", "link": None} for name in links if name not in every]
+        outputs = [
+            {"name": name, "type": kind_of, "links": []}
+            for name, kind_of in zip(known["output_name"], known["output"], strict=True)
+        ]
+        node = {
+            "id": number,
+            "type": kind,
+            "pos": list(place),
+            "size": list(size),
+            "flags": {},
+            "order": number - 1,
+            "mode": 2 if muted else 0,
+            "inputs": inputs,
+            "outputs": outputs,
+            "properties": {"Node name for S&R": kind},
+            "widgets_values": _values(widgets, values),
+        }
+        self.nodes.append(node)
+        for name, source in links.items():
+            self._link(source, node, name)
+        return Node(node)
+
+    def _link(self, source: tuple[Node, int], node: dict, name: str) -> None:
+        (origin, slot), number = source, len(self.links) + 1
+        place = next(n for n, entry in enumerate(node["inputs"]) if entry["name"] == name)
+        kind = origin.data["outputs"][slot]["type"]
+        node["inputs"][place]["link"] = number
+        origin.data["outputs"][slot]["links"].append(number)
+        self.links.append([number, origin.data["id"], slot, node["id"], place, kind])
+
+    def note(self, text: str, place: tuple[int, int]) -> None:
+        number = len(self.nodes) + 1
+        note = {"id": number, "type": "MarkdownNote", "pos": list(place), "size": [380, 420], "flags": {}, "mode": 0}
+        note |= {"order": number - 1, "inputs": [], "outputs": [], "properties": {}, "widgets_values": [text]}
+        self.nodes.append(note)
+
+    def saved(self, title: str) -> dict[str, Any]:
+        last = {"last_node_id": len(self.nodes), "last_link_id": len(self.links)}
+        parts = {"nodes": self.nodes, "links": self.links, "groups": [], "config": {}, "extra": {}, "version": 0.4}
+        return {"id": str(uuid.uuid5(uuid.NAMESPACE_URL, title)), "revision": 0, **last, **parts}
+
+
+@dataclass
+class Node:
+    data: dict[str, Any]
+
+    def __getitem__(self, slot: int) -> tuple[Node, int]:
+        return self, slot
+
+
+def _type(every: dict, name: str) -> str:
+    return every[name][0] if isinstance(every[name][0], str) else "COMBO"
+
+
+def _values(widgets: dict[str, list], values: dict[str, Any]) -> list[Any]:
+    """Values in the order the browser saves them, up to the last that is given."""
+    unknown = set(values) - set(widgets)
+    if unknown:
+        raise KeyError(f"no such widgets: {', '.join(sorted(unknown))}")
+    saved: list[Any] = []
+    for name, specification in widgets.items():
+        extra = specification[1] if len(specification) > 1 else {}
+        options = specification[0] if isinstance(specification[0], list) else extra.get("options")
+        saved.append(values.get(name, extra.get("default", (options or [None])[0])))
+        if extra.get("control_after_generate"):
+            saved.append("fixed")
+    return saved
+
+
+def workflow(title: str, recipe: Recipe, definitions: dict[str, Any]) -> dict[str, Any]:
+    """The whole workflow: on the left it learns, on the right, muted, it draws."""
+    canvas = Canvas(definitions)
+    model = canvas.add("UNETLoader", (-900, 60), unet_name=recipe.model)
+    *files, kind = recipe.encoder
+    names = {"clip_name": files[0]} if len(files) == 1 else {"clip_name1": files[0], "clip_name2": files[1]}
+    clip = canvas.add("CLIPLoader" if len(files) == 1 else "DualCLIPLoader", (-900, 240), type=kind, **names)
+    vae = canvas.add("VAELoader", (-900, 420), vae_name=recipe.vae)
+    folder = canvas.add("LoadImage", (-900, 540), (320, 330))
+    trained = canvas.add(
+        *("PerfusionTrainConcept", (-520, 60), (400, 820)),
+        {"model": model[0], "clip": clip[0], "vae": vae[0], "images": folder[0]},
+        **{"word": "my_subject", "superclass": "dog", "batch_size": 4, "resolution": 1024},
+        gradient_checkpointing=True,
+    )
+    canvas.add("PerfusionSaveConcept", (-60, 60), (320, 180), {"concept": trained[0]}, filename="my_subject")
+    canvas.note(note_of(title, recipe), (-60, 290))
+    _draw(canvas, recipe, model, clip, vae)
+    return canvas.saved(title)
+
+
+def _draw(canvas: Canvas, recipe: Recipe, model: Node, clip: Node, vae: Node) -> None:
+    concept = canvas.add("PerfusionLoadConcept", (380, 60), muted=True)
+    links = {"model": model[0], "clip": clip[0], "concept": concept[0]}
+    applied = canvas.add("PerfusionApplyKeyLockedAttention", (380, 200), (340, 320), links, muted=True)
+    named = applied[1]
+    positive = canvas.add("CLIPTextEncode", (760, 60), links={"clip": named}, muted=True, text="a photo of my_subject")
+    negative = canvas.add("CLIPTextEncode", (760, 230), links={"clip": named}, muted=True, text="")
+    shown, guided = applied[0], positive[0]
+    if recipe.shift is not None:
+        shift = {"links": {"model": shown}, "muted": True, "shift": recipe.shift}
+        shown = canvas.add("ModelSamplingAuraFlow", (380, 560), **shift)[0]
+    if recipe.guidance is not None:
+        guidance = {"links": {"conditioning": guided}, "muted": True, "guidance": recipe.guidance}
+        guided = canvas.add("FluxGuidance", (760, 400), **guidance)[0]
+    size = {"width": 1024, "height": 1024, "batch_size": 1}
+    latent = canvas.add(recipe.latent, (760, 540), muted=True, **size)
+    links = {"model": shown, "positive": guided, "negative": negative[0], "latent_image": latent[0]}
+    settings = {"steps": recipe.steps, "cfg": recipe.cfg, "sampler_name": "euler", "scheduler": "simple"}
+    sampled = canvas.add("KSampler", (1120, 60), (320, 270), links, muted=True, **settings)
+    links = {"samples": sampled[0], "vae": vae[0]}
+    decoded = canvas.add("VAEDecode", (1120, 370), (320, 60), links=links, muted=True)
+    canvas.add("SaveImage", (1120, 470), (320, 340), {"images": decoded[0]}, muted=True, filename_prefix="my_subject")
+
+
+def picture(title: str, saved: dict[str, Any]) -> Image.Image:
+    """A card with the workflow's own shape, for nobody has drawn with the model here."""
+    image = Image.new("RGB", PICTURE, PAPER)
+    pencil = ImageDraw.Draw(image)
+    boxes = {n["id"]: (*n["pos"], n["pos"][0] + n["size"][0], n["pos"][1] + n["size"][1]) for n in saved["nodes"]}
+    left, top = min(b[0] for b in boxes.values()), min(b[1] for b in boxes.values())
+    scale = (PICTURE[0] - 40) / (max(b[2] for b in boxes.values()) - left)
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return 20 + (x - left) * scale, 110 + (y - top) * scale
+
+    for _, origin, _, target, _, _ in saved["links"]:
+        a, b = boxes[origin], boxes[target]
+        pencil.line([at(a[2], (a[1] + a[3]) / 2), at(b[0], (b[1] + b[3]) / 2)], fill=(110, 120, 140), width=1)
+    for node in saved["nodes"]:
+        x0, y0, x1, y1 = boxes[node["id"]]
+        ours = node["type"].startswith("Perfusion")
+        pencil.rounded_rectangle([at(x0, y0), at(x1, y1)], 4, fill=(64, 96, 160) if ours else (62, 66, 76))
+    pencil.text((20, 18), title, font=ImageFont.load_default(40), fill=INK)
+    pencil.text((20, 72), "learn a subject, then draw it", font=ImageFont.load_default(20), fill=(170, 175, 190))
+    return image
+
+
+def main() -> None:
+    with urllib.request.urlopen(f"http://{sys.argv[1]}/object_info", timeout=60) as answer:
+        definitions = json.load(answer)
+    for title, recipe in RECIPES.items():
+        saved, path = workflow(title, recipe, definitions), FOLDER / f"{TITLE.format(title)}.json"
+        path.write_text(json.dumps(saved, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        picture(title, saved).save(path.with_suffix(".jpg"), quality=88)
+
+
+if __name__ == "__main__":
+    main()

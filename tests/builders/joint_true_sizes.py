@@ -1,0 +1,56 @@
+"""The true sizes of models with joint attention, as the host's loader finds them in their checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .joint_models import JOINT
+
+
+@dataclass(frozen=True)
+class TrueSize:
+    """One model: what its configuration changes in that of the tests' small one of its family."""
+
+    family: str
+    title: str
+    changes: dict
+    tokens: int
+    """Of a prompt with what the host puts around it, typical."""
+    context: int
+    pooled: int | None = None
+    latent_ratio: int = 8
+
+    @property
+    def unet(self) -> dict:
+        return JOINT[self.family].unet | self.changes
+
+    @property
+    def latent_channels(self) -> int:
+        return JOINT[self.family].latent[0]
+
+
+_FLUX = {"hidden_size": 3072, "mlp_ratio": 4.0, "num_heads": 24, "depth": 19, "depth_single_blocks": 38}
+_FLUX |= {"axes_dim": [16, 56, 56], "context_in_dim": 4096}
+
+
+def _flux2(title: str, heads: int, double: int, single: int, context: int) -> TrueSize:
+    sizes = {"hidden_size": 128 * heads, "num_heads": heads, "depth": double, "depth_single_blocks": single}
+    sizes |= {"axes_dim": [32, 32, 32, 32], "mlp_ratio": 3.0, "context_in_dim": context}
+    return TrueSize("flux2", title, sizes, 512, context, latent_ratio=16)
+
+
+_ZIMAGE = {"dim": 3840, "n_layers": 30, "n_refiner_layers": 2, "n_heads": 30, "n_kv_heads": 30, "multiple_of": 256}
+_ZIMAGE |= {"axes_dims": [32, 48, 48], "axes_lens": [1536, 512, 512], "ffn_dim_multiplier": 8 / 3, "cap_feat_dim": 2560}
+_LUMINA2 = {"dim": 2304, "n_layers": 26, "n_refiner_layers": 2, "n_heads": 24, "n_kv_heads": 8, "multiple_of": 256}
+_LUMINA2 |= {"axes_dims": [32, 32, 32], "axes_lens": [300, 512, 512], "ffn_dim_multiplier": 4.0, "cap_feat_dim": 2304}
+_QWEN = {"num_layers": 60, "attention_head_dim": 128, "num_attention_heads": 24, "joint_attention_dim": 3584}
+TRUE_SIZES = {
+    "zimage": TrueSize("zimage", "Z-Image", _ZIMAGE, 32, 2560),
+    "lumina2": TrueSize("lumina2", "Lumina 2", _LUMINA2, 64, 2304),
+    "flux1": TrueSize("flux1", "Flux.1", _FLUX | {"vec_in_dim": 768}, 256, 4096, pooled=768),
+    "chroma": TrueSize("chroma", "Chroma", _FLUX | {"out_dim": 3072, "hidden_dim": 5120, "n_layers": 5}, 64, 4096),
+    "klein4b": _flux2("Flux.2 Klein 4B", 24, 5, 20, 7680),
+    "klein9b": _flux2("Flux.2 Klein 9B", 32, 8, 24, 12288),
+    "flux2": _flux2("Flux.2 dev", 48, 8, 48, 15360),
+    "qwen_image": TrueSize("qwen_image", "Qwen-Image", _QWEN | {"axes_dims_rope": (16, 56, 56)}, 64, 3584),
+}
