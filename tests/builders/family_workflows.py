@@ -185,7 +185,7 @@ def workflow(title: str, recipe: Recipe, definitions: dict[str, Any]) -> dict[st
     names = {"clip_name": files[0]} if len(files) == 1 else {"clip_name1": files[0], "clip_name2": files[1]}
     clip = canvas.add("CLIPLoader" if len(files) == 1 else "DualCLIPLoader", (-900, 240), type=kind, **names)
     vae = canvas.add("VAELoader", (-900, 420), vae_name=recipe.vae)
-    folder = canvas.add("LoadImage", (-900, 540), (320, 330))
+    folder = canvas.add("LoadImage", (-900, 580), (320, 330))
     trained = canvas.add(
         *("PerfusionTrainConcept", (-520, 60), (400, 820)),
         {"model": model[0], "clip": clip[0], "vae": vae[0], "images": folder[0]},

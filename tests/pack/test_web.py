@@ -9,6 +9,7 @@ import re
 import pytest
 from PIL import Image
 
+from builders.family_workflows import RECIPES, TITLE
 from builders.places import ROOT
 from builders.schema_snapshot import read_snapshot
 
@@ -209,9 +210,10 @@ def test_every_class_that_the_scripts_use_is_styled():
 
 
 def test_the_workflows_of_the_template_browser_are_there():
-    """The three workflows that the pages name are shipped."""
-    names = [path.stem for path in WORKFLOWS]
-    assert names == ["Train a Perfusion concept", "Two concepts in one picture", "Use a Perfusion concept"]
+    """The workflows that the pages name are shipped, and one for each family beside Stable Diffusion."""
+    names = {path.stem for path in WORKFLOWS}
+    assert {"Train a Perfusion concept", "Two concepts in one picture", "Use a Perfusion concept"} <= names
+    assert {TITLE.format(title) for title in RECIPES} <= names
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
