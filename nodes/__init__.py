@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .apply import PerfusionApplyKeyLockedAttention
 from .host.folders import register_folders
+from .inspect import PerfusionInspectGates
 from .load import PerfusionLoadConcept
 from .load_snapshots import PerfusionLoadSnapshots
 from .save import PerfusionSaveConcept
@@ -24,4 +25,5 @@ class PerfusionExtension(ComfyExtension):
             PerfusionApplyKeyLockedAttention,
             PerfusionTextStatistics,
             PerfusionLoadSnapshots,
+            PerfusionInspectGates,
         ]

@@ -136,7 +136,7 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
         naming.standing = messages.warn_of(
             another_encoder(clip, concept),
             nearly_parallel(applied_terms(edited)),
-            without_effect(applied),
+            applied.without_effect(),
             unused_settings(applied.term),
         )
         return io.NodeOutput(edited, named)
@@ -149,18 +149,6 @@ def identity_of(clip) -> str:
     if first not in _identities:
         _identities[first] = encoder_identity(encoders)
     return _identities[first]
-
-
-def without_effect(applied: AppliedConcept) -> str | None:
-    """A sentence when the node's own settings leave the concept no place or time."""
-    if applied.region is not None and not applied.region.any():
-        return "The region is all black, so the concept has no effect. Paint where it may appear white."
-    if applied.start_percent >= applied.end_percent:
-        return (
-            f"start_percent is {applied.start_percent:g} and end_percent {applied.end_percent:g}, so the concept never "
-            "takes effect. Set end_percent above start_percent."
-        )
-    return None
 
 
 def unused_settings(term: EditTerm) -> str | None:

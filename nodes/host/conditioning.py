@@ -10,7 +10,7 @@ import comfy.conds
 import torch
 from torch import Tensor
 
-from ...perfusion_ops import JointEdit
+from ...perfusion_ops import EditedContext, JointEdit
 from ...perfusion_ops.edit.marks import read_marks
 from .encoded_prompt import MARKED, EncodedPrompt, plain, superclass_of
 from .naming import Naming
@@ -86,31 +86,36 @@ def with_contexts(
     encodings = reading.context(plain(prompt), cond)
     if edit.context_width not in (None, encodings.shape[-1]):
         return without_marks(cond)
-    present, marks = torch.zeros(encodings.shape[0], len(edit.words), dtype=torch.bool), None
-    if isinstance(prompt, EncodedPrompt):
-        words = torch.tensor([word in prompt.words for word in edit.words])
-        present = rows_with_learned_words(prompt).cpu().unsqueeze(1) & words
-        marks = marks_of(prompt, edit.words)
-    if marks is None or not (present.any() or marks.any()):
+    context = edited_context(edit, cond, encodings, reading)
+    if context is None:
         gates = encodings.new_zeros(*encodings.shape[:2], len(edit.terms))
-        contexts = {"keys": encodings, "values": encodings, "gates": gates}
-    else:
-        keys = None
-        if edit.uses_superclass_prompt:
-            keys = reading.context(prompt.superclass if prompt.key_prompt is None else prompt.key_prompt, cond)
-        kept = _kept(_start(prompt, encodings), reading.kept(encodings))
-        context = edit.to(encodings.device, torch.float32).contexts(encodings, keys, present, kept, marks)
-        contexts = {"keys": context.keys, "values": context.values, "gates": context.gates}
+        context = EditedContext(encodings, encodings, gates)
+    contexts = {"keys": context.keys, "values": context.values, "gates": context.gates}
     entries = {CONTEXTS[part]: comfy.conds.CONDCrossAttn(contexts[part].to(**place)) for part in parts}
     return {**without_marks(cond), "model_conds": {**cond.get("model_conds", {}), **entries}}
 
 
-def _start(prompt: EncodedPrompt, encodings: Tensor) -> Tensor | None:
-    if prompt.start is None:
+def edited_context(edit: JointEdit, cond: dict, encodings: Tensor, reading: Reading) -> EditedContext | None:
+    """The edit of a prompt of which the model reads ``encodings`` (B, T, d); none when it holds no concept of it."""
+    prompt = cond["cross_attn"]
+    if not isinstance(prompt, EncodedPrompt):
         return None
-    return torch.cosine_similarity(encodings.float(), prompt.start.float(), dim=-1) > 1 - START_TOLERANCE
+    words = torch.tensor([word in prompt.words for word in edit.words])
+    present = rows_with_learned_words(prompt).cpu().unsqueeze(1) & words
+    marks = marks_of(prompt, edit.words)
+    if not (present.any() or marks.any()):
+        return None
+    keys = None
+    if edit.uses_superclass_prompt:
+        keys = reading.context(prompt.superclass if prompt.key_prompt is None else prompt.key_prompt, cond)
+    kept = kept_tokens(prompt, encodings, reading)
+    return edit.to(encodings.device, torch.float32).contexts(encodings, keys, present, kept, marks)
 
 
-def _kept(*masks: Tensor | None) -> Tensor | None:
-    known = [mask for mask in masks if mask is not None]
+def kept_tokens(prompt: EncodedPrompt, encodings: Tensor, reading: Reading) -> Tensor | None:
+    """bool (B, T): the tokens that no edit may touch, such as start-of-text; none where none is known."""
+    start = None
+    if prompt.start is not None:
+        start = torch.cosine_similarity(encodings.float(), prompt.start.float(), dim=-1) > 1 - START_TOLERANCE
+    known = [mask for mask in (start, reading.kept(encodings)) if mask is not None]
     return torch.stack(known).any(0) if known else None

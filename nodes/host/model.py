@@ -43,6 +43,17 @@ class AppliedConcept:
     def __post_init__(self) -> None:
         self.naming.word = self.naming.word or self.term.concept.word
 
+    def without_effect(self) -> str | None:
+        """A sentence when the concept's own settings leave it no place or time."""
+        if self.region is not None and not self.region.any():
+            return "The region is all black, so the concept has no effect. Paint where it may appear white."
+        if self.start_percent >= self.end_percent:
+            return (
+                f"start_percent is {self.start_percent:g} and end_percent {self.end_percent:g}, so the concept never "
+                "takes effect. Set end_percent above start_percent."
+            )
+        return None
+
 
 @dataclass(frozen=True)
 class AppliedConcepts:
@@ -106,7 +117,7 @@ def edit_prompts(executor, noise, *args, **kwargs):
     if network_reads(guider.model_patcher):
         wrappers.setdefault(WrappersMP.PREPARE_SAMPLING, {})[KEY] = [partial(edit_read_prompts, applied, place)]
     else:
-        guider.conds = _edited(guider.conds, applied, place, kind.parts, Reading(kept=family.kept))
+        guider.conds = _edited(guider.conds, applied, place, kind.parts, reading_of(guider.model_patcher))
     result = executor(noise, *args, **kwargs)
     for concept, opened in zip(applied.concepts, call.opened(), strict=True):
         if concept.term.concept.word in named:
@@ -119,12 +130,16 @@ def network_reads(model) -> bool:
     return family_of(model).reading_layers(model.model.diffusion_model) is not None
 
 
+def reading_of(patcher) -> Reading:
+    """How a MODEL reads prompts. It must be loaded if its network makes something of them first."""
+    kept = family_of(patcher).kept
+    return Reading(NetworkReader.of(patcher), kept) if network_reads(patcher) else Reading(kept=kept)
+
+
 def edit_read_prompts(applied: AppliedConcepts, place: dict, executor, patcher, *args, **kwargs):
     """Around the loading for a sampling run: edit every prompt as the network, which is loaded then, reads it."""
     model, conds, others = executor(patcher, *args, **kwargs)
-    reader = NetworkReader.of(patcher)
-    reading = Reading(reader, reader.family.kept)
-    return model, _edited(conds, applied, place, ModelCall.parts, reading), others
+    return model, _edited(conds, applied, place, ModelCall.parts, reading_of(patcher)), others
 
 
 def _edited(conds: dict[str, list[dict]], applied: AppliedConcepts, place: dict, parts, reading: Reading):

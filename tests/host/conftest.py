@@ -22,8 +22,10 @@ CONCEPTS = {
     "boat": ("boat_b", "boat", 4),
 }
 ROOMS = {
+    "drawing": ("canvas", "fonts", "gate_picture"),
     "host": (
         *("clip", "concept_words", "conditioning", "device_memory", "encoded_prompt", "encoders", "fingerprints"),
+        "gates",
         *("folders", "frozen_layers", "messages", "model", "naming", "private_copies", "short_prompts", "statistics"),
         *("network_reader", "thumbnails", "whole_prompts"),
     ),
@@ -105,9 +107,9 @@ def pack(comfyui_path):
     sys.modules[PACK] = module
     spec.loader.exec_module(module)
     modules = {name: importlib.import_module(f"{PACK}.nodes.{room}.{name}") for room in ROOMS for name in ROOMS[room]}
-    parts = ("", ".edit.context", ".edit.marks")
-    ops, context, marks = (importlib.import_module(f"{PACK}.perfusion_ops{name}") for name in parts)
-    return SimpleNamespace(**modules, ops=ops, context=context, marks=marks)
+    ops = {"ops": "", "context": ".edit.context", "marks": ".edit.marks", "gate_table": ".edit.gate_table"}
+    modules |= {name: importlib.import_module(f"{PACK}.perfusion_ops{path}") for name, path in ops.items()}
+    return SimpleNamespace(**modules)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ NAMED = re.compile(r"`((?:[\w.]+/)+\w+\.py)` `(\w+)`")
 """A file and a name in it, as the pages write them."""
 TEST_ROOMS = {
     **{f"tests/ops/{room}": f"perfusion_ops/{room}" for room in ("edit", "concept", "text", "training", "files")},
-    **{f"tests/host/{room}": f"nodes/{room}" for room in ("families", "host", "training")},
+    **{f"tests/host/{room}": f"nodes/{room}" for room in ("drawing", "families", "host", "training")},
     "tests/host": "nodes",
     "tests/world": "tests/pixelworld",
     "tests/bench": "benchmarks",
