@@ -11,7 +11,7 @@ from torch import Tensor
 from ...perfusion_ops import JointEdit, KeyLocking
 from ...perfusion_ops.edit.equations import similarities, unit_duals
 from ...perfusion_ops.edit.gate_table import ConceptGates, GateTable
-from .clip import text_encoder, text_encoder_names
+from .clip import text_encoder, text_encoder_names, tokenizer, tokenizer_names
 from .concept_words import ConceptWord, known_words
 from .conditioning import edited_context, marks_of, plain, start_tokens
 from .encoded_prompt import EncodedPrompt
@@ -47,8 +47,7 @@ def gate_table(model, clip, prompt: str) -> GateTable:
 
 
 def _known(clip) -> tuple[ConceptWord, ...]:
-    names = text_encoder_names(clip)
-    return known_words(getattr(clip.tokenizer, f"clip_{names[0]}").tokenizer) if names else ()
+    return known_words(tokenizer(clip, tokenizer_names(clip)[0]).tokenizer)
 
 
 @contextmanager
@@ -80,7 +79,7 @@ def _concept(clip, edit: JointEdit, j: int, applied: AppliedConcept, encodings, 
     }
     if context is None or concept.word not in encodings.words:
         return ConceptGates(**settings, problem=_not_met(concept.word, known))
-    start = start_tokens(encodings)
+    start = start_tokens(encodings) if concept.has_learned_word else None
     kept = torch.zeros(encodings.shape[1], dtype=torch.bool) if start is None else start[0].cpu()
     values, shares = _similarities(clip, edit, j, encodings)
     return ConceptGates(

@@ -25,7 +25,7 @@ ROOMS = {
     "drawing": ("canvas", "fonts", "gate_picture"),
     "host": (
         *("clip", "concept_words", "conditioning", "device_memory", "encoded_prompt", "encoders", "fingerprints"),
-        "gates",
+        *("gates", "prompt_tokens"),
         *("folders", "frozen_layers", "messages", "model", "naming", "private_copies", "short_prompts", "statistics"),
         *("network_reader", "thumbnails", "whole_prompts"),
     ),

@@ -109,6 +109,21 @@ def test_the_gates_are_what_the_samplers_layers_add(worlds, family):
             assert torch.allclose(sum(concept.shares.values()), concept.similarities, atol=1e-5)
 
 
+def test_a_position_gate_is_shown_at_its_own_tokens_alone(world):
+    """For a concept with a position gate the numbers are its marks, and the gates are what its dial says."""
+    ops = world.pack.ops
+    parts = {"word": "rex", "superclass": "big dog", "base_family": "sd1", "gate": "position"}
+    concept = ops.Concept(value_residuals=world.concepts[0].value_residuals, **parts)
+    term = ops.EditTerm(concept, ops.Gate(0.6, 0.15))
+    model = world.pack.model.model_with_concept(world.model, world.pack.model.AppliedConcept(term))
+    clip = world.pack.clip.clip_with_concept(world.clip, concept, 1.0, term.key_locking)
+    shown = world.pack.gates.gate_table(model, clip, "a rex runs")
+    assert [token.label for token in shown.tokens[:5]] == ["<start>", "a", "rex:big", "rex:dog", "runs"]
+    (rex,) = shown.concepts
+    assert rex.similarities.nonzero().flatten().tolist() == [2, 3] and rex.by_position
+    assert rex.gates[2:4].tolist() == pytest.approx([0.935] * 2, abs=1e-3) and rex.gates.sum() < 1.88
+
+
 def test_tokens_are_named_as_the_prompt_was_written(world):
     """A reader finds the words of the prompt, the weights, and the concept's word whatever it is made of."""
     shown = world.pack.gates.gate_table(*world.applied(), "a (teddy_t:1.3), mug_m \u718a caf\u00e9")

@@ -1,0 +1,53 @@
+"""The names of a prompt's tokens, in vocabularies of every kind: CLIP's, T5's and Qwen's."""
+
+from __future__ import annotations
+
+import importlib
+from types import SimpleNamespace
+
+import pytest
+
+VOCABULARIES = {
+    "l": ("comfy.sd1_clip", "SDTokenizer"),
+    "qwen3_06b": ("comfy.text_encoders.anima", "Qwen3Tokenizer"),
+    "t5xxl": ("comfy.text_encoders.cosmos", "T5XXLTokenizer"),
+}
+PROMPT = "a photo of a my_teddy, caf\u00e9"
+
+
+@pytest.fixture(scope="module", params=VOCABULARIES)
+def clip(pack, request):
+    """A CLIP of one tokenizer that knows ``my_teddy`` for ``teddy bear``, by its position."""
+    module, kind = VOCABULARIES[request.param]
+    tokenizers = type("Tokenizers", (), {})()
+    setattr(tokenizers, request.param, getattr(importlib.import_module(module), kind)())
+    clip = SimpleNamespace(tokenizer=tokenizers)
+    word = pack.concept_words.ConceptWord("my_teddy", "teddy bear", marked=True, naming=pack.naming.Naming("my_teddy"))
+    setattr(tokenizers, request.param, pack.clip.tokenizer_knowing(clip, request.param, [word]))
+    return clip
+
+
+def read(pack, clip, left_out: int = 0):
+    (name,) = vars(clip.tokenizer)
+    tokenized = {name: getattr(clip.tokenizer, name).tokenize_with_weights(PROMPT)}
+    return pack.prompt_tokens.prompt_tokens(clip, tokenized, sum(map(len, tokenized[name])) - left_out)
+
+
+def test_a_reader_finds_the_words_of_the_prompt(pack, clip):
+    """Whatever a vocabulary makes of spaces and letters, the words are the user's, and the superclass's are marked."""
+    words = [token for token in read(pack, clip) if token.kind == 1]
+    labels = [token.label.removeprefix("my_teddy:") for token in words]
+    assert "".join(label for label in labels if not label.startswith("#")) == "aphotoofateddybear,caf\u00e9"
+    named = [token.label for token in words if token.word == "my_teddy"]
+    assert all(label.startswith("my_teddy:") for label in named)
+    assert "".join(label.removeprefix("my_teddy:") for label in named if ":#" not in label) == "teddybear"
+
+
+def test_what_a_template_puts_before_the_prompt_is_left_out_in_front(pack, clip):
+    """A text encoder that cuts its template off still has each number below its own word."""
+    assert read(pack, clip, left_out=2) == read(pack, clip)[2:]
+
+
+def test_encodings_of_unknown_length_have_numbers(pack, clip):
+    """A pack that makes encodings of its own gets no wrong names: tokens are numbered."""
+    assert [token.label for token in read(pack, clip, left_out=-3)][:2] == ["#0", "#1"]
