@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
+import comfy.model_management
 import torch
 from torch import Tensor
 
-from ...perfusion_ops import JointEdit, KeyLocking
+from ...perfusion_ops import EditedContext, KeyLocking
 from ...perfusion_ops.edit.equations import similarities, unit_duals
 from ...perfusion_ops.edit.gate_table import ConceptGates, GateTable
 from .clip import text_encoder, text_encoder_names, tokenizer, tokenizer_names
 from .concept_words import ConceptWord, known_words
-from .conditioning import edited_context, marks_of, plain, start_tokens
-from .encoded_prompt import EncodedPrompt
-from .model import KEY, AppliedConcept, AppliedConcepts
+from .conditioning import edited_context, kept_tokens, marks_of
+from .encoded_prompt import EncodedPrompt, plain
+from .model import KEY, AppliedConcept, AppliedConcepts, network_reads, reading_of
 from .prompt_tokens import prompt_tokens
 
 KEY_NOTES = {
@@ -39,11 +42,12 @@ def gate_table(model, clip, prompt: str) -> GateTable:
         )
     with _unread(words.values()):
         tokenized = clip.tokenize(prompt)
-        encodings = clip.encode_from_tokens_scheduled(tokenized)[0][0]
-    tokens = prompt_tokens(clip, tokenized, encodings.shape[1])
-    concepts = _gates(clip, applied, encodings, words) if applied else []
+        encoded, entries = clip.encode_from_tokens_scheduled(tokenized)[0]
+    look = _Look.of(model, clip, applied, {**entries, "cross_attn": encoded})
+    concepts = [look.gates_of(j, word in words) for j, word in enumerate(applied.edit.words)] if applied else []
     known = {concept.word for concept in concepts}
-    return GateTable(tokens, (*concepts, *(_only_in_clip(word) for name, word in words.items() if name not in known)))
+    missing = [_only_in_clip(word) for name, word in words.items() if name not in known]
+    return GateTable(prompt_tokens(clip, tokenized, look.encodings.shape[1]), (*concepts, *missing))
 
 
 def _known(clip) -> tuple[ConceptWord, ...]:
@@ -59,54 +63,69 @@ def _unread(words) -> Iterator[None]:
         naming.read = read
 
 
-def _gates(clip, applied: AppliedConcepts, encodings: Tensor, words: dict[str, ConceptWord]) -> list[ConceptGates]:
-    context = edited_context(applied.edit, encodings)
-    return [
-        _concept(clip, applied.edit, j, concept, encodings, context, concept.term.concept.word in words)
-        for j, concept in enumerate(applied.concepts)
-    ]
+@dataclass(frozen=True)
+class _Look:
+    """One encoded prompt as a MODEL reads it."""
 
+    clip: Any
+    applied: AppliedConcepts | None
+    cond: dict[str, Any]
+    encodings: Tensor
+    """(1, T, d)."""
+    kept: Tensor
+    """bool (T,)."""
+    context: EditedContext | None
 
-def _concept(clip, edit: JointEdit, j: int, applied: AppliedConcept, encodings, context, known: bool) -> ConceptGates:
-    term = applied.term
-    concept = term.concept
-    settings = {
-        "word": concept.word,
-        "superclass": concept.superclass,
-        "gate": term.gate,
-        "key_locking": term.key_locking,
-        "by_position": not concept.has_learned_word,
-    }
-    if context is None or concept.word not in encodings.words:
-        return ConceptGates(**settings, problem=_not_met(concept.word, known))
-    start = start_tokens(encodings) if concept.has_learned_word else None
-    kept = torch.zeros(encodings.shape[1], dtype=torch.bool) if start is None else start[0].cpu()
-    values, shares = _similarities(clip, edit, j, encodings)
-    return ConceptGates(
-        **settings,
-        similarities=values,
-        gates=context.gates[0, :, j].float().cpu(),
-        kept=kept,
-        shares=shares,
-        problem=applied.without_effect() or "",
-        notes=tuple(_notes(applied)),
-    )
+    @classmethod
+    def of(cls, model, clip, applied: AppliedConcepts | None, cond: dict[str, Any]) -> _Look:
+        prompt = cond["cross_attn"]
+        if network_reads(model):
+            comfy.model_management.load_models_gpu([model])
+        reading = reading_of(model)
+        with torch.inference_mode():
+            encodings = reading.context(plain(prompt), cond)
+            kept = kept_tokens(prompt, encodings, reading) if isinstance(prompt, EncodedPrompt) else None
+            context = edited_context(applied.edit, cond, encodings, reading) if applied else None
+        kept = torch.zeros(encodings.shape[1], dtype=torch.bool) if kept is None else kept[0].cpu()
+        return cls(clip, applied, cond, encodings, kept, context)
 
+    def gates_of(self, j: int, known: bool) -> ConceptGates:
+        """The ``j``-th concept at the prompt's tokens; ``known``: whether the CLIP reads its word."""
+        term, concept = self.applied.concepts[j].term, self.applied.concepts[j].term.concept
+        settings = {
+            "word": concept.word,
+            "superclass": concept.superclass,
+            "gate": term.gate,
+            "key_locking": term.key_locking,
+            "by_position": not concept.has_learned_word,
+        }
+        if self.context is None or concept.word not in self.cond["cross_attn"].words:
+            return ConceptGates(**settings, problem=_not_met(concept.word, known))
+        similarity, shares = self._similarities(j) if concept.has_learned_word else (self._marks(j), {})
+        return ConceptGates(
+            **settings,
+            similarities=similarity,
+            gates=self.context.gates[0, :, j].float().cpu(),
+            kept=self.kept if concept.has_learned_word else torch.zeros_like(self.kept),
+            shares=shares,
+            problem=self.applied.concepts[j].without_effect() or "",
+            notes=tuple(_notes(self.applied.concepts[j])),
+        )
 
-def _similarities(clip, edit: JointEdit, j: int, prompt: EncodedPrompt) -> tuple[Tensor, dict[str, Tensor]]:
-    """A concept's similarities (T,) or marks, and each text encoder's part where several stand side by side."""
-    if j not in edit.learned_words:
-        return marks_of(prompt, edit.words)[0, :, j].cpu(), {}
-    encodings = plain(prompt)[0].float().cpu()
-    row = [edit.learned_words.index(j)]
-    target, dual = edit.target_inputs[row].float().cpu(), edit.duals[row].float().cpu()
-    names = sorted(text_encoder_names(clip), key="lgh".index)
-    widths = [text_encoder(clip, name).transformer.get_input_embeddings().weight.shape[1] for name in names]
-    shares = {}
-    if len(names) > 1 and sum(widths) == encodings.shape[1]:
-        parts = zip(names, encodings.split(widths, -1), unit_duals(target, dual)[0].split(widths), strict=True)
-        shares = {f"clip_{name}": part @ unit for name, part, unit in parts}
-    return similarities(encodings, target, dual)[:, 0], shares
+    def _marks(self, j: int) -> Tensor:
+        return marks_of(self.cond["cross_attn"], self.applied.edit.words)[0, :, j].float().cpu()
+
+    def _similarities(self, j: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """A concept's similarities (T,), and each text encoder's part where several stand side by side."""
+        edit, encodings = self.applied.edit, self.encodings[0].float().cpu()
+        row = [edit.learned_words.index(j)]
+        target, dual = edit.target_inputs[row].float().cpu(), edit.duals[row].float().cpu()
+        shares = {}
+        if set(text_encoder_names(self.clip)) == {"l", "g"}:
+            split = text_encoder(self.clip, "l").transformer.get_input_embeddings().weight.shape[1]
+            unit = unit_duals(target, dual)[0]
+            shares = {"clip_l": encodings[:, :split] @ unit[:split], "clip_g": encodings[:, split:] @ unit[split:]}
+        return similarities(encodings, target, dual)[:, 0], shares
 
 
 def _not_met(word: str, known: bool) -> str:

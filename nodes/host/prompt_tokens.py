@@ -9,6 +9,7 @@ from ...perfusion_ops.edit.gate_table import PromptToken
 from ...perfusion_ops.text.covariance import TokenKind
 from .clip import tokenizer, tokenizer_names
 from .concept_words import CONCEPT_TOKENS, ConceptToken, known_words, superclass_tokens, without_words
+from .whole_prompts import spelling_name
 
 BROKEN = "\ufffd"
 """What a tokenizer gives for some bytes of a letter without the others."""
@@ -21,16 +22,17 @@ LONGEST_LETTER = 4
 def prompt_tokens(clip, tokenized: dict[str, Any], length: int) -> tuple[PromptToken, ...]:
     """The tokens behind ``length`` encodings of a prompt, from what ``clip.tokenize`` returned.
 
-    Text encoders that read a prompt inside a template leave the template's first tokens out of the encodings. Where no
-    tokenizer gives enough, as with a pack that makes encodings of its own, tokens have numbers alone.
+    Text encoders that read a prompt inside a template leave the template's first tokens out of the encodings; networks
+    pad with zeros behind the prompt. Where no tokenizer is known, as with a pack of its own kind, tokens have numbers.
     """
     counts = {name: sum(map(len, tokenized[name])) for name in tokenizer_names(clip) if name in tokenized}
-    name = min((name for name in counts if counts[name] >= length), key=counts.get, default=None)
-    if name is None:
+    name = min((name for name in counts if counts[name] >= length), key=counts.get, default=spelling_name(clip))
+    if name not in counts:
         return tuple(PromptToken(f"#{n}", TokenKind.WORD) for n in range(length))
     chunks = enumerate(tokenized[name])
     tokens = [token for n, chunk in chunks for token in _chunk_tokens(tokenizer(clip, name), chunk, n)]
-    return tuple(tokens[counts[name] - length :])
+    padding = [PromptToken("<padding>", TokenKind.PADDING)] * (length - len(tokens))
+    return (*tokens[max(0, len(tokens) - length) :], *padding)
 
 
 def _chunk_tokens(reader, chunk: Sequence[tuple], number: int) -> list[PromptToken]:

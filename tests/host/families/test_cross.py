@@ -418,3 +418,15 @@ def test_a_cancelled_training_goes_on_to_the_same_concept(world, task, tmp_path)
         parts = getattr(whole, group)
         assert all(torch.equal(getattr(resumed, group)[name], parts[name]) for name in parts)
         assert all(part.abs().max() > 0 for part in parts.values())
+
+
+def test_the_gates_that_are_shown_are_those_of_the_layers(world, pack):
+    """Inspect Perfusion Gates shows what the network's own reading of the prompt gives, at the words as written."""
+    model, clip = world.applied(world.concept())
+    prompt = TEXT.format("teddy_t")
+    shown = pack.gates.gate_table(model, clip, prompt)
+    (teddy,) = shown.concepts
+    place = shown.own(teddy)
+    assert shown.tokens[place].word == "teddy_t"
+    assert teddy.similarities[place].item() == pytest.approx(1, abs=1e-3), "its target input is what is heard there"
+    assert teddy.gates[place] == teddy.gates.max() > 0.5

@@ -21,7 +21,7 @@ def clip(pack, request):
     module, kind = VOCABULARIES[request.param]
     tokenizers = type("Tokenizers", (), {})()
     setattr(tokenizers, request.param, getattr(importlib.import_module(module), kind)())
-    clip = SimpleNamespace(tokenizer=tokenizers)
+    clip = SimpleNamespace(tokenizer=tokenizers, cond_stage_model=SimpleNamespace(**{request.param: 0}))
     word = pack.concept_words.ConceptWord("my_teddy", "teddy bear", marked=True, naming=pack.naming.Naming("my_teddy"))
     setattr(tokenizers, request.param, pack.clip.tokenizer_knowing(clip, request.param, [word]))
     return clip
@@ -48,6 +48,6 @@ def test_what_a_template_puts_before_the_prompt_is_left_out_in_front(pack, clip)
     assert read(pack, clip, left_out=2) == read(pack, clip)[2:]
 
 
-def test_encodings_of_unknown_length_have_numbers(pack, clip):
-    """A pack that makes encodings of its own gets no wrong names: tokens are numbered."""
-    assert [token.label for token in read(pack, clip, left_out=-3)][:2] == ["#0", "#1"]
+def test_what_a_network_pads_with_is_padding(pack, clip):
+    """Tokens that no prompt holds are not taken for words."""
+    assert [token.label for token in read(pack, clip, left_out=-3)][-3:] == ["<padding>"] * 3
