@@ -9,6 +9,7 @@ from .host.folders import register_folders
 from .inspect import PerfusionInspectGates
 from .load import PerfusionLoadConcept
 from .load_snapshots import PerfusionLoadSnapshots
+from .picture_folder import PerfusionPictureFolder
 from .save import PerfusionSaveConcept
 from .text_statistics import PerfusionTextStatistics
 from .train import PerfusionTrainConcept
@@ -26,4 +27,5 @@ class PerfusionExtension(ComfyExtension):
             PerfusionTextStatistics,
             PerfusionLoadSnapshots,
             PerfusionInspectGates,
+            PerfusionPictureFolder,
         ]

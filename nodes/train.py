@@ -153,8 +153,8 @@ def _training_inputs() -> list[io.Input]:
             "captions",
             default="",
             multiline=True,
-            tooltip="One caption for each picture, one on each line, with {} in place of the subject. Empty: "
-            "templates are used.",
+            tooltip="One caption for each picture, one on each line or connected as a list, with {}, the word or "
+            "the superclass for the subject. Empty: templates are used.",
         ),
         io.Int.Input(
             "seed",

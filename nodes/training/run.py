@@ -13,7 +13,7 @@ from ...perfusion_ops.concept.file_schema import Description, check_texts
 from ...perfusion_ops.files.strict_json import FormatError
 from ...perfusion_ops.text.captions import captions as shipped_captions
 from ...perfusion_ops.text.covariance import UncenteredCovariance, inverse
-from ...perfusion_ops.text.prompts import DEFAULT_TEMPLATES, SLOT, split_template
+from ...perfusion_ops.text.prompts import DEFAULT_TEMPLATES, split_template
 from ..families.family import Family, family_of
 from ..host import messages
 from ..host.clip import text_encoder, text_encoder_names, vocabulary
@@ -33,8 +33,9 @@ from .preview import Preview
 from .progress import Progress
 from .snapshots import Snapshots
 from .task import PrivateModel, latent_pictures, training_task
+from .texts import captions_of, templates_of
 
-LISTS = ("images", "masks")
+LISTS = ("images", "masks", "captions")
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,9 @@ class Training:
         for name in text_encoder_names(one["clip"]):
             superclass_tokens(vocabulary(one["clip"], name), superclass)
         taken = shots(inputs["images"], inputs.get("masks") or [], one["resolution"])
-        captions = _lines(one["captions"])
+        captions = captions_of(inputs["captions"], len(taken), word, superclass)
         if one["preview_every"]:
             split_template(one["preview_prompt"])
-        if len(captions) not in (0, len(taken)):
-            raise ValueError(f"There are {len(taken)} pictures and {len(captions)} captions; expected one for each.")
         return cls(
             model=one["model"],
             clip=one["clip"],
@@ -87,7 +86,7 @@ class Training:
             word=word,
             superclass=superclass,
             shots=taken,
-            templates=_lines(one["templates"]) or DEFAULT_TEMPLATES,
+            templates=templates_of(one["templates"]) or DEFAULT_TEMPLATES,
             captions=captions,
             settings=_settings(one, family),
             statistics=one.get("statistics"),
@@ -238,17 +237,6 @@ def _check_can_be_saved(word: str, superclass: str, family: str) -> None:
         check_texts(Description(word, superclass, family, {}, {}))
     except FormatError as error:
         raise ValueError(f"The concept {error}") from None
-
-
-def _lines(text: str) -> tuple[str, ...]:
-    lines = tuple(line.strip() for line in text.splitlines() if line.strip())
-    for line in lines:
-        if line.count(SLOT) != 1:
-            raise ValueError(
-                f"The template or caption {line!r} names the concept {line.count(SLOT)} times; write {SLOT} once, in "
-                "its place."
-            )
-    return lines
 
 
 def _settings(one: dict[str, Any], family: Family) -> TrainingSettings:

@@ -46,7 +46,7 @@ def latent_pictures(model, vae, shots: Sequence[Shot], flip: bool, captions: Seq
         mask = None
         if shot.mask is not None:
             mask = nn.functional.interpolate(shot.mask[None, None].cpu(), size=latent.shape[1:], mode="area")[0, 0]
-        own = (captions[number % len(captions)],) if captions else None
+        own = (captions[number],) if captions and captions[number] else None
         mirrored = encode(shot.pixels.flip(1)) if flip else None
         pictures.append(Picture(latent, mask, mirrored, own))
     return pictures

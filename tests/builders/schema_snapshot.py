@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 SNAPSHOT = Path(__file__).with_name("schema.json")
-FILES_ON_DISK = (("PerfusionLoadConcept", "concept"), ("PerfusionLoadSnapshots", "run"))
+FILES_ON_DISK = (
+    ("PerfusionLoadConcept", "concept"),
+    ("PerfusionLoadSnapshots", "run"),
+    ("PerfusionPictureFolder", "folder"),
+)
 """The inputs whose options are what lies in a folder."""
 
 

@@ -32,7 +32,7 @@ ROOMS = {
     "families": ("family", "joint", "unet", "cross"),
     "training": (
         *("cross_model", "files", "joint_model", "loss_curve", "pictures", "preview", "progress", "run", "snapshots"),
-        *("task",),
+        *("picture_files", "task", "texts"),
     ),
 }
 """The modules that the ``pack`` fixture gives by name."""
