@@ -17,7 +17,7 @@ from .scale import SCALES, Scale, on_this_machine, only
 
 PARTS = (
     *("sampling", "training", "memory", "joint_memory", "first_step", "photographs", "text_encoding", "load_and_apply"),
-    "growth",
+    *("picture_folder", "growth"),
 )
 
 

@@ -13,7 +13,10 @@ from builders.places import ROOT
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
-PARTS = ("sampling", "training", "memory", "first_step", "photographs", "text_encoding", "load_and_apply", "growth")
+PARTS = (
+    *("sampling", "training", "memory", "first_step", "photographs", "picture_folder", "text_encoding"),
+    *("load_and_apply", "growth"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,11 @@ def test_photographs_are_brought_to_size_without_a_copy_of_them(tables):
     (row,) = tables["photographs"]["tables"]["Host memory of photographs"]
     beside = row["tensors beside the host's, at most, MiB"]
     assert 0 < row["kept by training, MiB"] <= beside < row["held by the host, MiB"]
+
+
+def test_a_folder_of_photographs_is_held_at_the_size_asked_for(tables):
+    small, large = tables["picture_folder"]["tables"]["Host memory of a folder of photographs"]
+    assert 0 < small["held by the host, MiB"] <= large["held by the host, MiB"]
 
 
 def test_the_weights_of_a_model_are_read_once_before_the_first_step(tables):
