@@ -16,6 +16,8 @@ ENVIRONMENT = ROOT / ".venv"
 STAMP = ENVIRONMENT / "installed.json"
 HOST_SOURCE = "https://github.com/Comfy-Org/ComfyUI"
 HOST_VERSION = "v0.33.0"
+WORKERS = 2
+"""Of a whole test run: each has a ComfyUI of its own, of some 3 GB."""
 HOST_DEFAULT = Path.home() / "comfy" / "ComfyUI"
 
 COMMANDS = """\
@@ -49,6 +51,10 @@ def test(arguments: list[str]) -> int:
         print("No ComfyUI: the tests marked 'host' are skipped. Set COMFYUI_PATH to run them.", flush=True)
     # Threads that spin while they wait cost minutes on a busy machine, and tests gain nothing from it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if not any(argument.startswith("-n") or Path(argument.split("::")[0]).exists() for argument in arguments):
+        # The whole run: files side by side, one thread each.
+        arguments = ["-n", str(min(WORKERS, os.cpu_count() or 1)), "--dist", "loadfile", *arguments]
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     # -P: the root must not stand first on sys.path, where its nodes/ would hide the host's nodes.py.
     return run(["-P", "-m", "pytest", *arguments], host)
 
