@@ -21,6 +21,7 @@ from .tables import BESIDE_COLUMNS, GROUP_COLUMNS, Row, Samples
 from .work import Store, do_all, pictures_of
 
 PARTS = ("tune", "front", "signs", "open", "pairs", "files", "leakage", "companions", "harm", "snapshots")
+COMPANY = ("2", "2, positions named", "3", "3, positions named")
 Drawings, Groups = Mapping[str, Drawing], Sequence[Sequence[Subject]]
 
 
@@ -34,6 +35,8 @@ def parsed(arguments: Sequence[str] | None, description: str) -> argparse.Namesp
     parser.add_argument("--group-prompts", type=int, default=8, help="pictures of each group of concepts")
     parser.add_argument("--processes", type=int, default=2, help="one core each")
     parser.add_argument("--out", type=Path, default=Path("bench_out/proof"), help="for all results, figures among them")
+    parser.add_argument("--company", nargs="+", choices=COMPANY, default=COMPANY, help="concepts in one picture")
+    parser.add_argument("--name", default="proof", help="of the tables, NAME_PART.json")
     report.add_record_option(parser)
     return parser.parse_args(arguments)
 
@@ -124,6 +127,7 @@ class Proof:
         variants = self.recommended | {"ours, global locking": self.recommended[OURS].turned(locking="global_gated")}
         pairs, threes = [*combinations(self.subjects, 2)], studies.circles(self.subjects)
         asked = [*product(filter(None, (pairs, threes)), (False, True))]
+        asked = [each for each in asked if size_of(*each) in self.options.company]
         rows = [row for groups, positions in asked for row in self.in_groups(variants, groups, positions)]
         gaps = [
             {"concepts": size_of(groups, positions), "ours minus": method}
@@ -131,9 +135,10 @@ class Proof:
             for groups, positions in asked
             for method, pair in self.against_ours().items()
         ]
-        shown = tables.grouped(self.recommended[OURS], threes[::4], self.options.group_prompts, True)
-        title = "Three concepts, learned apart, in one picture"
-        figures.save_sheet_of(shown, 6, title, self.store, self.out / "proof_threes.png")
+        if "3, positions named" in self.options.company:
+            shown = tables.grouped(self.recommended[OURS], threes[::4], self.options.group_prompts, True)
+            title = "Three concepts, learned apart, in one picture"
+            figures.save_sheet_of(shown, 6, title, self.store, self.out / "proof_threes.png")
         return {"Concepts in one picture": rows, "Ours minus the others": gaps}
 
     def against_ours(self) -> dict[str, tuple[Drawing, Drawing]]:
@@ -233,4 +238,5 @@ def main(description: str, arguments: Sequence[str] | None = None) -> None:
     proof = Proof(options)
     for part in (part for part in PARTS if part in options.part):
         found = getattr(proof, part)()
-        report.publish(f"proof_{part}", found, options.out, options.record, world_weights=weights_fingerprint())
+        name, weights = f"{options.name}_{part}", weights_fingerprint()
+        report.publish(name, found, options.out, options.record, world_weights=weights)
