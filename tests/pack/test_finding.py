@@ -18,6 +18,7 @@ TEST_ROOMS = {
     **{f"tests/host/{room}": f"nodes/{room}" for room in ("drawing", "families", "host", "training")},
     "tests/host": "nodes",
     "tests/world": "tests/pixelworld",
+    "tests/world/joint": "tests/pixelworld/joint",
     "tests/bench": "benchmarks",
     "tests/bench/proof": "benchmarks/proof",
 }

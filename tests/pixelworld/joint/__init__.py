@@ -1,0 +1,1 @@
+"""The pixel world a second time: a rectified-flow transformer whose text tokens evolve with the picture."""
