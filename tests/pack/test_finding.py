@@ -21,6 +21,7 @@ TEST_ROOMS = {
     "tests/world/joint": "tests/pixelworld/joint",
     "tests/bench": "benchmarks",
     "tests/bench/proof": "benchmarks/proof",
+    "tests/bench/joint": "benchmarks/joint",
 }
 
 

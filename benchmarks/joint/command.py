@@ -1,0 +1,172 @@
+"""The command: does the work of the chosen parts, then writes their tables."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import report
+from pixelworld.evaluate import held_out_captions, rates
+from pixelworld.joint.evaluate import rendered, share_right
+from pixelworld.joint.world import WEIGHTS, the_joint_world
+from pixelworld.joint.world import draw as draw_plain
+from pixelworld.reader import read
+from pixelworld.world import fast_bfloat16
+from proof import studies, tables
+from proof.reading import rows_of
+from proof.specs import BASE, BESIDE, UNNAMED, Drawing, Learning, Subject, of_all, result_key
+from proof.tables import BESIDE_COLUMNS, GROUP_COLUMNS, Row, Samples
+from proof.work import Store, in_processes, keep_learned, pictures_of
+
+from .methods import draw, learn
+from .ways import METHODS, RATE_GRID, drawing_of
+
+PARTS = ("base", "tune", "alone", "company", "pairs", "harm")
+TUNING_PROMPTS, HELD_OUT = 10, 160
+
+
+def fingerprint() -> str:
+    """16 hex digits of the joint world's weights."""
+    return hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()[:16]
+
+
+def mixed_precision() -> torch.autocast:
+    """As the first world's proof: products in bfloat16 where the processor has it."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=fast_bfloat16())
+
+
+def learned(learning: Learning, store: Store) -> Mapping[str, Tensor]:
+    """What was learned, from the store or anew."""
+    state = store.tensors("learned", result_key(learning))
+    if state is None:
+        started = time.process_time()
+        with mixed_precision():
+            state = learn(learning)
+        keep_learned(learning, state, time.process_time() - started, store)
+    return state
+
+
+def made(drawing: Drawing, store: Store) -> None:
+    """Draws, and keeps what the reader finds where ``proof.tables`` looks for it."""
+    states = [learned(learning, store) for learning in drawing.learnings]
+    with mixed_precision():
+        pictures = draw(drawing, states)
+    store.keep_tensors("pictures", result_key(drawing), {"pictures": pictures})
+    store.keep_record("drawing", result_key(drawing), {"rows": rows_of(drawing, pictures)})
+
+
+class JointProof:
+    """One call of the command; each part returns its tables."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options, self.seeds = options, options.seeds
+        self.store = Store(options.out / fingerprint())
+        self.subjects = [Subject(index) for index in range(options.individuals)]
+        self.tuned_on = [Subject(index, tuning=True) for index in range(options.tuning_individuals)]
+        self.drawings = {method: drawing_of(method, seeds=self.seeds) for method in options.methods}
+
+    def make(self, drawings: Iterable[Drawing]) -> None:
+        """Whatever the store lacks; what several drawings need is learned first."""
+        missing = [d for d in dict.fromkeys(drawings) if self.store.record("drawing", result_key(d)) is None]
+        needed = dict.fromkeys(learning for drawing in missing for learning in drawing.learnings)
+        unknown = [each for each in needed if self.store.tensors("learned", result_key(each)) is None]
+        for function, work, what in ((learned, unknown, "learnings"), (made, missing, "drawings")):
+            in_processes([(function, each, self.store.folder) for each in work], self.options.processes, what)
+
+    def alone(self, drawings: Mapping[str, Drawing], subjects: Sequence[Subject]) -> list[Row]:
+        self.make(of_all([drawing_of(BASE, seeds=self.seeds), *drawings.values()], subjects))
+        samples = Samples(self.store, subjects, self.seeds)
+        return [{"method": name} | tables.alone_row(samples.alone(each)) for name, each in drawings.items()]
+
+    def base_tables(self) -> dict[str, list[Row]]:
+        """What the world itself draws of held-out captions, beside the reader's ceiling on rendered pictures."""
+        captions = held_out_captions(HELD_OUT)
+        seeds = list(range(10_000, 10_000 + HELD_OUT))
+        with mixed_precision():
+            pictures = draw_plain(the_joint_world(), [caption.text() for caption in captions], seeds)
+        best = rendered(captions)
+        top = rates(captions, read(best))
+        rows = [
+            {"attribute": name, "right": share, "of": count, "the reader's ceiling": top[name][0]}
+            for name, (share, count) in rates(captions, read(pictures)).items()
+        ]
+        shares = [share_right(captions, each) for each in (pictures, best)]
+        rows.append({"attribute": "all", "right": shares[0], "of": HELD_OUT, "the reader's ceiling": shares[1]})
+        return {"The world": rows}
+
+    def tune_tables(self) -> dict[str, list[Row]]:
+        drawings = {
+            f"{method}, rate {rate:g}": drawing_of(method, rate=rate, prompts=TUNING_PROMPTS)
+            for method in self.options.methods
+            for rate in RATE_GRID[method]
+        }
+        self.make(of_all([drawing_of(BASE)], self.tuned_on))
+        return {"Learning rates": self.alone(drawings, self.tuned_on)}
+
+    def alone_tables(self) -> dict[str, list[Row]]:
+        return {"Alone in a picture": self.alone(self.drawings, self.subjects)}
+
+    def company_tables(self) -> dict[str, list[Row]]:
+        """One concept and a figure of another class, which no method was taught anything about."""
+        drawings = {BASE: drawing_of(BASE, seeds=self.seeds), **self.drawings}
+        self.make(replace(each, scene=BESIDE) for each in of_all(drawings.values(), self.subjects))
+        samples = Samples(self.store, self.subjects, self.seeds)
+        return {
+            "Beside a figure of another class": [
+                {"method": name} | tables.means(BESIDE_COLUMNS, samples.beside(each)) for name, each in drawings.items()
+            ]
+        }
+
+    def pairs_tables(self) -> dict[str, list[Row]]:
+        groups, count = studies.neighbours(self.subjects), self.options.group_prompts
+        rows = []
+        for name, drawing in {BASE: drawing_of(BASE), **self.drawings}.items():
+            drawings = tables.grouped(drawing, groups, count, positions=True)
+            self.make(drawings)
+            found = tables.means(GROUP_COLUMNS, tables.group_samples(drawings, self.store))
+            rows.append({"method": name, "pairs": len(groups)} | found)
+        return {"Two concepts in one picture, positions named": rows}
+
+    def harm_tables(self) -> dict[str, list[Row]]:
+        """Pixel differences, 0 to 1, to four prompts without the concept, one of them its class."""
+        asked = {"scene": UNNAMED, "prompts": 4, "seeds": 1}
+        base = replace(drawing_of(BASE), **asked)
+        drawings = {name: replace(drawing, **asked) for name, drawing in self.drawings.items()}
+        self.make(of_all([base, *drawings.values()], self.subjects))
+
+        def pictures(drawing: Drawing) -> np.ndarray:
+            return np.stack([pictures_of(drawing.of(subject), self.store).numpy() for subject in self.subjects])
+
+        moved = {name: np.abs(pictures(drawing) - pictures(base)) for name, drawing in drawings.items()}
+        rows = [
+            {"method": n, "largest pixel difference": float(d.max()), "mean pixel difference": float(d.mean())}
+            for n, d in moved.items()
+        ]
+        return {"Prompts without the concept": rows}
+
+
+
+def main(description: str, arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=[part for part in PARTS if part != "tune"])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--individuals", type=int, default=8, help="reported individuals")
+    parser.add_argument("--tuning-individuals", type=int, default=2, help="individuals that settings are chosen on")
+    parser.add_argument("--seeds", type=int, default=1, help="pictures of each prompt")
+    parser.add_argument("--group-prompts", type=int, default=8, help="pictures of each pair")
+    parser.add_argument("--processes", type=int, default=2, help="one core each")
+    parser.add_argument("--out", type=Path, default=Path("bench_out/joint"), help="for all results")
+    report.add_record_option(parser)
+    options = parser.parse_args(arguments)
+    proof = JointProof(options)
+    for part in (part for part in PARTS if part in options.part):
+        found = getattr(proof, f"{part}_tables")()
+        report.publish(f"joint_{part}", found, options.out, options.record, world_weights=fingerprint())

@@ -1,0 +1,53 @@
+"""The ways to learn a subject that are compared, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pixelworld.joint.transformer import LAYERS
+from proof.recipes import BATCH_SIZE, OPERATING_POINT, STEPS, TEMPLATE
+from proof.specs import BASE, DREAMBOOTH, LORA, Drawing, Learning, Subject
+
+POSITION = "P, isolated"
+ALL = tuple(range(LAYERS))
+
+
+@dataclass(frozen=True)
+class Way:
+    """How values are edited. Those of a LoRA or DreamBooth are not."""
+
+    layers: tuple[int, ...] = ALL
+    isolated: bool = True
+    """Text queries see the plain values."""
+    two_terms: bool = False
+    """A second residual, times sigma."""
+    last_token: bool = False
+    """Only the last of the superclass's tokens."""
+
+
+WAYS = {
+    POSITION: Way(),
+    "P, not isolated": Way(isolated=False),
+    "P, last 3 of 6 layers": Way(layers=ALL[3:]),
+    "P, first 3 of 6 layers": Way(layers=ALL[:3]),
+    "P, two terms": Way(two_terms=True),
+    "P, last token": Way(last_token=True),
+}
+METHODS = (*WAYS, LORA, DREAMBOOTH)
+ADAPTERS = (LORA, DREAMBOOTH)
+WORD_RATE = 0.02
+RATES = dict.fromkeys(WAYS, 0.3) | {LORA: 0.003, DREAMBOOTH: 0.0003}
+"""Of the grid below, those with the largest product of identity and alignment on the tuning individuals."""
+RATE_GRID = dict.fromkeys(WAYS, (0.1, 0.3, 1.0)) | {LORA: (0.001, 0.003, 0.01), DREAMBOOTH: (0.0001, 0.0003, 0.001)}
+
+
+def learning_of(method: str, subject: Subject, rate: float | None = None) -> Learning:
+    """As the proof describes it; the base model learns nothing."""
+    if method == BASE:
+        return Learning(BASE, subject, steps=0, word_rate=0.0, rate=0.0)
+    word_rate = WORD_RATE if method in ADAPTERS else 0.0
+    return Learning(method, subject, STEPS, BATCH_SIZE, word_rate, RATES[method] if rate is None else rate)
+
+
+def drawing_of(method: str, subject: Subject = TEMPLATE, rate: float | None = None, **how) -> Drawing:
+    return Drawing((learning_of(method, subject, rate),), OPERATING_POINT, **how)
