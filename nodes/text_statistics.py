@@ -34,14 +34,20 @@ class PerfusionTextStatistics(io.ComfyNode):
                     multiline=True,
                     tooltip="Your own captions, one on each line, in place of the built-in ones. Thousands are needed.",
                 ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="Only for Anima: the model, whose own layers read the text before the concept does. Other "
+                    "CLIPs need none.",
+                ),
             ],
             outputs=[StatisticsIO.Output(display_name="statistics", tooltip="For Train Perfusion Concept.")],
             is_output_node=True,
         )
 
     @classmethod
-    def execute(cls, clip, captions, own_captions="") -> io.NodeOutput:
+    def execute(cls, clip, captions, own_captions="", model=None) -> io.NodeOutput:
         own = [line.strip() for line in own_captions.splitlines() if line.strip()]
-        statistics = measured(clip, own or shipped_captions(captions, CAPTION_SEED))
+        statistics = measured(clip, own or shipped_captions(captions, CAPTION_SEED), model)
         text = f"{int(statistics.counts.sum()):,} tokens of encoder {statistics.encoder}."
         return io.NodeOutput(statistics, ui=ui.PreviewText(text))

@@ -216,6 +216,6 @@ def _later_inputs() -> list[io.Input]:
             optional=True,
             tooltip="What is learned. learned word: the paper's method, a word and its values. position: the values "
             "alone, at the superclass's own words; less memory, and no text statistics. auto: learned word for SD 1.x, "
-            "SD 2.x and SDXL, position for other models.",
+            "SD 2.x, SDXL, Anima and Cosmos-Predict2, position for other models.",
         ),
     ]
