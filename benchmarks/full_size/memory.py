@@ -21,6 +21,8 @@ from .scale import Scale
 CASES = [
     *(("sd1", 512, batch, "float16") for batch in (1, 4, 16)),
     *(("sdxl", 1024, batch, stored) for batch, stored in ((1, "float16"), (1, "float8_e4m3fn"), (4, "float16"))),
+    *((name, 1024, batch, "bfloat16") for name in models.TRANSFORMERS for batch in (1, 4)),
+    *((name, 1024, 1, "float8_e4m3fn") for name in models.TRANSFORMERS),
 ]
 
 
@@ -59,11 +61,18 @@ def _key(tensor: Tensor) -> int:
 
 def run(scale: Scale) -> dict[str, list[dict[str, Any]]]:
     cases = [("tiny", 64, 1, "float16")] if scale.name == "tiny" else CASES
-    return {"What a training step holds, counted": [row(*case, how) for case in cases for how in CHECKPOINTING]}
+    rows = [row(*case, how) for case in cases for how in ways(case[0])]
+    return {"What a training step holds, counted": rows}
+
+
+def ways(family: str) -> tuple[str, ...]:
+    """The ways of checkpointing that a family has."""
+    return (OFF, ON) if family in models.TRANSFORMERS else CHECKPOINTING
 
 
 def row(family: str, pixels: int, batch: int, stored: str, how: str) -> dict[str, Any]:
-    latent, kind = torch.zeros(4, pixels // 8, pixels // 8), host.pack("perfusion_ops.training.batch").Draw
+    latent = torch.zeros(models.FAMILIES[family].latent_channels, pixels // 8, pixels // 8)
+    kind = host.pack("perfusion_ops.training.batch").Draw
     templates = host.pack("perfusion_ops.text.prompts").DEFAULT_TEMPLATES
     draws = [kind(0, False, template, 500, latent) for template in templates[:batch]]
     picture = host.pack("perfusion_ops").Picture(latent)
@@ -92,6 +101,13 @@ def sizes_without_numbers() -> Iterator[None]:
         with unset_fake_temporarily():  # tokens are numbers that are looked at
             return tokenize(self, name, templates, {key: torch.empty(0) for key in marks})
 
+    whole = host.pack("nodes.host.whole_prompts").WholePromptEncoder
+    tokenize_whole = whole._prompt
+
+    def tokenized_whole(self, template: str):
+        with unset_fake_temporarily():
+            return tokenize_whole(self, template)
+
     attention = host.comfy("comfy.ldm.modules.attention")
     with ExitStack() as stack:
         for room in ("nodes.host.encoders", "nodes.training.task"):
@@ -100,6 +116,7 @@ def sizes_without_numbers() -> Iterator[None]:
         stack.enter_context(mock.patch.object(host.comfy("comfy.model_management"), "load_models_gpu"))
         stack.enter_context(mock.patch.object(attention, "optimized_attention", attention.attention_pytorch))
         stack.enter_context(mock.patch.object(encoder, "_chunks", tokenized))
+        stack.enter_context(mock.patch.object(whole, "_prompt", tokenized_whole))
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         yield
 
@@ -122,7 +139,7 @@ class Step:
         model, clip = models.random_model(family, stored), models.random_clip(family, torch.float16)
         private = node.PrivateModel.of(model, "bfloat16", recompute)
         copies, device = encoders.private_encoders(clip, recompute)
-        encoder = encoders.HostTextEncoder(clip, copies, "teddy bear", device)
+        encoder = private.text_encoder(model, clip, copies, "teddy bear", device)
         templates = [draw.template for draw in draws]
         metric = torch.eye(models.FAMILIES[family].context)
         self.task = node.training_task(model, private, encoder, "my_teddy", [picture], templates, metric, {})
@@ -134,7 +151,7 @@ class Step:
         live = LiveBytes([p for net in (*self.unets, *self.encoders) for p in net.parameters()])
         self.state.optimizer = SimpleNamespace(zero_grad=lambda: None, step=lambda: None)
         step = host.pack("perfusion_ops.training.loop").training_step
-        with host.pack("perfusion_ops.edit.injection").inject(self.task.projections) as injected, live:
+        with self.task.inject() as injected, live:
             step(self.task, self.settings, self.state, self.draws, injected, {})
         return live
 

@@ -39,10 +39,21 @@ class Recipe:
     steps: int = 25
     cfg: float = 4.0
     note: str = ""
+    learns: str = "the values are learned alone, at the superclass's own words"
 
 
 _T5 = "t5xxl_fp16.safetensors"
 RECIPES = {
+    "Anima": Recipe(
+        "anima-base-v1.0.safetensors",
+        ("qwen_3_06b_base.safetensors", "stable_diffusion"),
+        "qwen_image_vae.safetensors",
+        latent="EmptyLatentImage",
+        steps=30,
+        note="Train on the base model. The turbo LoRA may be on the model when you draw. How well that works is not "
+        "measured. Key locking can stay `local`: at any bias, the concept's own key is the superclass's.",
+        learns="a word and its values are learned, as in the paper. The text is measured first, which takes minutes",
+    ),
     "Z-Image": Recipe(
         *("z_image_bf16.safetensors", ("qwen_3_4b.safetensors", "lumina2"), "ae.safetensors"),
         shift=3.0,
@@ -86,8 +97,8 @@ def note_of(title: str, recipe: Recipe) -> str:
         f"## {title}: learn a subject, then draw it\n\n"
         "1. Choose the model's files in the three loaders, and about five pictures. Write the **superclass** (what the "
         "subject is) and a new **word**.\n"
-        "2. Run the left side: the concept is saved as `my_subject`. **gate** is `auto`, so the values are learned "
-        "alone, at the superclass's own words.\n"
+        "2. Run the left side: the concept is saved as `my_subject`. **gate** is `auto`, so "
+        f"{recipe.learns}.\n"
         "3. Press R, choose the concept in *Load Perfusion Concept*, write the word in the prompt, switch the right "
         f"side on (Ctrl+M) and run again.\n\n{recipe.note}\n\n"
         "Tried with the model's own classes and small random weights, never with the real weights: see docs/models.md."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -34,6 +34,7 @@ class Family:
     name: str
     title: str
     layers: Mapping[str, Any]
+    latent_channels = 4
 
     @property
     def unet(self) -> dict[str, Any]:
@@ -54,7 +55,51 @@ class Family:
         return getattr(host.comfy("comfy.supported_models"), kind)(self.unet)
 
 
-FAMILIES = {
+@dataclass(frozen=True)
+class Transformer(Family):
+    """A family of transformers: ``layers`` is all that the host finds of its network in a file."""
+
+    config: str = ""
+    """Name of the host's class."""
+    widths: Mapping[str, int] = field(default_factory=dict)
+    latent_channels: int = 16
+
+    @property
+    def unet(self) -> dict[str, Any]:
+        return dict(self.layers)
+
+    @property
+    def context(self) -> int:
+        return self.layers["crossattn_emb_channels"]
+
+    @property
+    def text_encoders(self) -> dict[str, int]:
+        return dict(self.widths)
+
+    def configuration(self) -> Any:
+        return getattr(host.comfy("comfy.supported_models"), self.config)(self.unet)
+
+
+COSMOS = {
+    **{"max_img_h": 240, "max_img_w": 240, "max_frames": 128, "in_channels": 16, "out_channels": 16},
+    **{"patch_spatial": 2, "patch_temporal": 1, "model_channels": 2048, "concat_padding_mask": True},
+    **{"crossattn_emb_channels": 1024, "pos_emb_cls": "rope3d", "pos_emb_learnable": True},
+    **{"pos_emb_interpolation": "crop", "min_fps": 1, "max_fps": 30, "use_adaln_lora": True, "adaln_lora_dim": 256},
+    **{"num_blocks": 28, "num_heads": 16, "extra_per_block_abs_pos_emb": False, "rope_h_extrapolation_ratio": 4.0},
+    **{"rope_w_extrapolation_ratio": 4.0, "rope_t_extrapolation_ratio": 1.0, "rope_enable_fps_modulation": False},
+    **{"extra_h_extrapolation_ratio": 1.0, "extra_w_extrapolation_ratio": 1.0, "extra_t_extrapolation_ratio": 1.0},
+}
+TRANSFORMERS = {
+    "anima": Transformer("anima", "Anima", COSMOS | {"image_model": "anima"}, "Anima", {"qwen3_06b": 1024}),
+    "cosmos2": Transformer(
+        "cosmos2",
+        "Cosmos-Predict2 2B",
+        COSMOS | {"image_model": "cosmos_predict2"},
+        "CosmosT2IPredict2",
+        {"t5xxl": 1024},
+    ),
+}
+FAMILIES = TRANSFORMERS | {
     "sd1": Family("sd1", "SD 1.5", SD),
     "sd2": Family("sd2", "SD 2.1", SD),
     "sdxl": Family("sdxl", "SDXL", SDXL),

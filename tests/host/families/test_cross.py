@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 
 import pytest
 import torch
 
 from builders.cross_models import CROSS, WIDTH, cross_clip, cross_model
+from builders.joint_models import joint_vae
+from builders.places import PACK
 from perfusion_ops.concept.file import concept_bytes, parse_concept
 
 TEXT = "a photo of a {} at sea, by night"
@@ -154,6 +157,28 @@ def test_concepts_in_any_order(world):
     assert torch.equal(*pictures)
     alone = world.draw(*world.applied(one), TEXT.format("teddy_t and a coffee cup"))
     assert (pictures[0] - alone).abs().max() > 1e-3
+
+
+@torch.inference_mode()
+def test_the_hosts_own_nodes_draw_it(world):
+    """CLIP Text Encode, Empty Latent Image, KSampler and VAE Decode behind Apply, as in the official template."""
+    nodes = importlib.import_module("nodes")
+    apply = importlib.import_module(f"{PACK}.nodes.apply").PerfusionApplyKeyLockedAttention
+    concept, vae = world.concept(), joint_vae()
+    (empty,) = nodes.EmptyLatentImage().generate(64, 64, 1)
+
+    def picture(text: str, model, clip) -> torch.Tensor:
+        conds = [nodes.CLIPTextEncode().encode(clip, words)[0] for words in (text, "worst quality")]
+        (drawn,) = nodes.KSampler().sample(model, 1, 2, 4.0, "euler", "simple", *conds, empty)
+        return nodes.VAEDecode().decode(vae, drawn)[0]
+
+    def applied(strength: float):
+        return apply.execute(world.model, world.clip, concept, strength, -0.5, 0.15, "local", False).result
+
+    superclass = picture(TEXT.format("teddy bear"), world.model, world.clip)
+    assert (picture(TEXT.format("teddy_t"), *applied(1.0)) - superclass).abs().max() > 1e-3
+    assert torch.equal(picture(TEXT.format("teddy_t"), *applied(0.0)), superclass)
+    assert torch.equal(picture(TEXT.format("teddy bear"), *applied(1.0)), superclass)
 
 
 def test_regions_keep_the_look_inside(world):
