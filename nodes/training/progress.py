@@ -106,7 +106,8 @@ def _speed(seconds: float) -> str:
 
 
 def _left(report: StepReport) -> str:
-    return time.strftime("%H:%M:%S", time.gmtime(_seconds_left(report)))
+    minutes, seconds = divmod(int(_seconds_left(report)), 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
 
 
 def _seconds_left(report: StepReport) -> float:

@@ -105,3 +105,10 @@ def test_a_curve_has_few_points_from_the_beginning_to_the_end(pack):
     assert list(losses) == sorted(losses, reverse=True)
     curve.add(10_001, float("nan"))
     assert curve.points[-1][0] == steps[-1]
+
+
+def test_the_time_left_is_told_beyond_a_day(progress):
+    """A training of days on a processor is not said to end within hours."""
+    made = progress(lambda _concept: torch.ones(8, 8, 3))
+    made(StepReport(1, 4, 0.5, 36_000.5, 4, lambda: None))
+    assert "30:00:01 left" in "\n".join(made.told)
