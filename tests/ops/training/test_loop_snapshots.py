@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import torch
 
 from builders.tiny_model import SHORT, assert_same_concept, tiny_task
-from perfusion_ops import train
+from perfusion_ops import GateKind, train
 from perfusion_ops.training.state import saved_step
 from perfusion_ops.training.task import steps_done
 
@@ -50,6 +53,15 @@ def test_a_resumed_training_keeps_the_snapshots_of_an_uninterrupted_one(tmp_path
     assert list(kept) == list(whole)
     for step, concept in whole.items():
         assert_same_concept(kept[step], concept)
+
+
+def test_a_position_concept_has_snapshots_too() -> None:
+    """The gate that a training learns for makes no difference to what is kept of it."""
+    kept, settings = Kept(), replace(SHORT, gate_kind=GateKind.POSITION)
+    train(replace(tiny_task(), inverse_covariance=None), settings, snapshot_every=3, keep_snapshot=kept)
+    shorter = train(replace(tiny_task(), inverse_covariance=None), replace(settings, steps=3)).concept
+    assert all(torch.equal(kept[3].value_residuals[name], r) for name, r in shorter.value_residuals.items())
+    assert steps_done(kept[3].metadata) == 3 and kept[3].gate is GateKind.POSITION
 
 
 def test_a_concept_of_another_trainer_says_no_step() -> None:
