@@ -8,8 +8,11 @@ from pathlib import Path
 import folder_paths
 
 PICTURE_ENDINGS = frozenset(
-    (*(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jxl"),)
-    + (".heic", ".heif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2")
+    f".{ending}"
+    for ending in (
+        *"png jpg jpeg jfif webp bmp gif tif tiff avif jxl".split(),
+        *"heic heif dng cr2 cr3 nef arw raf orf rw2".split(),
+    )
 )
 """Of photographs too that ComfyUI may not be able to open: they are named, and not left out in silence."""
 

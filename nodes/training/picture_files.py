@@ -69,7 +69,7 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 
 
 def load_pictures(files: Sequence[PictureFile], longest_side: int) -> list[LoadedPicture]:
-    """All pictures one by one, none ever larger in memory than as itself.
+    """All pictures, one after the other: only one at a time is in memory at its full size.
 
     Raises ValueError, which names every file that cannot be used and why.
     """
