@@ -12,6 +12,7 @@ from typing import Any
 import comfy.supported_models
 from torch import Tensor, nn
 
+from ...perfusion_ops import GateKind
 from .cross import CrossAttention, CrossFamily, as_dict_patch, rotated_halves
 
 
@@ -71,7 +72,7 @@ ANIMA = (
         "Anima",
         context=_adapted,
         reading_layers=lambda net: net.llm_adapter,
-        guidance=4.0,
     ),
-    _family("cosmos2", "Cosmos-Predict2", "CosmosT2IPredict2", context=_as_they_are, guidance=4.0),
+    # Encodings stand where the text encoder's tokens do, so marks on them are marks of what K and V read.
+    _family("cosmos2", "Cosmos-Predict2", "CosmosT2IPredict2", context=_as_they_are, gates=tuple(GateKind)),
 )

@@ -61,11 +61,11 @@ class CrossFamily:
     """The swap as an ``attn2_patch`` of the host; none if the host has none before the projections."""
     guidance: float = 4.0
     """The sampler's cfg for previews."""
+    gates: tuple[GateKind, ...] = (GateKind.LEARNED_WORD,)
     joint = False
     transformer = True
     covariance_mix = None
     """Of the kinds of tokens, as many as prompts have: the host pads with zeros, which are never edited."""
-    gates = (GateKind.LEARNED_WORD,)
 
     def fits(self, model) -> bool:
         """Whether a MODEL is of this family."""

@@ -155,7 +155,8 @@ def checkpoint_gradients(network: nn.Module) -> None:
 
 
 def _is_text_layer(module: nn.Module) -> bool:
-    return hasattr(module, "self_attn") and hasattr(module, "mlp")
+    has_parts = hasattr(module, "self_attn") and hasattr(module, "mlp")
+    return has_parts or type(module).__name__ == "T5Block"
 
 
 def _is_unet_block(module: nn.Module) -> bool:

@@ -27,7 +27,7 @@ ROOMS = {
         *("clip", "concept_words", "conditioning", "device_memory", "encoded_prompt", "encoders", "fingerprints"),
         *("gates", "prompt_tokens"),
         *("folders", "frozen_layers", "messages", "model", "naming", "private_copies", "short_prompts", "statistics"),
-        *("network_reader", "thumbnails", "whole_prompts"),
+        *("network_reader", "superclass_prompts", "thumbnails", "whole_prompts"),
     ),
     "families": ("family", "joint", "unet", "cross"),
     "training": (

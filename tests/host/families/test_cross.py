@@ -149,6 +149,30 @@ def test_nothing_else_changes_to_the_bit(world):
     assert torch.equal(world.draw(world.model, world.clip, bear), before[0])
 
 
+def test_a_position_gate_draws_where_the_network_reads_tokens_one_by_one(world):
+    """Values alone at the superclass's own words; where the network moves the tokens, it is refused by name."""
+    widths = world.family.value_widths(world.net)
+    generator = torch.Generator().manual_seed(1)
+    concept = world.pack.ops.Concept(
+        **{"word": "teddy_t", "superclass": "teddy bear", "base_family": world.family.name, "gate": "position"},
+        value_residuals={name: torch.randn(width, generator=generator) for name, width in widths.items()},
+    )
+    if world.name == "anima":
+        with pytest.raises(ValueError, match="the gate 'position', which Anima does not read; expected 'learned word'"):
+            world.applied(concept)
+        return
+    superclass = world.draw(world.model, world.clip, TEXT.format("teddy bear"))
+    model, clip = world.applied(concept)
+    drawn = world.draw(model, clip, TEXT.format("teddy_t"))
+    assert (drawn - superclass).abs().max() > 1e-3
+    assert torch.equal(world.draw(model, clip, TEXT.format("teddy bear")), superclass)
+    prompts = world.pack.superclass_prompts.SuperclassPrompts.of(world.clip, "w", "teddy bear", [TEXT])
+    marks = prompts.encode([TEXT]).marks
+    spelled = world.clip.tokenizer.tokenize_with_weights(TEXT.format("teddy bear"))["t5xxl"][0]
+    ids = [token for (token, _), mark in zip(spelled, marks[0], strict=True) if mark]
+    assert world.clip.tokenizer.decode(ids) == "teddy bear"
+
+
 def test_concepts_in_any_order(world):
     """Chains of Apply draw the same in any order, to the bit, and each concept counts."""
     one, two = world.concept(), world.concept("mug_m", "coffee cup", 2)
