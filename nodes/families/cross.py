@@ -53,12 +53,12 @@ class CrossFamily:
     """What is computed again in the backward pass, to keep no activations."""
     context: Callable[[nn.Module, Tensor, Mapping[str, Any]], Tensor]
     """(network, encodings (B, T, d), the conditioning's other entries) -> what K and V read (B, T', d')."""
+    as_patch: Callable[[Swap], Callable]
+    """The swap as an ``attn2_patch`` of the host, which comes before the projections."""
     reading_layers: Callable[[nn.Module], nn.Module | None] = lambda net: None
     """The part of the network between the encodings and ``context``; none if K and V read the encodings."""
     differentiable: Callable[[nn.Module], None] = lambda net: None
     """Let gradients pass through a private copy."""
-    as_patch: Callable[[Swap], Callable] | None = None
-    """The swap as an ``attn2_patch`` of the host; none if the host has none before the projections."""
     guidance: float = 4.0
     """The sampler's cfg for previews."""
     gates: tuple[GateKind, ...] = (GateKind.LEARNED_WORD,)

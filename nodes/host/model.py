@@ -136,6 +136,7 @@ def reading_of(patcher) -> Reading:
     return Reading(NetworkReader.of(patcher), kept) if network_reads(patcher) else Reading(kept=kept)
 
 
+@torch.no_grad()
 def edit_read_prompts(applied: AppliedConcepts, place: dict, executor, patcher, *args, **kwargs):
     """Around the loading for a sampling run: edit every prompt as the network, which is loaded then, reads it."""
     model, conds, others = executor(patcher, *args, **kwargs)
