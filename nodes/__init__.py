@@ -5,7 +5,9 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .apply import PerfusionApplyKeyLockedAttention
+from .export_embedding import PerfusionExportEmbedding
 from .host.folders import register_folders
+from .import_checkpoint import PerfusionImportCheckpoint
 from .inspect import PerfusionInspectGates
 from .load import PerfusionLoadConcept
 from .load_snapshots import PerfusionLoadSnapshots
@@ -28,4 +30,6 @@ class PerfusionExtension(ComfyExtension):
             PerfusionLoadSnapshots,
             PerfusionInspectGates,
             PerfusionPictureFolder,
+            PerfusionImportCheckpoint,
+            PerfusionExportEmbedding,
         ]

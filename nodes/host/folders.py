@@ -12,7 +12,10 @@ import folder_paths
 
 CONCEPTS = "perfusion"
 STATISTICS = "perfusion_statistics"
+EMBEDDINGS = "embeddings"
+IMPORTS = "perfusion_import"
 EXTENSION = ".safetensors"
+IMPORT_EXTENSIONS = {".pt", ".ckpt", ".bin"}
 
 
 def register_folders() -> None:
@@ -23,6 +26,26 @@ def register_folders() -> None:
         # Paths from extra_model_paths.yaml come with an empty set of extensions, which lists every file.
         paths, _extensions = folder_paths.folder_names_and_paths[name]
         folder_paths.folder_names_and_paths[name] = (paths, {EXTENSION})
+    folder_paths.add_model_folder_path(EMBEDDINGS, str(embeddings_folder()))
+    folder_paths.add_model_folder_path(IMPORTS, str(Path(folder_paths.models_dir) / IMPORTS))
+    folder_paths.folder_names_and_paths[IMPORTS] = (folder_paths.get_folder_paths(IMPORTS), IMPORT_EXTENSIONS)
+
+
+def embeddings_folder() -> Path:
+    """Where exported words go: a folder that ``embedding:name`` in a prompt reads."""
+    return Path(folder_paths.get_output_directory()) / EMBEDDINGS
+
+
+def import_names() -> list[str]:
+    """The files of other programs in ``models/perfusion_import``."""
+    exists = any(map(os.path.isdir, folder_paths.get_folder_paths(IMPORTS)))
+    return folder_paths.get_filename_list(IMPORTS) if exists else []
+
+
+def import_path(name: str) -> Path | None:
+    """A listed file of another program; none when there is no such file."""
+    path = folder_paths.get_full_path(IMPORTS, name)
+    return None if path is None else Path(path)
 
 
 def output_folder() -> Path:
@@ -45,8 +68,10 @@ def concept_path(name: str) -> Path | None:
 
 
 @contextmanager
-def path_to_save(name: str, overwrite: bool) -> Iterator[Path]:
+def path_to_save(name: str, overwrite: bool, folder: Path | None = None) -> Iterator[Path]:
     """The file for a name such as ``pets/teddy``; a number is added to a name that is taken.
+
+    It lies in ``folder``, by default the one of concepts.
 
     The name is reserved by an empty file, so that two servers cannot take the same, and given up if the block raises.
     Raises ValueError for names that are empty or would lead out of the folder.
@@ -58,9 +83,10 @@ def path_to_save(name: str, overwrite: bool) -> Iterator[Path]:
             f"The file name is {name!r}; expected a name, with sub-folders if you like, such as 'pets/teddy', without "
             'dots at either end and none of : * ? " < > |.'
         )
-    path = output_folder().joinpath(*parts[:-1], parts[-1] + EXTENSION)
-    if not path.resolve().is_relative_to(output_folder().resolve()):
-        raise ValueError(f"The file name {name!r} leads out of {output_folder().name!r}; choose a name inside it.")
+    folder = folder or output_folder()
+    path = folder.joinpath(*parts[:-1], parts[-1] + EXTENSION)
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"The file name {name!r} leads out of {folder.name!r}; choose a name inside it.")
     made(path.parent)
     if not overwrite:
         path = _reserved(path)

@@ -16,6 +16,7 @@ FILES_ON_DISK = (
     ("PerfusionLoadConcept", "concept"),
     ("PerfusionLoadSnapshots", "run"),
     ("PerfusionPictureFolder", "folder"),
+    ("PerfusionImportCheckpoint", "file"),
 )
 """The inputs whose options are what lies in a folder."""
 

@@ -26,6 +26,7 @@ ROOMS = {
     "host": (
         *("clip", "concept_words", "conditioning", "device_memory", "encoded_prompt", "encoders", "fingerprints"),
         *("gates", "prompt_tokens"),
+        *("importing", "embeddings"),
         *("folders", "frozen_layers", "messages", "model", "naming", "private_copies", "short_prompts", "statistics"),
         *("network_reader", "superclass_prompts", "thumbnails", "whole_prompts"),
     ),
