@@ -4,6 +4,8 @@ import { app } from "../../scripts/app.js"
 
 const SVG = "http://www.w3.org/2000/svg"
 
+const displays = new Map()
+
 /** `element("div", { class: "name", onclick: f }, ...children)`; children are elements or texts. */
 export function element(tag, attributes = {}, ...children) {
   return filled(document.createElement(tag), attributes, children)
@@ -31,8 +33,23 @@ export function addDisplay(node, name, content, height) {
   const options = { serialize: false, hideOnZoom: false, getMinHeight: () => height + 20, margin: 10 }
   const widget = node.addDOMWidget(name, "perfusion_display", content, options)
   widget.serialize = false
+  content.dataset.perfusion = name
+  displays.set(content, node)
+  chain(node, "onRemoved", () => displays.delete(content))
   content.addEventListener("wheel", event => app.canvas.processMouseWheel(event), { passive: true })
   return widget
+}
+
+/**
+ * Put every display where its node is drawn. Undo makes new nodes of the same ids, and Nodes 2.0 goes on showing the
+ * elements of the old ones.
+ */
+export function remountDisplays() {
+  for (const [content, node] of displays) {
+    if (node.graph !== app.canvas.graph) continue
+    const shown = document.querySelector(`[data-node-id="${node.id}"] [data-perfusion="${content.dataset.perfusion}"]`)
+    if (shown && shown !== content) shown.replaceWith(content)
+  }
 }
 
 /** Call `follow` after `object`'s own handler `name`, whoever else has chained it. */

@@ -3,11 +3,16 @@
 import { app } from "../../scripts/app.js"
 import { api } from "../../scripts/api.js"
 import { addCard, refreshCards } from "./card.js"
+import { remountDisplays } from "./dom.js"
 import { addGateView, refreshGateViews } from "./gate_view.js"
 import { readTexts } from "./texts.js"
 import { stopTrainings, tellSaved, showTraining } from "./training.js"
 
 const APPLY = "PerfusionApplyKeyLockedAttention"
+/** Milliseconds. */
+const TYPING_PAUSE = 300
+
+let typing
 
 app.registerExtension({
   name: "Perfusion",
@@ -20,6 +25,7 @@ app.registerExtension({
     api.addEventListener("execution_interrupted", stopTrainings)
     api.addEventListener("execution_error", stopTrainings)
     api.addEventListener("graphChanged", refreshAll)
+    document.addEventListener("input", afterTyping)
   },
 
   nodeCreated(node) {
@@ -27,10 +33,21 @@ app.registerExtension({
     for (const name of conceptInputs(node.constructor.nodeData)) addCard(node, name)
   },
 
+  afterConfigureGraph() {
+    refreshAll()
+    requestAnimationFrame(() => requestAnimationFrame(remountDisplays))
+  },
+
   refreshComboInNodes() {
     refreshCards()
   },
 })
+
+/** The frontend tells of a change only when a text is left. */
+function afterTyping() {
+  clearTimeout(typing)
+  typing = setTimeout(refreshGateViews, TYPING_PAUSE)
+}
 
 function refreshAll() {
   refreshCards()

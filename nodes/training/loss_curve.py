@@ -20,7 +20,7 @@ class LossCurve:
     @classmethod
     def of(cls, losses: Sequence[float]) -> LossCurve:
         """The curve of a finished training, from the loss of each of its steps."""
-        curve = cls()
+        curve = cls([(1, losses[0])] if losses else [])
         for end in [*range(WINDOW, len(losses), WINDOW), len(losses)]:
             window = losses[max(0, end - WINDOW) : end]
             curve.add(end, math.fsum(window) / max(1, len(window)))

@@ -19,8 +19,8 @@ FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
-LOADING, PATIENCE = 240_000, 60_000
-"""Milliseconds to wait for the page, which takes a busy machine a minute, and then for what happens on it."""
+PATIENCE = 240_000
+"""Milliseconds to wait for what the page or the queue does: a busy machine needs minutes."""
 CELL = 8
 """Picture pixels per cell of the pixel world."""
 
@@ -50,13 +50,12 @@ def new_page(browser, server, vue: bool, **settings: Any):
     settings = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": vue, **settings}
     server.post("/settings", settings)
     page = browser.new_page(viewport={"width": 1600, "height": 1000})
-    page.set_default_timeout(LOADING)
+    page.set_default_timeout(PATIENCE)
     page.vue, page.complaints = vue, []
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
     page.on("console", lambda message: _note(page.complaints, message))
     page.goto(f"http://{server.address}/", wait_until="domcontentloaded")
     page.wait_for_function(READY)
-    page.set_default_timeout(PATIENCE)
     return page
 
 

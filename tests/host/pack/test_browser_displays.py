@@ -77,6 +77,8 @@ def test_the_picker_finds_a_concept_and_the_combo_keeps_it(page):
     page.wait_for_function("() => document.querySelector('.perfusion-card').innerText.includes('teddy_t')")
     page.keyboard.press("Control+z")
     page.wait_for_function("() => app.graph.serialize().nodes.some(n => n.widgets_values?.[0] === 'mug.safetensors')")
+    page.wait_for_function("() => document.querySelector('.perfusion-card').innerText.includes('mug_m')")
+    page.wait_for_function("() => document.querySelector('.perfusion-gate').innerText.includes('my_subject')")
 
 
 def test_the_picker_leaves_the_choice_alone_when_it_is_closed(page):
