@@ -116,7 +116,7 @@ def show_training(page, out: Path, steps: int) -> None:
     page.evaluate(STATISTICS, "\n".join(corpus(60)))
     page.click('[data-testid="queue-button"]')
     page.wait_for_function(
-        "() => document.querySelector('.perfusion-training .perfusion-line')?.getAttribute('d').split('L').length > 4"
+        "() => document.querySelector('.perfusion-training .perfusion-line')?.getAttribute('d').split('L').length > 3"
     )
     page.wait_for_function("() => app.graph.nodes.find(one => one.type === 'PerfusionTrainConcept').imgs?.length")
     area = page.evaluate(LOOK_AT, ["PerfusionTrainConcept"])

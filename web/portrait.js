@@ -3,7 +3,19 @@
 import { element } from "./dom.js"
 import { text } from "./texts.js"
 
-const BASES = { sd1: "SD 1.x", sd2: "SD 2.x", sdxl: "SDXL" }
+const BASES = {
+  sd1: "SD 1.x",
+  sd2: "SD 2.x",
+  sdxl: "SDXL",
+  flux1: "Flux.1",
+  flux2: "Flux.2",
+  chroma: "Chroma",
+  zimage: "Z-Image",
+  lumina2: "Lumina 2",
+  qwen_image: "Qwen-Image",
+  anima: "Anima",
+  cosmos2: "Cosmos-Predict2",
+}
 
 /** The thumbnail; where there is none, the word's first letter. */
 export function face(found) {

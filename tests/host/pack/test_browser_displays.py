@@ -22,6 +22,7 @@ async ([pack, file, name, many]) => {
 }
 """
 CURVE = "() => document.querySelector('.perfusion-gate .perfusion-line').getAttribute('d')"
+TILES = "document.querySelectorAll('.perfusion-tile img')"
 LINES = "() => [...document.querySelectorAll('.perfusion-gate .perfusion-note')].map(line => line.textContent)"
 SET = """
 ([kind, name, value]) => {
@@ -66,7 +67,7 @@ def test_the_picker_finds_a_concept_and_the_combo_keeps_it(page):
     open_workflow(page, shipped(USE))
     page.evaluate(SET, [LOAD, "concept", "mug.safetensors"])
     page.click(".perfusion-card")
-    page.wait_for_function("() => document.querySelector('.perfusion-tile img')?.naturalWidth === 40")
+    page.wait_for_function(f"() => [...{TILES}].some(picture => picture.naturalWidth === 40)")
     assert page.locator(".perfusion-tile").count() >= 4
     assert page.inner_text(".perfusion-current .perfusion-word") == "mug_m"
     page.keyboard.type("Bear")

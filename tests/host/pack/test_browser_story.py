@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from builders.browser import open_workflow, values
 from builders.ui_workflows import TRAIN, USE, definition, shipped, widget_inputs
@@ -107,10 +105,11 @@ def test_a_trained_concept_is_picked_by_its_picture_and_drawn_by_the_button(page
     box = page.evaluate_handle(TEXT_BOX, PROMPT)
     box.as_element().fill(f"a photo of a {word} on a beach")
     page.wait_for_function("() => /is named in 1 of/.test(document.querySelector('.perfusion-gate').innerText)")
-    before = set((host.folder / "output").rglob("concept_*.png"))
+    before = set(host.get("/history"))
     page.click('[data-testid="queue-button"]')
-    page.wait_for_function("() => Object.values(app.nodeOutputs).some(output => output?.images?.length)")
-    [drawn] = set((host.folder / "output").rglob("concept_*.png")) - before
-    pixels = np.asarray(Image.open(drawn))
+    while not (finished := set(host.get("/history")) - before):
+        page.wait_for_timeout(200)
+    outputs = host.get(f"/history/{finished.pop()}").popitem()[1]["outputs"].values()
+    [pixels] = [host.picture(entry) for output in outputs for entry in output.get("images", ())]
     assert pixels.shape == (SIDE, SIDE, 3) and pixels.std() > 5
     assert page.complaints == []

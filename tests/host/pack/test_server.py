@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.parse
 
 import pytest
@@ -84,3 +85,9 @@ def test_the_host_knows_the_concept_folder(server):
     """The host lists the concepts, so that other programs find them."""
     assert "perfusion" in {entry["name"] for entry in server.get("/experiment/models")}
     assert "teddy.safetensors" in server.get("/models/perfusion")
+
+
+def test_the_browser_names_every_family_as_the_messages_do(pack):
+    """A concept's card says Flux.1, as everything else does, and not the name inside its file."""
+    shown = dict(re.findall(r'^  (\w+): "(.+)",$', (ROOT / "web" / "portrait.js").read_text(encoding="utf-8"), re.M))
+    assert shown == {family.name: family.title for family in pack.family.FAMILIES}
