@@ -38,13 +38,7 @@ side => {
 }
 """
 TEXT_BOX = "text => [...document.querySelectorAll('textarea')].find(area => area.value === text)"
-PREVIEW = """
-() => {
-  const node = app.graph.nodes.find(node => node.type === 'PerfusionTrainConcept')
-  const box = document.querySelector(`[data-node-id="${node.id}"]`)
-  return node.imgs?.length > 0 || [...(box?.querySelectorAll('img') ?? [])].some(image => image.naturalWidth > 64)
-}
-"""
+PREVIEW = "() => app.graph.nodes.find(node => node.type === 'PerfusionTrainConcept').imgs?.length > 0"
 
 
 def from_template_browser(page, name: str) -> None:
@@ -65,7 +59,8 @@ def word(page, host):
     page.click('[data-testid="queue-button"]')
     page.wait_for_selector(".perfusion-training .perfusion-line", state="attached")
     page.wait_for_function("() => /left$/.test(document.querySelector('.perfusion-left').textContent)")
-    page.wait_for_function(PREVIEW)
+    if not page.vue:
+        page.wait_for_function(PREVIEW)
     page.wait_for_selector(f".p-toast-message >> text=Concept saved: {name}")
     page.wait_for_function("() => document.querySelector('.perfusion-left').textContent === 'trained'")
     return name
