@@ -47,7 +47,7 @@ captions => {
   const [train, loader] = ['PerfusionTrainConcept', 'CheckpointLoaderSimple'].map(kind =>
     app.graph.nodes.find(node => node.type === kind))
   app.graph.add(node)
-  node.pos = [-100, 940]
+  node.pos = [-900, 1200]
   node.widgets.find(widget => widget.name === 'own_captions').value = captions
   loader.connect(1, node, 0)
   node.connect(0, train, train.inputs.findIndex(input => input.name === 'statistics'))
