@@ -13,6 +13,7 @@ from .load import PerfusionLoadConcept
 from .load_snapshots import PerfusionLoadSnapshots
 from .picture_folder import PerfusionPictureFolder
 from .save import PerfusionSaveConcept
+from .sweep import PerfusionSweep
 from .text_statistics import PerfusionTextStatistics
 from .train import PerfusionTrainConcept
 
@@ -32,4 +33,5 @@ class PerfusionExtension(ComfyExtension):
             PerfusionPictureFolder,
             PerfusionImportCheckpoint,
             PerfusionExportEmbedding,
+            PerfusionSweep,
         ]

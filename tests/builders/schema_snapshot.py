@@ -19,6 +19,8 @@ FILES_ON_DISK = (
     ("PerfusionImportCheckpoint", "file"),
 )
 """The inputs whose options are what lies in a folder."""
+OF_THE_HOST = ("sampler_name", "scheduler")
+"""The inputs whose options are what the host knows."""
 
 
 def read_snapshot() -> dict[str, Any]:
@@ -49,7 +51,7 @@ def _input(node: str, key: str, group: str, kind: str | list, settings: dict[str
     entry = {"type": "COMBO" if isinstance(kind, list) else kind, "tooltip": settings["tooltip"]}
     if group == "optional":
         entry["optional"] = True
-    if entry["type"] == "COMBO" and (node, key) not in FILES_ON_DISK:
+    if entry["type"] == "COMBO" and (node, key) not in FILES_ON_DISK and key not in OF_THE_HOST:
         entry["options"] = kind if isinstance(kind, list) else settings["options"]
     return entry | {name: settings[name] for name in ("default", "min", "max", "step") if name in settings}
 

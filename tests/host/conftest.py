@@ -35,6 +35,7 @@ ROOMS = {
         *("cross_model", "files", "joint_model", "loss_curve", "pictures", "preview", "progress", "run", "snapshots"),
         *("picture_files", "task", "texts"),
     ),
+    "judging": ("axes", "drawing", "errors", "judges", "point", "sheet", "sweep"),
 }
 """The modules that the ``pack`` fixture gives by name."""
 

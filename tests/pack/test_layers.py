@@ -65,8 +65,8 @@ def test_every_module_imports_only_what_a_host_has_or_its_own_neighbours(path: P
 
 
 ROOMS = (
-    *(f"perfusion_ops{room}" for room in ("/files", "/text", "/concept", "/edit", "/training", "")),
-    *(f"nodes{room}" for room in ("/drawing", "/families", "/host", "/training", "")),
+    *(f"perfusion_ops{room}" for room in ("/files", "/text", "/concept", "/edit", "/training", "/judging", "")),
+    *(f"nodes{room}" for room in ("/drawing", "/families", "/host", "/training", "/judging", "")),
 )
 """From the ground up: a file may import from its own room and from those before it."""
 

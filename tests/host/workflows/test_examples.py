@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from builders.server import Server
-from builders.ui_workflows import TRAIN, TWO, USE, nodes_of, set_inputs, shipped, to_api
+from builders.ui_workflows import SWEEP, TRAIN, TWO, USE, nodes_of, set_inputs, shipped, to_api
 from builders.workflows import mean_difference, training_pictures
 
 SMALL = {"width": 64, "height": 64}
@@ -95,6 +95,22 @@ def test_two_concepts_draw_beside_the_picture_without_them(host, trained):
     set_inputs(graph, "PerfusionApplyKeyLockedAttention", visual_strength=0.0)
     at_zero = host.pictures(host.run(graph), nodes_of(graph, "SaveImage")[0])
     np.testing.assert_array_equal(at_zero, without)
+
+
+def test_the_sweep_scores_its_cells(host, trained):
+    """The sweep's workflow leaves a grid, a front and a table with the scores of its cells."""
+    graph = to_api(shipped(SWEEP), host)
+    set_inputs(graph, "PerfusionLoadConcept", concept="my_subject.safetensors")
+    for loader in nodes_of(graph, "LoadImage"):
+        graph[loader]["inputs"]["image"] = training_pictures(host.folder)[0]
+    set_inputs(graph, "EmptyLatentImage", **SMALL)
+    few = {"prompts": "a photo of a {} on a beach", "column_values": "0.3, 0.6", "rows": "none"}
+    set_inputs(graph, "PerfusionSweep", **FEW_STEPS, **few)
+    result = host.run(graph)
+    grid, front = (host.pictures(result, save) for save in nodes_of(graph, "SaveImage"))
+    assert len(grid) == len(front) == 1
+    (table,) = nodes_of(graph, "PreviewAny")
+    assert "| 2 | bias 0.6" in result.outputs[table]["text"][0]
 
 
 def test_a_value_too_many_is_noticed(host):

@@ -1,0 +1,1 @@
+"""Pictures side by side and what they are worth: Perfusion Sweep and Evaluate Perfusion Concept."""

@@ -1,0 +1,60 @@
+"""What both judging nodes are given: settings of the host's sampler, pictures, and a judge for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..training.pictures import Shot, shots
+from .drawing import Studio
+from .judges import Judge, ModelJudge, VisionJudge
+from .point import Point
+
+SAMPLER = ("seed", "steps", "cfg", "sampler_name", "scheduler", "denoise")
+
+
+def one_of_each(inputs: Mapping[str, list], lists: Sequence[str], node: str) -> dict[str, Any]:
+    """The single values of a node that takes lists; those named in ``lists`` stay lists. Raises ValueError for more."""
+    for name, values in inputs.items():
+        if name not in lists and len(values) != 1:
+            raise ValueError(
+                f"The input {name} of {node} got a list of {len(values)}; expected one value. Only "
+                f"{' and '.join(lists)} may be lists."
+            )
+    return {name: values if name in lists else values[0] for name, values in inputs.items()}
+
+
+def studio_of(one: Mapping[str, Any]) -> Studio:
+    return Studio(one["vae"], one["latent_image"], **{name: one[name] for name in SAMPLER})
+
+
+def connected_pictures(one: Mapping[str, Any]) -> list[Shot]:
+    """The user's pictures at the drawing's size; none if none are connected."""
+    images, masks = one.get("images"), one.get("masks")
+    if images is None:
+        for name in ("masks", "clip_vision"):
+            if one.get(name) is not None:
+                raise ValueError(
+                    f"{name} is connected and images is not, so nothing can be scored. Connect the training pictures "
+                    f"to images, or disconnect {name}."
+                )
+        return []
+    height, width = (8 * side for side in one["latent_image"]["samples"].shape[-2:])
+    return shots(as_list(images), as_list(masks), round(math.sqrt(height * width)))
+
+
+def as_list(value: Any) -> list:
+    """None as an empty list, one value as a list of one."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
+
+
+def judge_of(one: Mapping[str, Any], point: Point, prompts: Sequence[str], pictures: Sequence[Shot]) -> Judge | None:
+    """A judge by CLIP_VISION if it is connected, else by the model itself; none without pictures."""
+    if not pictures:
+        return None
+    if one.get("clip_vision") is not None:
+        return VisionJudge(one["clip_vision"], one["clip"], point.concept.superclass, prompts, pictures)
+    return ModelJudge(one["model"], one["clip"], one["vae"], point, prompts, pictures, one["seed"])

@@ -1,0 +1,41 @@
+"""One setting of the dials: what Apply Key-Locked Attention would be given for a cell of a grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...perfusion_ops import Concept, EditTerm, Gate
+from ..families.family import check_fits
+from ..host.clip import clip_with_concept
+from ..host.messages import running_node
+from ..host.model import AppliedConcept, model_with_concept
+from ..host.naming import Naming
+from ..host.widgets import KEY_LOCKINGS
+
+DIALS = ("bias", "temperature", "visual_strength", "key_locking")
+
+
+@dataclass(frozen=True)
+class Point:
+    """The inputs of Apply Key-Locked Attention that a grid turns."""
+
+    concept: Concept
+    bias: float = 0.6
+    temperature: float = 0.15
+    visual_strength: float = 1.0
+    key_locking: str = "local"
+
+    def turned_from(self, other: Point) -> int:
+        """How many dials differ. The concept is none: a step of its training is not usual or unusual."""
+        return sum(getattr(self, name) != getattr(other, name) for name in DIALS)
+
+    def applied(self, model, clip):
+        """MODEL and CLIP with the concept, the same as from Apply. Raises ValueError if it does not fit them."""
+        locking = KEY_LOCKINGS[self.key_locking]
+        if self.visual_strength == 0:
+            check_fits(model, self.concept)
+            return model, clip_with_concept(clip, self.concept, 0, locking)
+        naming = Naming(self.concept.word, running_node())
+        term = EditTerm(self.concept, Gate(self.bias, self.temperature), self.visual_strength, locking)
+        edited = model_with_concept(model, AppliedConcept(term, naming=naming))
+        return edited, clip_with_concept(clip, self.concept, self.visual_strength, locking, naming)

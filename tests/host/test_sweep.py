@@ -1,0 +1,102 @@
+"""Perfusion Sweep on the real server: its cells, its scores, what it suggests, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from builders.server import WorkflowError
+from builders.workflows import Workflow, apply, encode, load, sample, show, training_pictures
+
+PROMPTS = ("a photo of a {} on a beach", "a {} in the snow")
+SAMPLER = {"seed": 5, "steps": 2, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+DIALS = {"bias": -0.5, "temperature": 0.15, "visual_strength": 1.0, "key_locking": "local"}
+FRONT, PICTURES, TABLE = 1, 2, 3
+
+
+def sweep(graph: Workflow, loaded, concept, **settings):
+    """A Perfusion Sweep over two biases and two strengths, small and short."""
+    model, clip, vae = loaded
+    latent = graph.add("EmptyLatentImage", width=64, height=64, batch_size=1)[0]
+    inputs = {
+        "prompts": "\n".join(PROMPTS),
+        "negative": "",
+        "columns": "bias",
+        "column_values": "-0.5, 0.6",
+        "rows": "visual_strength",
+        "row_values": "1, 0",
+        **SAMPLER,
+        **DIALS,
+        **settings,
+    }
+    wires = {"model": model, "clip": clip, "vae": vae, "concept": concept, "latent_image": latent}
+    return graph.add("PerfusionSweep", **wires, **inputs)
+
+
+@pytest.fixture(scope="module")
+def swept(server):
+    """One run: the scored sweep, and each of its cells as Apply, KSampler and VAE Decode draw it."""
+    graph = Workflow()
+    loaded = load(graph)
+    concept = graph.add("PerfusionLoadConcept", concept="teddy.safetensors")[0]
+    pixels = graph.add("LoadImage", image=training_pictures(server.folder, 1)[0])[0]
+    node = sweep(graph, loaded, concept, images=pixels)
+    shown = {
+        "grid": graph.add("PreviewImage", images=node[0]).name,
+        "front": graph.add("PreviewImage", images=node[FRONT]).name,
+        "pictures": graph.add("PreviewImage", images=node[PICTURES]).name,
+    }
+    table = graph.add("PreviewAny", source=node[TABLE]).name
+    cells = []
+    for strength in (1.0, 0.0):
+        for bias in (-0.5, 0.6):
+            model, clip = apply(graph, *loaded[:2], "teddy.safetensors", bias=bias, visual_strength=strength)
+            for prompt in PROMPTS:
+                text = encode(graph, clip, prompt.replace("{}", "teddy_t"))
+                cells.append(show(graph, sample(graph, model, text, encode(graph, loaded[1], ""), size=64), loaded[2]))
+    result = server.run(graph)
+    pictures = {name: server.pictures(result, id_) for name, id_ in shown.items()}
+    return pictures, [server.pictures(result, cell)[0] for cell in cells], result.outputs[table]["text"][0]
+
+
+def test_each_cell_is_what_apply_and_ksampler_draw(swept):
+    """What the grid shows is what the user gets with these values, to the last bit of the picture."""
+    pictures, cells, _ = swept
+    np.testing.assert_array_equal(pictures["pictures"], np.stack(cells))
+    assert (pictures["pictures"][0] != pictures["pictures"][4]).any()
+
+
+def test_the_grid_and_the_front_are_pictures_that_fit_a_browser(swept):
+    """Two cells of two pictures of 64 pixels are a sheet of some hundred pixels; the front is a square."""
+    _, height, width, _ = swept[0]["grid"].shape
+    assert 2 * 128 < width < 900 and 3 * 64 < height < 900
+    assert swept[0]["front"].shape == (1, 768, 768, 3)
+
+
+def test_the_table_names_every_cell_and_how_it_was_measured(swept):
+    """Who reads the table elsewhere knows what the numbers are and how the pictures were drawn."""
+    table = swept[2]
+    for bias in ("-0.5", "0.6"):
+        for strength in ("1", "0"):
+            assert f"bias {bias}, visual strength {strength}" in table
+    assert "without another model" in table and "seed 5, 2 steps, cfg 4, euler, normal" in table
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"rows": "bias"}, "columns and rows both turn bias"),
+        ({"column_values": "0.3, warm"}, "'warm' is no number for bias"),
+        ({"column_values": "7"}, "bias 7 is outside -1 to 2"),
+        ({"rows": "key_locking", "row_values": "sideways"}, "'sideways' is no key locking"),
+        ({"prompts": "a photo of a dog"}, "write exactly one {}"),
+    ],
+)
+def test_what_cannot_be_swept_is_refused_in_one_sentence(server, settings, sentence):
+    """A mistake in the inputs costs no drawing."""
+    graph = Workflow()
+    loaded = load(graph)
+    concept = graph.add("PerfusionLoadConcept", concept="teddy.safetensors")[0]
+    graph.add("PreviewImage", images=sweep(graph, loaded, concept, **settings)[0])
+    with pytest.raises(WorkflowError, match=sentence.replace("{", r"\{").replace("}", r"\}")):
+        server.run(graph)
