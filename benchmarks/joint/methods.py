@@ -135,13 +135,14 @@ def draw(drawing: Drawing, states: Sequence[Mapping[str, Tensor]]) -> Tensor:
     seeds = [noise_seed(drawing.scene, *entry) for entry in wanted]
     taught = [Taught(*each) for each in zip(drawing.learnings, states, words_of(drawing), strict=True)]
     with ExitStack() as stack:
-        if method in WAYS:
+        if method == BASE or method in WAYS:
             texts = [captions[index].text() for index, _ in wanted]
-            latents = sample(world, world.encode(texts), seeds, denoiser=edited(drawing, taught, texts))
+            denoiser = None if method == BASE else edited(drawing, taught, texts)
+            latents = sample(world, world.encode(texts), seeds, denoiser=denoiser)
         else:
             texts = texts_of(drawing)
             encodings, _ = encode(spelled(taught, [texts[n] for n, _ in wanted]), learned_words(taught, drawing.dial))
-            for state in (each.state for each in taught if method != BASE):
+            for state in (each.state for each in taught):
                 change = group_of(state, "change")
                 downs, ups = group_of(state, "down"), group_of(state, "up")
                 if change:
