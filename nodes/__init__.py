@@ -14,6 +14,7 @@ from .load_snapshots import PerfusionLoadSnapshots
 from .picture_folder import PerfusionPictureFolder
 from .save import PerfusionSaveConcept
 from .sweep import PerfusionSweep
+from .subject_mask import PerfusionSubjectMask
 from .text_statistics import PerfusionTextStatistics
 from .train import PerfusionTrainConcept
 
@@ -34,4 +35,5 @@ class PerfusionExtension(ComfyExtension):
             PerfusionImportCheckpoint,
             PerfusionExportEmbedding,
             PerfusionSweep,
+            PerfusionSubjectMask,
         ]

@@ -14,13 +14,13 @@ import numpy as np
 import report
 from pixelworld.once import weights_path
 
-from . import figures, snapshots, studies, tables
+from . import figures, masks, snapshots, studies, tables
 from .recipes import METHODS, dials_of, drawing_of, learning_of
-from .specs import BASE, BESIDE, OURS, UNNAMED, Drawing, Subject, of_all, result_key, weights_fingerprint
+from .specs import BASE, BESIDE, FOUND, OURS, UNNAMED, Drawing, Subject, of_all, result_key, weights_fingerprint
 from .tables import BESIDE_COLUMNS, GROUP_COLUMNS, Row, Samples
 from .work import Store, do_all, pictures_of
 
-PARTS = ("tune", "front", "signs", "open", "pairs", "files", "leakage", "companions", "harm", "snapshots")
+PARTS = ("tune", "front", "signs", "open", "pairs", "files", "leakage", "companions", "harm", "snapshots", "masks")
 COMPANY = ("2", "2, positions named", "3", "3, positions named")
 Drawings, Groups = Mapping[str, Drawing], Sequence[Sequence[Subject]]
 
@@ -209,6 +209,27 @@ class Proof:
             "By step": by_step,
             "Which step to take": snapshots.choice_rows(halves),
             "Each subject's best step": snapshots.best_steps(halves),
+        }
+
+    def masks(self) -> dict[str, list[Row]]:
+        """Perfusion Subject Mask against the true masks, and what each does to training."""
+        ours = self.recommended[OURS]
+        drawings = {
+            "the true one": ours,
+            "Perfusion Subject Mask": ours.learned(masked=FOUND),
+            "none": ours.learned(masked=False),
+        }
+        trained = self.alone("mask", drawings, self.subjects)
+        samples = Samples(self.store, self.subjects, self.seeds)
+        found = samples.alone(drawings["Perfusion Subject Mask"])
+        others = {name: samples.alone(drawings[name]) for name in ("the true one", "none")}
+        return {
+            "Choices, on the tuning subjects": masks.choice_rows(self.tuned_on),
+            "The mask as the node makes it": [masks.quality_row(self.subjects, masks.WAY_UP, masks.NOISE_LEVELS)],
+            "What the mask does to training": trained,
+            "Perfusion Subject Mask minus": [
+                {"mask": name} | tables.gaps(tables.ALONE_COLUMNS, found, other) for name, other in others.items()
+            ],
         }
 
     def harm(self) -> dict[str, list[Row]]:

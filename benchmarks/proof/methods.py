@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,9 +18,11 @@ from pixelworld.once import edited, inverse_covariance, the_world, velocity_task
 
 from .adapters import adapted, moved_weights
 from .baselines import adapted_modules, learn_baseline
+from .masks import found_masks
 from .specs import (
     BASE,
     DREAMBOOTH,
+    FOUND,
     LORA,
     PERFUSION,
     POSITION,
@@ -63,7 +65,12 @@ def task_of(learning: Learning, folder: Path) -> TrainingTask:
     """The subject's pictures in the pixel world; the text statistics are kept in ``folder``."""
     inverse = inverse_covariance(folder, learning.captions, learning.mix, learning.damping)
     individual, seed = learning.subject.individual(), learning.subject.index
-    return velocity_task(individual, inverse, pictures=learning.pictures, seed=seed, masked=learning.masked)
+    task = velocity_task(individual, inverse, pictures=learning.pictures, seed=seed, masked=learning.masked is True)
+    if learning.masked != FOUND:
+        return task
+    masks = found_masks(individual, torch.stack([picture.latent for picture in task.pictures]))
+    pictures = [replace(picture, mask=mask) for picture, mask in zip(task.pictures, masks, strict=True)]
+    return replace(task, pictures=pictures)
 
 
 def tensors_of(concept: Concept) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ WORD, RESIDUAL, RANK_ONE = "textual inversion", "V-residual", "rank-1 LoRA"
 LORA, DREAMBOOTH = "LoRA r8", "DreamBooth"
 PERFUSION = (OURS, TRAINED_KEYS, POSITION)
 """What the pack itself learns and draws: one method, its ablation, and the other gate."""
+FOUND = "found"
 ALONE, BESIDE, UNNAMED = "alone", "beside a figure of another class", "not named"
 TOGETHER, PLACED = "together", "together, positions named"
 CLASSES = tuple(art.SPRITES)
@@ -47,7 +48,8 @@ class Learning:
     word_rate: float = 0.006
     rate: float = 0.03
     pictures: int = 5
-    masked: bool = True
+    masked: bool | str = True
+    """By the true masks, by those that Perfusion Subject Mask finds (``FOUND``), or by none."""
     bias: float = 0.75
     temperature: float = 0.1
     locking: str = "local"

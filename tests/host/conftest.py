@@ -27,6 +27,7 @@ ROOMS = {
         *("clip", "concept_words", "conditioning", "device_memory", "encoded_prompt", "encoders", "fingerprints"),
         *("gates", "prompt_tokens"),
         *("importing", "embeddings"),
+        *("gates", "prompt_tokens", "subject_masks"),
         *("folders", "frozen_layers", "messages", "model", "naming", "private_copies", "short_prompts", "statistics"),
         *("network_reader", "superclass_prompts", "thumbnails", "whole_prompts"),
     ),
