@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from .drawing.overlay import overlay, side_by_side
+from .drawing.overlay import overlay, sheet
 from .host.subject_masks import MaskReader
 from .schema import expert, schema
 
@@ -80,4 +80,4 @@ class PerfusionSubjectMask(io.ComfyNode):
         reader = MaskReader(**{name: values[0] for name, values in inputs.items()})
         masks = reader.masks(images)
         shown = [overlay(group[..., :3].float(), mask) for group, mask in zip(images, masks, strict=True)]
-        return io.NodeOutput(masks, shown, ui=ui.PreviewImage(side_by_side(shown), cls=cls))
+        return io.NodeOutput(masks, shown, ui=ui.PreviewImage(sheet(shown), cls=cls))

@@ -22,7 +22,7 @@ CONCEPTS = {
     "boat": ("boat_b", "boat", 4),
 }
 ROOMS = {
-    "drawing": ("canvas", "fonts", "gate_picture"),
+    "drawing": ("canvas", "fonts", "gate_picture", "overlay"),
     "host": (
         *("clip", "concept_words", "conditioning", "device_memory", "encoded_prompt", "encoders", "fingerprints"),
         *("gates", "prompt_tokens"),

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
+from builders.places import ROOT
 from builders.workflows import Workflow, load
+from pixelworld.expand import write_checkpoint
+from pixelworld.scene import draw, sample_individual, training_pictures
+
+CELL = 8
+"""Picture pixels per cell of the pixel world."""
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +29,23 @@ def pictures(count: int, height: int, width: int, seed: int = 0) -> torch.Tensor
 
 def masks(pack, parts, groups, superclass: str = "teddy bear", **settings):
     return pack.subject_masks.MaskReader(*parts, superclass, resolution=96, **settings).masks(groups)
+
+
+def test_the_mask_lies_on_the_subject(pack):
+    """In the host's own network of the pixel world, masks of pictures that it never saw cover the true bodies."""
+    import comfy.sd
+
+    path = str(write_checkpoint(ROOT / "build" / "checkpoints"))
+    world = comfy.sd.load_checkpoint_guess_config(path, output_vae=True, output_clip=True)[:3]
+    shots = [training_pictures(sample_individual(seed, word), 1)[0] for seed, word in ((1, "cat"), (2, "cat"))]
+    bodies = torch.from_numpy(np.stack([draw(shot.scene).body_masks[0] for shot in shots]))
+    cells = torch.from_numpy(np.stack([shot.pixels for shot in shots])).float()
+    (found,) = masks(pack, world, [cells.repeat_interleave(CELL, 1).repeat_interleave(CELL, 2)], "cat")
+    white = found.unfold(1, CELL, CELL).unfold(2, CELL, CELL).mean((-1, -2)) > 0.5
+    overlap = (white & bodies).sum((1, 2)) / (white | bodies).sum((1, 2))
+    assert overlap.min() > 0.55
+    elsewhere = (white & bodies.roll(8, 2)).sum((1, 2)) / (white | bodies.roll(8, 2)).sum((1, 2))
+    assert elsewhere.max() < 0.3, "negative control: half a picture aside there is no such overlap"
 
 
 def test_each_picture_gets_one_mask_of_its_size_whatever_stands_beside_it(pack, parts):
@@ -92,3 +116,11 @@ def test_masks_go_straight_into_training_and_are_shown(server):
     result = server.run(graph)
     assert server.pictures(result, back.name).shape[:3] == (2, 96, 64)
     assert server.pictures(result, node.name)[0].shape[0] == 256
+
+
+def test_many_pictures_are_shown_in_rows(pack):
+    """Twelve pictures on the node are a page, not a ribbon that shrinks to a line."""
+    page = pack.overlay.sheet([pictures(12, 64, 64), pictures(1, 64, 32)])
+    assert page.shape[2] <= 1200 and page.shape[1] == 3 * 256 + 2 * 8
+    shown = pack.overlay.overlay(torch.ones(1, 4, 4, 3), torch.eye(4)[None])
+    assert (shown[0].diagonal() == 1).all() and shown[0, 0, 1].max() < 0.8
