@@ -28,7 +28,7 @@ def pictures(count: int, height: int, width: int, seed: int = 0) -> torch.Tensor
 
 
 def masks(pack, parts, groups, superclass: str = "teddy bear", **settings):
-    return pack.subject_masks.MaskReader(*parts, superclass, resolution=96, **settings).masks(groups)
+    return pack.subject_masks.MaskReader(*parts, superclass, **{"resolution": 96, **settings}).masks(groups)
 
 
 def test_the_mask_lies_on_the_subject(pack):
@@ -40,7 +40,7 @@ def test_the_mask_lies_on_the_subject(pack):
     shots = [training_pictures(sample_individual(seed, word), 1)[0] for seed, word in ((1, "cat"), (2, "cat"))]
     bodies = torch.from_numpy(np.stack([draw(shot.scene).body_masks[0] for shot in shots]))
     cells = torch.from_numpy(np.stack([shot.pixels for shot in shots])).float()
-    (found,) = masks(pack, world, [cells.repeat_interleave(CELL, 1).repeat_interleave(CELL, 2)], "cat")
+    (found,) = masks(pack, world, [cells.repeat_interleave(CELL, 1).repeat_interleave(CELL, 2)], "cat", resolution=128)
     white = found.unfold(1, CELL, CELL).unfold(2, CELL, CELL).mean((-1, -2)) > 0.5
     overlap = (white & bodies).sum((1, 2)) / (white | bodies).sum((1, 2))
     assert overlap.min() > 0.55
