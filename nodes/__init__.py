@@ -13,8 +13,8 @@ from .load import PerfusionLoadConcept
 from .load_snapshots import PerfusionLoadSnapshots
 from .picture_folder import PerfusionPictureFolder
 from .save import PerfusionSaveConcept
-from .sweep import PerfusionSweep
 from .subject_mask import PerfusionSubjectMask
+from .sweep import PerfusionSweep
 from .text_statistics import PerfusionTextStatistics
 from .train import PerfusionTrainConcept
 

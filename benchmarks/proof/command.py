@@ -224,9 +224,10 @@ class Proof:
         samples = Samples(self.store, self.subjects, self.seeds)
         found = samples.alone(drawings["Perfusion Subject Mask"])
         others = {name: samples.alone(drawings[name]) for name in ("the true one", "none")}
+        quality = masks.quality_row(reported, masks.WAY_UP, masks.NOISE_LEVELS)
         return {
             "Choices, on the tuning subjects": masks.choice_rows(self.tuned_on),
-            "The mask as the node makes it, eight subjects": [masks.quality_row(reported, masks.WAY_UP, masks.NOISE_LEVELS)],
+            "The mask as the node makes it, eight subjects": [quality],
             "What the mask does to training": trained,
             "Perfusion Subject Mask minus": [
                 {"mask": name} | tables.gaps(tables.ALONE_COLUMNS, found, other) for name, other in others.items()

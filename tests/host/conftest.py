@@ -25,7 +25,6 @@ ROOMS = {
     "drawing": ("canvas", "fonts", "gate_picture", "overlay"),
     "host": (
         *("clip", "concept_words", "conditioning", "device_memory", "encoded_prompt", "encoders", "fingerprints"),
-        *("gates", "prompt_tokens"),
         *("importing", "embeddings"),
         *("gates", "prompt_tokens", "subject_masks"),
         *("folders", "frozen_layers", "messages", "model", "naming", "private_copies", "short_prompts", "statistics"),
