@@ -44,7 +44,8 @@ class JointInjection:
 @contextmanager
 def host_in_training(training: bool) -> Iterator[None]:
     """The host's switch between its fast kernels, which have no gradient, and plain ones."""
-    before = comfy.model_management.in_training
+    # ComfyUI 0.13.0 has no such switch.
+    before = getattr(comfy.model_management, "in_training", False)
     comfy.model_management.in_training = training
     try:
         yield
