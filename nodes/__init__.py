@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .apply import PerfusionApplyKeyLockedAttention
+from .create_hook import PerfusionCreateHook
 from .export_embedding import PerfusionExportEmbedding
 from .host.folders import register_folders
 from .import_checkpoint import PerfusionImportCheckpoint
@@ -36,4 +37,5 @@ class PerfusionExtension(ComfyExtension):
             PerfusionExportEmbedding,
             PerfusionSweep,
             PerfusionSubjectMask,
+            PerfusionCreateHook,
         ]

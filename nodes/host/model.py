@@ -25,6 +25,7 @@ from .joint_call import JointCall, picture_cells
 from .model_call import CallEdit, editing
 from .naming import Naming, never_open, not_applied, not_named
 from .network_reader import NetworkReader, inference_dtype
+from .strength_hook import STRENGTHS
 
 KEY = "perfusion"
 
@@ -196,6 +197,10 @@ class ModelCall:
             self.layers[x.device] = self._layers(executor.class_obj.diffusion_model)
         parts = {part: tensor.to(**place) for part, tensor in parts.items()}
         parts["gates"] = parts["gates"] * self._active(transformer_options["sigmas"].max().to(x.device)).to(**place)
+        strengths = transformer_options.get(STRENGTHS)
+        if strengths:
+            factors = [strengths.get(word, 1.0) for word in self.applied.edit.words]
+            parts["gates"] = parts["gates"] * torch.tensor(factors, **place)
         with self._editing(executor.class_obj.diffusion_model, parts, x) as options:
             return executor(*call, options(transformer_options), **kwargs)
 

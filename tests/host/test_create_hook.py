@@ -1,0 +1,77 @@
+"""Create Hook: Perfusion on the real server, with the core's own keyframes and conditioning nodes.
+
+The host computes prompts with different hooks one after the other, which alone rounds otherwise. So pictures that must
+be equal are drawn in the same batches: at cfg 1, where the positive prompt is alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from builders.scenes import PROMPT, TEDDY
+from builders.workflows import Workflow, apply, encode, load, mean_difference, picture, sample, show
+
+MUG = "mug.safetensors"
+BOTH = "a teddy_t beside a mug_m"
+
+
+def hooked(text: str, concepts, strength: float = 1.0, keyframes=(), on: str = "positive", cfg=1.0):
+    """A picture whose positive or negative prompt has the hook of the teddy, with keyframes (percent, strength)."""
+    graph = Workflow()
+    model, clip, vae = load(graph)
+    for file, settings in concepts:
+        model, clip = apply(graph, model, clip, file, **settings)
+    teddy = graph.add("PerfusionLoadConcept", concept=TEDDY)[0]
+    hooks, frames = graph.add("PerfusionCreateHook", concept=teddy, strength=strength)[0], None
+    for percent, value in keyframes:
+        before = {} if frames is None else {"prev_hook_kf": frames}
+        frames = graph.add("CreateHookKeyframe", strength_mult=value, start_percent=percent, **before)[0]
+    if frames is not None:
+        hooks = graph.add("SetHookKeyframes", hooks=hooks, hook_kf=frames)[0]
+    conds = {"positive": encode(graph, clip, text), "negative": encode(graph, clip, "blurry")}
+    setting = {"cond_NEW": conds[on], "strength": 1.0, "set_cond_area": "default", "hooks": hooks}
+    conds[on] = graph.add("ConditioningSetProperties", **setting)[0]
+    latent = sample(graph, model, conds["positive"], conds["negative"], cfg=cfg)
+    return graph, show(graph, latent, vae)
+
+
+def plain(text: str, concepts):
+    return picture(text, concepts, negative="blurry", cfg=1.0)
+
+
+def test_a_hook_of_strength_one_and_one_on_another_prompt_change_nothing(draw):
+    """Prompts that a hook is not for would change, or one that does nothing would."""
+    expected = draw(*plain(PROMPT, [(TEDDY, {})]))
+    np.testing.assert_array_equal(draw(*hooked(PROMPT, [(TEDDY, {})])), expected)
+    elsewhere = [draw(*hooked(PROMPT, [(TEDDY, {})], strength, on="negative", cfg=4.0)) for strength in (0.0, 1.0)]
+    np.testing.assert_array_equal(*elsewhere)
+    assert mean_difference(elsewhere[0], draw(*hooked(PROMPT, [(TEDDY, {})], 0.0, cfg=4.0))) > 0
+
+
+@pytest.mark.parametrize("strength, same", [(0.5, {"visual_strength": 0.5}), (0.0, {"start_percent": 1.0})])
+def test_the_hooks_strength_is_the_concepts(draw, strength, same):
+    """The dial of the hook would mean something else than visual_strength."""
+    found = draw(*hooked(PROMPT, [(TEDDY, {})], strength))
+    np.testing.assert_array_equal(found, draw(*plain(PROMPT, [(TEDDY, same)])))
+    assert mean_difference(found, draw(*plain(PROMPT, [(TEDDY, {})]))) > 0
+
+
+def test_keyframes_schedule_the_strength(draw):
+    """A schedule by the core's keyframes would act at other steps than the Apply node's own."""
+    found = draw(*hooked(PROMPT, [(TEDDY, {})], keyframes=[(0.0, 1.0), (0.5, 0.0)]))
+    np.testing.assert_array_equal(found, draw(*plain(PROMPT, [(TEDDY, {"end_percent": 0.5})])))
+    assert mean_difference(found, draw(*plain(PROMPT, [(TEDDY, {})]))) > 0
+
+
+def test_a_hook_scales_its_own_concept_of_two(draw):
+    """The hook of one concept would dim another in the same prompt."""
+    found = draw(*hooked(BOTH, [(TEDDY, {}), (MUG, {})], 0.5))
+    np.testing.assert_array_equal(found, draw(*plain(BOTH, [(TEDDY, {"visual_strength": 0.5}), (MUG, {})])))
+    assert mean_difference(found, draw(*plain(BOTH, [(TEDDY, {"visual_strength": 0.5}), (MUG, {"bias": 2.0})]))) > 0
+
+
+def test_a_hook_without_its_concept_in_the_model_says_so(server):
+    """A hook that cannot act would silently do nothing."""
+    result = server.run(hooked("a mug_m", [(MUG, {})])[0])
+    assert any("This hook has no effect" in line and "'teddy_t'" in line for line in result.texts())
