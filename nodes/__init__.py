@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 from .apply import PerfusionApplyKeyLockedAttention
 from .create_hook import PerfusionCreateHook
 from .export_embedding import PerfusionExportEmbedding
+from .evaluate import PerfusionEvaluate
 from .host.folders import register_folders
 from .import_checkpoint import PerfusionImportCheckpoint
 from .inspect import PerfusionInspectGates
@@ -38,4 +39,5 @@ class PerfusionExtension(ComfyExtension):
             PerfusionSweep,
             PerfusionSubjectMask,
             PerfusionCreateHook,
+            PerfusionEvaluate,
         ]
