@@ -6,8 +6,8 @@ from comfy_api.latest import ComfyExtension, io
 
 from .apply import PerfusionApplyKeyLockedAttention
 from .create_hook import PerfusionCreateHook
-from .export_embedding import PerfusionExportEmbedding
 from .evaluate import PerfusionEvaluate
+from .export_embedding import PerfusionExportEmbedding
 from .host.folders import register_folders
 from .import_checkpoint import PerfusionImportCheckpoint
 from .inspect import PerfusionInspectGates
