@@ -1,0 +1,1 @@
+"""Sweep and Evaluate's own scores, tried where the reader knows the truth."""
