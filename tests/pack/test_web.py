@@ -14,7 +14,7 @@ from builders.places import ROOT
 from builders.schema_snapshot import read_snapshot
 
 SCHEMAS = read_snapshot()
-LANGUAGES = ("en", "zh")
+LANGUAGES = ("en", "zh", "ja", "it", "de")
 WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
 SPECIAL = re.compile(r"[{}@|$]")
 """What the frontend's translator takes for its own syntax."""
@@ -30,7 +30,7 @@ def page(node: str) -> str:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_node_input_and_output_is_translated_and_nothing_else_is(language):
-    """No input is shown by its code name in either language."""
+    """No input is shown by its code name in any of the languages."""
     found = translations(language)
     assert list(found) == list(SCHEMAS)
     for node, schema in SCHEMAS.items():
@@ -65,12 +65,16 @@ def test_english_says_what_the_schema_says():
             assert translated == tooltip.replace("{}", "a pair of braces")
 
 
-SETTING = re.compile(r"\d+(?:[.,]\d+)*|[a-z]+\d+|braces|花括号|LoRA|SDXL")
+BRACES = ("braces", "花括号", "波括弧", "graffe", "Klammern")
+"""The word for braces in each of the languages."""
+SETTING = re.compile(rf"\d+(?:[.,]\d+| 000)*|[a-z]+\d+|{'|'.join(BRACES)}|LoRA|SDXL")
 """What every language must name alike: numbers, precisions, the braces that stand for the subject."""
 
 
 def settings_in(text: str) -> list[str]:
-    return sorted("braces" if found == "花括号" else found for found in set(SETTING.findall(text)))
+    """The settings in English; thousands may stand apart by a comma or, where a comma means a fraction, by a space."""
+    found = {setting.replace(" 000", ",000") for setting in SETTING.findall(text)}
+    return sorted("braces" if setting in BRACES else setting for setting in found)
 
 
 def test_every_language_names_the_same_numbers_and_places():
