@@ -53,12 +53,14 @@ class CrossFamily:
     """What is computed again in the backward pass, to keep no activations."""
     context: Callable[[nn.Module, Tensor, Mapping[str, Any]], Tensor]
     """(network, encodings (B, T, d), the conditioning's other entries) -> what K and V read (B, T', d')."""
-    as_patch: Callable[[Swap], Callable]
-    """The swap as an ``attn2_patch`` of the host, which comes before the projections."""
+    as_patch: Callable[[Swap], Callable] | None
+    """The swap as an ``attn2_patch`` of the host; none where the host calls such patches after the projections."""
     reading_layers: Callable[[nn.Module], nn.Module | None] = lambda net: None
     """The part of the network between the encodings and ``context``; none if K and V read the encodings."""
     differentiable: Callable[[nn.Module], None] = lambda net: None
     """Let gradients pass through a private copy."""
+    padding: Callable[[Tensor, Tensor], Tensor] = lambda encodings, context: (context == 0).all(-1)
+    """(encodings (B, T, d), context (B, T', d')) -> bool (B, T'): the tokens that the host pads with."""
     guidance: float = 4.0
     """The sampler's cfg for previews."""
     gates: tuple[GateKind, ...] = (GateKind.LEARNED_WORD,)
@@ -83,13 +85,14 @@ class CrossFamily:
         """d: the width of the encodings that the layers read."""
         return next(iter(self.layers(net).values())).to_k.in_features
 
-    def kept(self, context: Tensor) -> Tensor:
-        """bool (B, T): zero tokens, which the host pads with: a key norm would blow a leak up to a full key."""
-        return (context == 0).all(-1)
+    def kept(self, encodings: Tensor, context: Tensor) -> Tensor:
+        """bool (B, T): tokens that the host pads with: a key norm would blow a leak up to a full key."""
+        return self.padding(encodings, context)
 
     def check_trainable(self, model) -> None:
         """Raise ValueError for a model that reads more than a noisy latent, or samples by another schedule."""
-        reads, latent = model.model.model_config.unet_config["in_channels"], model.model.latent_format
+        sizes, latent = model.model.model_config.unet_config, model.model.latent_format
+        reads = sizes["in_channels"] if "in_channels" in sizes else sizes["in_dim"]
         if reads != latent.latent_channels:
             raise ValueError(
                 f"The model reads {reads} channels, as inpainting and video models do; training expects the "

@@ -11,9 +11,10 @@ from .joint import JointFamily
 from .lumina import LUMINA
 from .qwen import QWEN
 from .unet import UNETS, UNet
+from .wan import WAN
 
 Family = UNet | CrossFamily | JointFamily
-FAMILIES: tuple[Family, ...] = (*UNETS, *LUMINA, *FLUX, *QWEN, *ANIMA)
+FAMILIES: tuple[Family, ...] = (*UNETS, *LUMINA, *FLUX, *QWEN, *ANIMA, *WAN)
 REFINER = "SDXLRefiner"
 
 

@@ -54,7 +54,7 @@ class JointFamily:
         """None: the edit is made in the attention, whatever layers read the prompt before."""
         return None
 
-    def kept(self, _context: Tensor) -> None:
+    def kept(self, _encodings: Tensor, _context: Tensor) -> None:
         """None: a position gate opens at marked tokens alone."""
         return None
 

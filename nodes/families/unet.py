@@ -55,7 +55,7 @@ class UNet:
         """What K and V read (B, T, d): the encodings themselves."""
         return encodings
 
-    def kept(self, _context: Tensor) -> None:
+    def kept(self, _encodings: Tensor, _context: Tensor) -> None:
         """None: of what the host pads with, every token is a word to the network."""
         return None
 

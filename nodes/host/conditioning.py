@@ -15,7 +15,7 @@ from ...perfusion_ops.edit.marks import read_marks
 from .encoded_prompt import MARKED, EncodedPrompt, plain, superclass_of
 from .naming import Naming
 
-CONTEXTS = {part: f"perfusion_{part}" for part in ("keys", "values", "gates")}
+CONTEXTS = {part: f"perfusion_{part}" for part in ("keys", "values", "gates", "plain")}
 """Part of an edited context -> its name among what the host hands on to the model."""
 START_TOLERANCE = 1e-6
 """One minus the cosine below which an encoding is the start-of-text token's."""
@@ -67,8 +67,8 @@ class Reading:
 
     context: Callable[[Tensor, Mapping[str, Any]], Tensor] = lambda encodings, _cond: encodings
     """(encodings, the conditioning) -> what K and V read."""
-    kept: Callable[[Tensor], Tensor | None] = lambda _context: None
-    """Tokens of it that no edit may touch."""
+    kept: Callable[[Tensor, Tensor], Tensor | None] = lambda _encodings, _context: None
+    """(encodings, what K and V read) -> tokens of it that no edit may touch."""
 
 
 def with_contexts(
@@ -90,7 +90,8 @@ def with_contexts(
     if context is None:
         gates = encodings.new_zeros(*encodings.shape[:2], len(edit.terms))
         context = EditedContext(encodings, encodings, gates)
-    contexts = {"keys": context.keys, "values": context.values, "gates": context.gates}
+    same = (context.keys == encodings) & (context.values == encodings)
+    contexts = {"keys": context.keys, "values": context.values, "gates": context.gates, "plain": same.all(-1, True)}
     entries = {CONTEXTS[part]: comfy.conds.CONDCrossAttn(contexts[part].to(**place)) for part in parts}
     return {**without_marks(cond), "model_conds": {**cond.get("model_conds", {}), **entries}}
 
@@ -117,5 +118,6 @@ def kept_tokens(prompt: EncodedPrompt, encodings: Tensor, reading: Reading) -> T
     start = None
     if prompt.start is not None:
         start = torch.cosine_similarity(encodings.float(), prompt.start.float(), dim=-1) > 1 - START_TOLERANCE
-    known = [mask for mask in (start, reading.kept(encodings)) if mask is not None]
+    padding = reading.kept(plain(prompt).to(encodings.device), encodings)
+    known = [mask for mask in (start, padding) if mask is not None]
     return torch.stack(known).any(0) if known else None

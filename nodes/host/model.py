@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ...perfusion_ops import EditTerm, JointEdit, check_combinable
 from ...perfusion_ops.edit.regions import mask_at
-from ..families.family import check_fits, family_of
+from ..families.family import Family, check_fits, family_of
 from .conditioning import CONTEXTS, Reading, namings, with_contexts, without_marks
 from .joint_call import JointCall, picture_cells
 from .model_call import CallEdit, editing
@@ -109,14 +109,14 @@ def edit_prompts(executor, noise, *args, **kwargs):
     named = _named(guider.conds, applied)
     place = {"device": guider.model_patcher.load_device, "dtype": inference_dtype(guider.model_patcher.model)}
     family = family_of(guider.model_patcher)
-    kind = JointModelCall if family.joint else ModelCall
+    kind = call_kind(family)
     if not named:
         guider.conds = {name: [without_marks(cond) for cond in conds] for name, conds in guider.conds.items()}
         return executor(noise, *args, **kwargs)
     call, wrappers = kind(applied, guider.model_patcher), options.setdefault("wrappers", {})
     wrappers.setdefault(WrappersMP.APPLY_MODEL, {})[KEY] = [call]
     if network_reads(guider.model_patcher):
-        wrappers.setdefault(WrappersMP.PREPARE_SAMPLING, {})[KEY] = [partial(edit_read_prompts, applied, place)]
+        wrappers.setdefault(WrappersMP.PREPARE_SAMPLING, {})[KEY] = [partial(edit_read_prompts, applied, place, kind.parts)]
     else:
         guider.conds = _edited(guider.conds, applied, place, kind.parts, reading_of(guider.model_patcher))
     result = executor(noise, *args, **kwargs)
@@ -138,10 +138,10 @@ def reading_of(patcher) -> Reading:
 
 
 @torch.no_grad()
-def edit_read_prompts(applied: AppliedConcepts, place: dict, executor, patcher, *args, **kwargs):
+def edit_read_prompts(applied: AppliedConcepts, place: dict, parts, executor, patcher, *args, **kwargs):
     """Around the loading for a sampling run: edit every prompt as the network, which is loaded then, reads it."""
     model, conds, others = executor(patcher, *args, **kwargs)
-    return model, _edited(conds, applied, place, ModelCall.parts, reading_of(patcher)), others
+    return model, _edited(conds, applied, place, parts, reading_of(patcher)), others
 
 
 def _edited(conds: dict[str, list[dict]], applied: AppliedConcepts, place: dict, parts, reading: Reading):
@@ -224,6 +224,12 @@ class ModelCall:
         return active
 
 
+class InnerModelCall(ModelCall):
+    """The same where the network reads the encodings inside, with no patch of the host's before K and V."""
+
+    parts = (*ModelCall.parts, "plain")
+
+
 class JointModelCall(ModelCall):
     """The same for a transformer with joint attention, which needs the gates alone."""
 
@@ -244,3 +250,10 @@ class JointModelCall(ModelCall):
         edit.masks = {j: mask_at(region, *cells).to(edit.gates) for j, region in regions.items()}
         with edit.announced(self.layers[x.device]):
             yield edit.options
+
+
+def call_kind(family: Family) -> type[ModelCall]:
+    """How a family's model calls take an edit."""
+    if family.joint:
+        return JointModelCall
+    return ModelCall if family.as_patch else InnerModelCall

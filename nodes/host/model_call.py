@@ -23,7 +23,8 @@ class CallEdit:
         edit: the concepts, on the same device and in the same dtype.
         regions: per concept a soft mask (H, W), or none for everywhere.
         latent_shape: (..., h, w) of the model's input.
-        as_patch: makes an ``attn2_patch`` of the family's kind of ``swap_context``.
+        as_patch: makes an ``attn2_patch`` of the family's kind of ``swap_context``; none: hooks put the contexts in.
+        plain: (B, T, 1), 1 at tokens that keep what the network itself reads there; for hooks.
     """
 
     def __init__(
@@ -34,9 +35,10 @@ class CallEdit:
         edit: JointEdit,
         regions: Sequence[Tensor | None],
         latent_shape: Sequence[int],
-        as_patch: Callable[[Callable], Callable] = UNet.as_patch,
+        as_patch: Callable[[Callable], Callable] | None = UNet.as_patch,
+        plain: Tensor | None = None,
     ) -> None:
-        self.as_patch = as_patch
+        self.as_patch, self.plain = as_patch, plain
         self.keys, self.values, self.gates, self.edit = keys, values, gates, edit
         self.masks = {j: region for j, region in enumerate(regions) if region is not None}
         everywhere = torch.tensor([region is None for region in regions], device=gates.device)
@@ -47,6 +49,8 @@ class CallEdit:
 
     def options(self, transformer_options: dict) -> dict:
         """``transformer_options`` with our patches before those of others, who then see the edited context."""
+        if self.as_patch is None:
+            return transformer_options
         patches = dict(transformer_options.get("patches", {}))
         patches["attn2_patch"] = [self.as_patch(self.swap_context), *patches.get("attn2_patch", ())]
         return {**transformer_options, "patches": patches}
@@ -60,6 +64,11 @@ class CallEdit:
                 "model: connect it without Apply Key-Locked Attention."
             )
         return queries, self.keys, self.values
+
+    def projection_input(self, part: str, context: Tensor) -> Tensor:
+        """What ``to_k`` or ``to_v`` reads (B, T, d): the network's own context, to the bit, wherever none is edited."""
+        _, keys, values = self.swap_context(context, context, context)
+        return torch.where(self.plain.bool(), context, keys if part == "k" else values)
 
     def value_output(self, layer: str, values: Tensor) -> Tensor:
         """``to_v``'s output with the deltas of this call (B, T, d_out)."""
@@ -126,6 +135,9 @@ def editing(layers: Mapping[str, nn.Module], call: CallEdit) -> Iterator[None]:
         if hasattr(torch.compiler, "set_stance"):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         for name, layer in layers.items():
+            if call.as_patch is None:
+                for part, projection in (("k", layer.to_k), ("v", layer.to_v)):
+                    stack.callback(projection.register_forward_pre_hook(_reader(call.projection_input, part)).remove)
             stack.callback(layer.to_v.register_forward_hook(_hook(call.value_output, name)).remove)
             if name in call.edit.key_residuals:
                 stack.callback(layer.to_k.register_forward_hook(_hook(call.key_output, name)).remove)
@@ -137,6 +149,10 @@ def editing(layers: Mapping[str, nn.Module], call: CallEdit) -> Iterator[None]:
 
 def _hook(change, name: str):
     return lambda _module, _args, output: change(name, output)
+
+
+def _reader(change, part: str):
+    return lambda _module, args: (change(part, args[0]), *args[1:])
 
 
 def _regional_hooks(layer: nn.Module, call: CallEdit):

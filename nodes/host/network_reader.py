@@ -31,6 +31,10 @@ class NetworkReader:
         """What K and V read (B, T, d) of ``encodings`` and the conditioning's other ``entries``."""
         return self.family.context(self.net, encodings.to(self.device, self.dtype), entries)
 
+    def kept(self, encodings: Tensor, context: Tensor) -> Tensor | None:
+        """bool (B, T): the tokens of a ``context`` read of ``encodings`` that no edit may touch."""
+        return self.family.kept(encodings.to(context.device), context)
+
     def parameters(self) -> Iterator[tuple[str, Tensor]]:
         """The layers' weights by name; none where K and V read the encodings themselves."""
         layers = self.family.reading_layers(self.net)

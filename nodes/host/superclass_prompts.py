@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from .concept_words import ConceptWord
 from .conditioning import marks_of
 from .encoded_prompt import EncodedPrompt, plain
 from .naming import Naming
+from .network_reader import NetworkReader
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,15 @@ class SuperclassPrompts:
             prompts[template] = Encoded(_kept(encodings).float(), marks.argmax(1), None, marks)
             pooled.append(whole)
         return cls(superclass, prompts, None if pooled[0] is None else _kept(torch.cat(pooled)).mean(0, keepdim=True))
+
+    def read_by(self, reader: NetworkReader) -> SuperclassPrompts:
+        """The same prompts as a network's own layers read them, token by token."""
+        with torch.no_grad():
+            read = {
+                template: replace(prompt, encodings=reader(prompt.encodings, {}).float().cpu())
+                for template, prompt in self.prompts.items()
+            }
+        return replace(self, prompts=read)
 
     def initial_embeddings(self) -> dict[str, Tensor]:
         """None: nothing of the word is learned."""

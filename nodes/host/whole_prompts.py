@@ -15,6 +15,7 @@ from ...perfusion_ops.text.covariance import TokenKind
 from ...perfusion_ops.text.prompts import SLOT
 from .clip import encoder_attribute, text_encoder_names, tokenizer_names, tokenizers_knowing, vocabulary
 from .concept_words import CONCEPT_TOKENS, ConceptToken, ConceptWord, superclass_tokens
+from .network_reader import NetworkReader
 
 PLACEHOLDER = "perfusionconceptplaceholder"
 Read = Callable[[Tensor, Mapping[str, Any]], Tensor]
@@ -49,7 +50,7 @@ class WholePromptEncoder:
     Prompts go the host's own way, through private copies of its text encoders and then through ``read``.
     """
 
-    def __init__(self, clip, encoders: Mapping[str, nn.Module], superclass: str, device: torch.device, read: Read):
+    def __init__(self, clip, encoders: Mapping[str, nn.Module], superclass: str, device: torch.device, read: NetworkReader):
         self.clip, self.superclass, self.read, self.encoders = clip, superclass, read, dict(encoders)
         self.prompts: dict[str, _Prompt] = {}
         self.model = copy.copy(clip.cond_stage_model)
@@ -73,19 +74,20 @@ class WholePromptEncoder:
     def encode(self, templates: Sequence[str], embeddings: Mapping[str, Tensor] | None) -> Encoded:
         """See perfusion_ops.TextEncoder."""
         prompts = [self._prompt(template) for template in templates]
-        contexts = [self._context(prompt.filled(embeddings)) for prompt in prompts]
-        length = max(context.shape[1] for context in contexts)
-        contexts = [nn.functional.pad(context, (0, 0, 0, length - context.shape[1])) for context in contexts]
-        encodings = torch.cat(contexts)
+        read = [self._context(prompt.filled(embeddings)) for prompt in prompts]
+        length = max(context.shape[1] for context, _ in read)
+        encodings = torch.cat([nn.functional.pad(context, (0, 0, 0, length - context.shape[1])) for context, _ in read])
+        keep = torch.cat([nn.functional.pad(kept, (0, length - kept.shape[1]), value=True) for _, kept in read])
         marks = torch.zeros(encodings.shape[:2])
         for row, prompt in enumerate(prompts):
             marks[row, prompt.places] = 1
-        keep = (encodings.detach() == 0).all(-1)
         return Encoded(encodings, torch.tensor([prompt.places[-1] for prompt in prompts]), keep, marks)
 
-    def _context(self, tokens: dict[str, list[list[tuple]]]) -> Tensor:
+    def _context(self, tokens: dict[str, list[list[tuple]]]) -> tuple[Tensor, Tensor]:
+        """What K and V read (1, T, d), and which of its tokens no edit may touch (1, T)."""
         encodings, _pooled, *others = self.model.encode_token_weights(tokens)
-        return self.read(encodings, others[0] if others else {})
+        context = self.read(encodings, others[0] if others else {})
+        return context, self.read.kept(encodings.detach(), context.detach())
 
     def _prompt(self, template: str) -> _Prompt:
         if template not in self.prompts:

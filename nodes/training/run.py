@@ -151,7 +151,9 @@ class Training:
         with torch.inference_mode():
             pictures = latent_pictures(self.model, self.vae, self.shots, self.settings.flip, self.captions)
         private = PrivateModel.of(self.model, self.dtype, self.gradient_checkpointing, beside=beside)
-        if not self.by_position:
+        if self.by_position:
+            encoder = private.superclass_prompts(self.model, encoder)
+        else:
             encoder = private.text_encoder(self.model, self.clip, encoders, self.superclass, device)
         mix = family_of(self.model).covariance_mix
         return training_task(

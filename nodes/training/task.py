@@ -79,11 +79,16 @@ class PrivateModel:
         self, model, clip, encoders: Mapping[str, nn.Module], superclass: str, device: torch.device
     ) -> HostTextEncoder | WholePromptEncoder:
         """Private copies of a CLIP's text encoders on ``device``, and what of this model reads their encodings."""
-        family = family_of(model)
-        if not family.transformer:
+        if not family_of(model).transformer:
             return HostTextEncoder(clip, encoders, superclass, device)
-        read = NetworkReader(family, self.unet, self.device, self.dtype)
-        return WholePromptEncoder(clip, encoders, superclass, device, read)
+        return WholePromptEncoder(clip, encoders, superclass, device, self._reader(model))
+
+    def superclass_prompts(self, model, prompts: SuperclassPrompts) -> SuperclassPrompts:
+        """Those of a training with a position gate, as this model's K and V read them."""
+        return prompts if family_of(model).reading_layers(self.unet) is None else prompts.read_by(self._reader(model))
+
+    def _reader(self, model) -> NetworkReader:
+        return NetworkReader(family_of(model), self.unet, self.device, self.dtype)
 
     def predictor(self, model, pooled: Tensor | None):
         """``predict`` of a training task. ``pooled`` (1, 1280) conditions SDXL beside the picture's size."""

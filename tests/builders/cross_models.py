@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from types import SimpleNamespace
 
 import torch
@@ -20,6 +22,9 @@ _COSMOS |= {"rope_h_extrapolation_ratio": 4.0, "rope_w_extrapolation_ratio": 4.0
 _COSMOS |= {"rope_enable_fps_modulation": False}
 _QWEN3 = {"hidden_size": WIDTH, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
 _QWEN3 |= {"num_key_value_heads": 2}
+_WAN = {"image_model": "wan2.1", "model_type": "t2v", "dim": WIDTH, "ffn_dim": 96, "num_heads": 4, "num_layers": 2}
+_WAN |= {"text_dim": 48, "freq_dim": 32, "in_dim": 16, "out_dim": 16}
+_UMT5 = {"d_model": 48, "num_layers": 2, "d_ff": 64, "num_heads": 4, "d_kv": 16, "vocab_size": 96}
 _T5 = {"d_model": WIDTH, "num_layers": 2, "d_ff": 96, "num_heads": 4, "d_kv": 16}
 
 
@@ -33,6 +38,26 @@ def _cosmos_clip():
     from comfy.text_encoders import cosmos
 
     return cosmos.CosmosT5Tokenizer, cosmos.te()
+
+
+@cache
+def _pieces() -> torch.Tensor:
+    """A sentencepiece model (bytes,), as the host finds it in a text encoder's file. UMT5's own is 4 MB of weights."""
+    import sentencepiece
+
+    file, words = io.BytesIO(), "a photo of the teddy bear coffee cup boat cat dog at sea by night in snow and red car"
+    ids = {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1}
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([words] * 20), model_writer=file, vocab_size=80, minloglevel=2, **ids,
+        hard_vocab_limit=False, num_threads=1,
+    )  # fmt: skip
+    return torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
+
+
+def _wan_clip():
+    from comfy.text_encoders import wan
+
+    return wan.WanT5Tokenizer, wan.te()
 
 
 def _narrow_adapter(net, operations) -> None:
@@ -55,6 +80,12 @@ class Facts:
     """The text encoder whose word is learned."""
     sizes: dict
     latent: tuple[int, ...] = (16, 1, 8, 8)
+    embedding: int = WIDTH
+    """Width of the word embedding."""
+    parts: tuple[str, str] = ("k_proj", "v_proj")
+    """What the host calls the projections of keys and values."""
+    pieces: Callable | None = None
+    """What its tokenizer reads from a text encoder's file."""
     narrow: Callable = lambda net, operations: None
     """Makes what no setting of the host's does narrow."""
 
@@ -64,6 +95,9 @@ CROSS = {
         "Anima", {**_COSMOS, "image_model": "anima"}, _anima_clip, "qwen3_06b", _QWEN3, narrow=_narrow_adapter
     ),
     "cosmos2": Facts("CosmosT2IPredict2", {**_COSMOS, "image_model": "cosmos_predict2"}, _cosmos_clip, "t5xxl", _T5),
+    "wan21": Facts(
+        *("WAN21_T2V", _WAN, _wan_clip, "umt5xxl", _UMT5), embedding=48, parts=("k", "v"), pieces=_pieces
+    ),
 }
 
 
@@ -95,6 +129,8 @@ def cross_clip(family: str):
     facts = CROSS[family]
     tokenizer, encoder = facts.clip()
     target = SimpleNamespace(params={}, clip=encoder, tokenizer=tokenizer)
-    clip = comfy.sd.CLIP(target, model_options={f"{facts.encoder}_model_config": facts.sizes, "dtype": torch.float32})
+    options = {f"{facts.encoder}_model_config": facts.sizes, "dtype": torch.float32}
+    pieces = {"spiece_model": facts.pieces()} if facts.pieces else {}
+    clip = comfy.sd.CLIP(target, model_options=options, tokenizer_data=pieces)
     randomize(clip.cond_stage_model, 2)
     return clip

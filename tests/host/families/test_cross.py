@@ -39,6 +39,17 @@ class World:
         answer = self.clip.encode_from_tokens(self.clip.tokenize(text), return_dict=True)
         return self.pack.encoded_prompt.plain(self.reader(answer["cond"], answer)).clone()
 
+    @torch.inference_mode()
+    def given(self, text: str) -> torch.Tensor:
+        """What the host hands to the network for a prompt (1, T, d)."""
+        inside = reads_inside(self.family)
+        return self.clip.encode_from_tokens(self.clip.tokenize(text)).clone() if inside else self.context(text)
+
+    @torch.inference_mode()
+    def padding(self) -> torch.Tensor:
+        """What K and V read (d,) where the host pads."""
+        return self.context("a")[0, -1]
+
     def concept(self, word: str = "teddy_t", superclass: str = "teddy bear", seed: int = 1):
         """A concept of random looks, whose word is heard where its superclass stands."""
         generator = torch.Generator().manual_seed(seed)
@@ -46,7 +57,7 @@ class World:
         def normal(size: int, scale: float = 1.0) -> torch.Tensor:
             return scale * torch.randn(size, generator=generator)
 
-        embedding = normal(WIDTH)
+        embedding = normal(self.facts.embedding)
         heard = self.heard(word, superclass, embedding)
         parts = {"word": word, "superclass": superclass, "base_family": self.family.name}
         widths = self.family.value_widths(self.net)
@@ -100,12 +111,17 @@ class World:
         return self.pack.task.PrivateModel.of(self.model, "float32", recompute)
 
 
-class Literal(torch.nn.Module):
-    """``h = W e - s W i* + g o*`` of eq. 3 for every token that is not zero, in float64."""
+def reads_inside(family) -> bool:
+    """Whether the host calls a node's patches after the projections, and the network reads the encodings inside."""
+    return family.as_patch is None
 
-    def __init__(self, linear, concept, gate, residual) -> None:
+
+class Literal(torch.nn.Module):
+    """``h = W e - s W i* + g o*`` of eq. 3 for every token that is no padding, in float64; then the bias."""
+
+    def __init__(self, linear, concept, gate, residual, padding) -> None:
         super().__init__()
-        self.linear, self.concept, self.gate, self.residual = linear, concept, gate, residual
+        self.linear, self.concept, self.gate, self.residual, self.padding = linear, concept, gate, residual, padding
 
     def forward(self, encodings: torch.Tensor) -> torch.Tensor:
         e, weight = encodings.double(), self.linear.weight.double()
@@ -119,7 +135,9 @@ class Literal(torch.nn.Module):
         opening = ((opening - leak) / (1 - leak)).clamp(min=0)
         target = weight @ superclass + self.residual.double()
         edited = e @ weight.mT - similarity[..., None] * (weight @ i_star) + opening[..., None] * target
-        return torch.where((e == 0).all(-1, keepdim=True), 0.0, edited).to(encodings.dtype)
+        padding = (e - self.padding.double()).abs().amax(-1, keepdim=True) < 1e-6
+        edited = torch.where(padding, e @ weight.mT, edited)
+        return (edited if self.linear.bias is None else edited + self.linear.bias.double()).to(encodings.dtype)
 
 
 def test_every_layer_computes_the_papers_equation(world):
@@ -129,8 +147,10 @@ def test_every_layer_computes_the_papers_equation(world):
     drawn = world.draw(model, clip, text, cfg=1.0)
     by_hand = cross_model(world.name)
     for name, layer in world.family.layers(by_hand.model.diffusion_model).items():
-        for part, residual in (("k_proj", torch.zeros(1)), ("v_proj", concept.value_residuals[name])):
-            setattr(layer.attention, part, Literal(getattr(layer.attention, part), concept, GATE, residual))
+        residuals = (torch.zeros(1), concept.value_residuals[name])
+        for part, residual in zip(world.facts.parts, residuals, strict=True):
+            linear = getattr(layer.attention, part)
+            setattr(layer.attention, part, Literal(linear, concept, GATE, residual, world.padding()))
     torch.testing.assert_close(drawn, world.draw(by_hand, clip, text, cfg=1.0), rtol=1e-3, atol=1e-4)
     assert (drawn - world.draw(world.model, clip, text, cfg=1.0)).abs().max() > 1e-2
 
@@ -168,9 +188,10 @@ def test_a_position_gate_draws_where_the_network_reads_tokens_one_by_one(world):
     assert torch.equal(world.draw(model, clip, TEXT.format("teddy bear")), superclass)
     prompts = world.pack.superclass_prompts.SuperclassPrompts.of(world.clip, "w", "teddy bear", [TEXT])
     marks = prompts.encode([TEXT]).marks
-    spelled = world.clip.tokenizer.tokenize_with_weights(TEXT.format("teddy bear"))["t5xxl"][0]
+    spelled = world.clip.tokenizer.tokenize_with_weights(TEXT.format("teddy bear"))[world.facts.encoder][0]
     ids = [token for (token, _), mark in zip(spelled, marks[0], strict=True) if mark]
-    assert world.clip.tokenizer.decode(ids) == "teddy bear"
+    vocabulary = world.pack.clip.vocabulary(world.clip, world.facts.encoder)
+    assert vocabulary.decode(list(map(int, ids))) == "teddy bear"
 
 
 def test_concepts_in_any_order(world):
@@ -249,11 +270,12 @@ def test_training_reads_and_predicts_as_sampling_does(world):
         timestep = torch.tensor([300])
         predicted = predict(noisy, timestep, superclass.encodings)
     torch.testing.assert_close(encoded.concept_encodings()[0], concept.target_input, rtol=1e-4, atol=1e-4)
-    plain = world.context(TEXT.format("teddy bear"))
+    text = TEXT.format("teddy bear")
+    plain = world.context(text)
     torch.testing.assert_close(superclass.encodings, plain[:, : superclass.encodings.shape[1]], rtol=1e-4, atol=1e-4)
     assert encoded.keep.any() and not encoded.keep[0, : encoded.positions[0] + 1].any()
     share = world.family.noise_schedule(world.model).sigmas[timestep].item()
-    expected = world.net(noisy.unsqueeze(2), world.family.time(world.model, torch.tensor([share])), plain)
+    expected = world.net(noisy.unsqueeze(2), world.family.time(world.model, torch.tensor([share])), world.given(text))
     torch.testing.assert_close(predicted, expected.squeeze(2), rtol=1e-3, atol=1e-4)
 
 
@@ -307,10 +329,11 @@ def test_padding_is_never_edited_and_rows_that_name_nothing_stay(world):
         patcher.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, "test", keep_rows(name))
         world.draw(patcher, clip, TEXT.format("teddy_t"))
     hook.remove()
-    read = world.pack.whole_prompts.spelling_name(clip)
+    read, padding = world.pack.whole_prompts.spelling_name(clip), world.padding()
     length = len(clip.tokenizer.tokenize_with_weights(TEXT.format("teddy_t"))[read][0])
-    real = length if world.name == "anima" else int((world.context(TEXT.format("teddy bear"))[0] != 0).any(-1).sum())
-    assert all(keys.shape[1] == 512 and not keys[:, real:].any() for keys in seen)
+    words = (world.context(TEXT.format("teddy bear"))[0] != padding).any(-1)
+    real = length if world.name == "anima" else int(words.sum())
+    assert all(keys.shape[1] == 512 and (keys[:, real:] == padding).all() for keys in seen)
     assert torch.equal(rows["edited"][1], rows["plain"][1]) and not torch.equal(rows["edited"][0], rows["plain"][0])
 
 
@@ -318,7 +341,7 @@ def test_beside_a_lora_and_another_patch(world):
     """A LoRA before or after Apply draws the same; a node that reads the prompt in the model sees the edited one."""
     concept, text = world.concept(), TEXT.format("teddy_t")
     name, layer = next(iter(world.family.layers(world.net).items()))
-    key = f"diffusion_model.{name}.v_proj.weight"
+    key = f"diffusion_model.{name}.{world.facts.parts[1]}.weight"
     change = {key: ("diff", (0.3 * torch.randn(layer.to_v.weight.shape, generator=torch.Generator().manual_seed(2)),))}
     model, clip = world.applied(concept)
     after, before = model.clone(), world.model.clone()
@@ -333,6 +356,10 @@ def test_beside_a_lora_and_another_patch(world):
     assert torch.equal(world.draw(after, clip, "a cat"), world.draw(before, world.clip, "a cat"))
     contexts = []
     theirs = model.clone()
+    if reads_inside(world.family):
+        theirs.set_model_attn2_patch(lambda after: contexts.append(None) or after["x"])
+        assert torch.equal(world.draw(theirs, clip, text), world.draw(model, clip, text)) and contexts
+        return
     theirs.set_model_attn2_patch(lambda q, k, v, **others: contexts.append(k) or {"q": q, "k": k, "v": v})
     assert torch.equal(world.draw(theirs, clip, text), world.draw(model, clip, text))
     assert all((keys - world.context(TEXT.format("teddy bear"))).abs().max() > 1e-2 for keys in contexts)
@@ -479,3 +506,59 @@ def test_the_gates_that_are_shown_are_those_of_the_layers(world, pack):
     assert shown.tokens[place].word == "teddy_t"
     assert teddy.similarities[place].item() == pytest.approx(1, abs=1e-3), "its target input is what is heard there"
     assert teddy.gates[place] == teddy.gates.max() > 0.5
+
+
+@pytest.mark.parametrize("locking", ["local", "exact"])
+def test_the_key_at_the_concepts_own_token(world, locking):
+    """The superclass's own: with a bias and a norm by exact key locking alone, as the models' page says."""
+    concept, text = world.concept(), TEXT.format("teddy_t")
+    layer, keys = next(iter(world.family.layers(world.net).values())), []
+    hook = layer.to_k.register_forward_hook(lambda _module, _args, output: keys.append(output[:1].clone()))
+    model, clip = world.applied(concept, locking=locking, gate=(0.75, 0.1, True))
+    world.draw(model, clip, text, cfg=1.0)
+    hook.remove()
+    norm = layer.attention.norm_k if world.name == "wan21" else layer.attention.k_norm
+    target = layer.to_k(concept.superclass_encoding.unsqueeze(0))
+    heads = (lambda key: key) if world.name == "wan21" else (lambda key: key.unflatten(-1, (4, -1)))
+    own = max(
+        torch.cosine_similarity(norm(heads(key)).flatten(), norm(heads(target[0])).flatten(), dim=0).item()
+        for key in keys[0][0]
+    )
+    assert own == pytest.approx(1, abs=1e-5) if locking == "exact" or world.name != "wan21" else own < 1 - 1e-5
+
+
+def test_wan_learns_the_position_gate_behind_its_own_layers(pack):
+    """With the gate auto, values are learned on what K and V read, and draw at the superclass's words alone."""
+    world = World(pack, "wan21")
+    prompts = pack.superclass_prompts.SuperclassPrompts.of(world.clip, "teddy_t", "teddy bear", [TEXT])
+    private = world.private()
+    read = private.superclass_prompts(world.model, prompts)
+    encoded = read.encode([TEXT])
+    plain = world.context(TEXT.format("teddy bear"))
+    torch.testing.assert_close(encoded.encodings, plain, rtol=1e-4, atol=1e-4)
+    assert encoded.marks.sum() == prompts.encode([TEXT]).marks.sum() > 0
+    pictures = [pack.ops.Picture(torch.randn(16, 8, 8, generator=torch.Generator().manual_seed(8)))]
+    arguments = (read, "teddy_t", pictures, (TEXT,), None, {"encoder": "e"})
+    settings = pack.ops.TrainingSettings(steps=3, batch_size=2, gate_kind=world.family.gates[0])
+    with torch.inference_mode(False), torch.enable_grad():
+        concept = pack.ops.train(pack.task.training_task(world.model, private, *arguments), settings).concept
+    assert concept.gate.value == "position" and concept.base_family == "wan21"
+    assert all(residual.abs().max() > 0 for residual in concept.value_residuals.values())
+    model, clip = world.applied(concept, strength=20.0)
+    superclass = world.draw(world.model, world.clip, TEXT.format("teddy bear"))
+    assert (world.draw(model, clip, TEXT.format("teddy_t")) - superclass).abs().max() > 1e-4
+    assert torch.equal(world.draw(model, clip, TEXT.format("teddy bear")), superclass)
+
+
+def test_wan_for_pictures_to_films_is_refused_for_training(pack):
+    """The host finds the class of text models for Wan 2.2's I2V experts: their channels tell them apart."""
+    facts = CROSS["wan21"]
+    films = dataclasses.replace(facts, unet=facts.unet | {"in_dim": 36})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(CROSS, "films", films)
+        model = cross_model("films")
+    family = pack.family.family_of(model)
+    assert family.name == "wan21"
+    with pytest.raises(ValueError, match="reads 36 channels.* expects the 16 of a latent"):
+        family.check_trainable(model)
+    family.check_trainable(cross_model("wan21"))

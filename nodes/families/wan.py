@@ -1,0 +1,67 @@
+"""Wan 2.1 and 2.2 on pictures, which are films of one frame: K and V read ``text_embedding`` of UMT5's encodings.
+
+Both experts of Wan 2.2 14B are networks of one shape: a concept of one fits the other. Keys have a bias and a norm over
+all heads at once, so key locking is exact with ``exact`` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import comfy.supported_models
+from torch import Tensor, nn
+
+from ...perfusion_ops import GateKind
+from .cross import CrossAttention, CrossFamily
+
+
+class _ReadBefore(nn.Module):
+    """Stands for the layers that read encodings, in a private copy which gets what they made of them."""
+
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, context: Tensor) -> Tensor:
+        return context
+
+
+def _layers(net: nn.Module) -> dict[str, CrossAttention]:
+    attentions = {f"blocks.{number}.cross_attn": block.cross_attn for number, block in enumerate(net.blocks)}
+    return {name: CrossAttention(a, to_q=a.q, to_k=a.k, to_v=a.v, to_out=a.o) for name, a in attentions.items()}
+
+
+def _reading_layers(net: nn.Module) -> nn.Module:
+    return getattr(net.text_embedding, "layers", net.text_embedding)
+
+
+def _embedded(net: nn.Module, encodings: Tensor, _entries: Mapping[str, Any]) -> Tensor:
+    """UMT5's encodings (B, T, 4096) as K and V read them (B, T, d)."""
+    return _reading_layers(net)(encodings)
+
+
+def _read_once(net: nn.Module) -> None:
+    net.text_embedding = _ReadBefore(net.text_embedding)
+
+
+def _family(name: str, title: str, config: str) -> CrossFamily:
+    return CrossFamily(
+        name=name,
+        title=title,
+        configs=tuple(filter(None, [getattr(comfy.supported_models, config, None)])),
+        layers=_layers,
+        blocks=lambda net: net.blocks,
+        context=_embedded,
+        # The layers make a word of the zeros that the host pads with.
+        padding=lambda encodings, _context: (encodings == 0).all(-1),
+        as_patch=None,
+        reading_layers=_reading_layers,
+        differentiable=_read_once,
+        guidance=5.0,
+        # The first needs no gradient through a text encoder of six billion parameters.
+        gates=(GateKind.POSITION, GateKind.LEARNED_WORD),
+    )
+
+
+WAN = (_family("wan21", "Wan 2.1 and 2.2", "WAN21_T2V"), _family("wan22", "Wan 2.2 5B", "WAN22_T2V"))
