@@ -116,7 +116,8 @@ def edit_prompts(executor, noise, *args, **kwargs):
     call, wrappers = kind(applied, guider.model_patcher), options.setdefault("wrappers", {})
     wrappers.setdefault(WrappersMP.APPLY_MODEL, {})[KEY] = [call]
     if network_reads(guider.model_patcher):
-        wrappers.setdefault(WrappersMP.PREPARE_SAMPLING, {})[KEY] = [partial(edit_read_prompts, applied, place, kind.parts)]
+        edit = partial(edit_read_prompts, applied, place, kind.parts)
+        wrappers.setdefault(WrappersMP.PREPARE_SAMPLING, {})[KEY] = [edit]
     else:
         guider.conds = _edited(guider.conds, applied, place, kind.parts, reading_of(guider.model_patcher))
     result = executor(noise, *args, **kwargs)

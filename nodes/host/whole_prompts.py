@@ -50,7 +50,9 @@ class WholePromptEncoder:
     Prompts go the host's own way, through private copies of its text encoders and then through ``read``.
     """
 
-    def __init__(self, clip, encoders: Mapping[str, nn.Module], superclass: str, device: torch.device, read: NetworkReader):
+    def __init__(
+        self, clip, encoders: Mapping[str, nn.Module], superclass: str, device: torch.device, read: NetworkReader
+    ) -> None:
         self.clip, self.superclass, self.read, self.encoders = clip, superclass, read, dict(encoders)
         self.prompts: dict[str, _Prompt] = {}
         self.model = copy.copy(clip.cond_stage_model)

@@ -75,6 +75,9 @@ class Training:
         family.check_trainable(one["model"])
         for name in text_encoder_names(one["clip"]):
             superclass_tokens(vocabulary(one["clip"], name), superclass)
+        settings = _settings(one, family)
+        if one.get("statistics") is not None and settings.gate_kind is GateKind.LEARNED_WORD:
+            _check_statistics(one["statistics"], family, one["model"])
         taken = shots(inputs["images"], inputs.get("masks") or [], one["resolution"])
         captions = captions_of(inputs["captions"], len(taken), word, superclass)
         if one["preview_every"]:
@@ -88,7 +91,7 @@ class Training:
             shots=taken,
             templates=templates_of(one["templates"]) or DEFAULT_TEMPLATES,
             captions=captions,
-            settings=_settings(one, family),
+            settings=settings,
             statistics=one.get("statistics"),
             dtype=one["dtype"],
             gradient_checkpointing=one["gradient_checkpointing"],
@@ -224,6 +227,16 @@ class Training:
 
 def _measured_statistics(clip, model) -> UncenteredCovariance:
     return measured(clip, shipped_captions(DEFAULT_CAPTIONS, CAPTION_SEED), model)
+
+
+def _check_statistics(statistics: UncenteredCovariance, family: Family, model) -> None:
+    """Raise ValueError for statistics of another width than the model's K and V read."""
+    width = family.context_width(model.model.diffusion_model)
+    if statistics.width != width:
+        raise ValueError(
+            f"The text statistics have the width {statistics.width}; expected {width}, which this model reads. "
+            "Measure them on this model's own CLIP, with the model connected to Perfusion Text Statistics."
+        )
 
 
 def _outside_inference(picture):
