@@ -37,7 +37,7 @@ class PerfusionTextStatistics(io.ComfyNode):
                 io.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="Only for Anima: the model, whose own layers read the text before the concept does. Other "
+                    tooltip="For Anima and Wan: the model, whose own layers read the text before the concept does. Other "
                     "CLIPs need none.",
                 ),
             ],

@@ -54,7 +54,7 @@ DAMAGED = {
     "not numbers": (lambda data: data[:-4] + b"\xff\xff\xff\x7f", "holds values that are not finite in tensor"),
     "wrong schema": (
         lambda data: data.replace(b'"perfusion.format":"1"', b'"perfusion.format":"9"'),
-        "has concept format '9'; this version reads format 1",
+        "has concept format '9'; this version reads formats 1 and 2",
     ),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import sys
 from types import SimpleNamespace
@@ -38,12 +37,14 @@ def test_a_newer_host_and_one_of_unknown_version_are_taken(found):
 def test_the_pack_refuses_before_it_imports_its_nodes(monkeypatch):
     """An old ComfyUI starts, without the pack's nodes and with one sentence."""
     monkeypatch.setitem(sys.modules, "comfyui_version", SimpleNamespace(__version__="0.3.1"))
+    for name in [name for name in sys.modules if name == PACK or name.startswith(f"{PACK}.")]:
+        monkeypatch.delitem(sys.modules, name)
     spec = importlib.util.spec_from_file_location(PACK, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, PACK, module)
     spec.loader.exec_module(module)
     with pytest.raises(RuntimeError, match=f"This is ComfyUI 0.3.1, and Perfusion needs {NEEDED} or newer"):
-        asyncio.run(module.comfy_entrypoint())
+        module.comfy_entrypoint().send(None)
     assert f"{PACK}.nodes" not in sys.modules
     monkeypatch.delitem(sys.modules, f"{PACK}.host_version")
 
