@@ -60,7 +60,7 @@ THINGS = ("box", "house", "cat", "boat on a lake", "cup of tea", "tree", "dog at
 class Workflow(dict):
     """``graph = Workflow(); loader = graph.add("CheckpointLoaderSimple", ckpt_name="sd1.safetensors")``."""
 
-    def add(self, kind: str, **inputs: Any) -> Node:
+    def add(self, kind: str, /, **inputs: Any) -> Node:
         name = str(len(self) + 1)
         self[name] = {
             "class_type": kind,
