@@ -52,9 +52,10 @@ def _encoder_parameters(clip) -> Iterator[tuple[str, Tensor]]:
 
 
 def _saved(statistics: UncenteredCovariance, path: Path) -> UncenteredCovariance:
+    """As the file gives them back: it keeps half of a matrix whose halves differ by rounding on some machines."""
     folders.made(path.parent)
     statistics.save(path)
-    return statistics
+    return UncenteredCovariance.load(path)
 
 
 def _measured_as_read(clip, captions: list[str], model) -> UncenteredCovariance:
