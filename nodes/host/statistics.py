@@ -46,9 +46,12 @@ def measured(clip, captions: list[str], model=None) -> UncenteredCovariance:
 
 
 def _encoder_parameters(clip) -> Iterator[tuple[str, Tensor]]:
+    """All that encodings are made of. Checkpoints of SD 1.x lack the projection of pooled encodings, and the host
+    leaves it as the memory was: with it, statistics would be measured anew at every start."""
     for name in text_encoder_names(clip):
         for key, tensor in text_encoder(clip, name).named_parameters():
-            yield f"{name}.{key}", tensor
+            if "text_projection" not in key:
+                yield f"{name}.{key}", tensor
 
 
 def _saved(statistics: UncenteredCovariance, path: Path) -> UncenteredCovariance:

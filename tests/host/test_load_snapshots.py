@@ -15,13 +15,6 @@ from perfusion_ops.training.task import steps_done
 WORD, STEPS, EVERY = "snapbox", 8, 3
 
 
-@pytest.fixture(scope="module")
-def server(comfyui_path, host_folder):
-    """A server of its own: a checkpoint that is loaded again has other numbers where its file has none."""
-    with Server(comfyui_path, host_folder()) as running:
-        yield running
-
-
 def training(server: Server, **settings) -> tuple[Workflow, str, str]:
     """A short training whose snapshots are all saved again; ids of Train and of the steps' text."""
     graph = Workflow()
