@@ -15,6 +15,8 @@ const BASES = {
   qwen_image: "Qwen-Image",
   anima: "Anima",
   cosmos2: "Cosmos-Predict2",
+  wan21: "Wan 2.1 and 2.2",
+  wan22: "Wan 2.2 5B",
 }
 
 /** The thumbnail; where there is none, the word's first letter. */
