@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 def recompute(blocks: Iterable[nn.Module]) -> None:
     """The host adds to a block's inputs in place: what is computed again must start from them as they were."""
     for block in blocks:
-        block.forward = _recomputed(_on_copies(block.forward))
+        block.forward = recomputed(_on_copies(block.forward))
 
 
 def _on_copies(forward):
@@ -21,5 +21,6 @@ def _on_copies(forward):
     return lambda *args, **kwargs: forward(*map(copied, args), **{name: copied(v) for name, v in kwargs.items()})
 
 
-def _recomputed(forward):
+def recomputed(forward):
+    """``forward``, keeping its inputs alone for the backward pass."""
     return lambda *args, **kwargs: checkpoint(forward, *args, use_reentrant=False, **kwargs)

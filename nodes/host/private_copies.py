@@ -10,8 +10,8 @@ import comfy.model_management
 import torch
 from comfy.model_patcher import LowVramPatch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from ..families.recompute import recomputed
 from .device_memory import pages
 from .frozen_layers import QuantizedTensor
 
@@ -149,9 +149,9 @@ def checkpoint_gradients(network: nn.Module) -> None:
     for module in network.modules():
         if _is_text_layer(module):
             # The host adds to its input in place; what is computed again must start from it as it was.
-            module.forward = _recomputed(_on_a_copy(module.forward))
+            module.forward = recomputed(_on_a_copy(module.forward))
         elif _is_unet_block(module):
-            module.forward = _recomputed(module.forward)
+            module.forward = recomputed(module.forward)
 
 
 def _is_text_layer(module: nn.Module) -> bool:
@@ -167,7 +167,3 @@ def _is_unet_block(module: nn.Module) -> bool:
 
 def _on_a_copy(forward):
     return lambda x, *args, **kwargs: forward(x.clone(), *args, **kwargs)
-
-
-def _recomputed(forward):
-    return lambda *args, **kwargs: checkpoint(forward, *args, use_reentrant=False, **kwargs)

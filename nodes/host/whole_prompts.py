@@ -15,9 +15,9 @@ from ...perfusion_ops.text.covariance import TokenKind
 from ...perfusion_ops.text.prompts import SLOT
 from .clip import encoder_attribute, text_encoder_names, tokenizer_names, tokenizers_knowing, vocabulary
 from .concept_words import CONCEPT_TOKENS, ConceptToken, ConceptWord, superclass_tokens
+from .encoders import PLACEHOLDER
 from .network_reader import NetworkReader
 
-PLACEHOLDER = "perfusionconceptplaceholder"
 Read = Callable[[Tensor, Mapping[str, Any]], Tensor]
 """(encodings (1, T, d), the conditioning's other entries) -> what K and V read (1, T', d')."""
 
