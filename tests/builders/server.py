@@ -27,6 +27,7 @@ from builders.places import ROOT
 
 PACK_FOLDER = "ComfyUI-Perfusion"
 START_SECONDS = 600
+SILENT_SECONDS = 600
 TEXT_MESSAGE = 3
 """The kind of binary message that carries a node's line: the length of the node's id, the id, the text."""
 
@@ -95,7 +96,7 @@ class Server:
         self.log = folder / "server.log"
         self.startup_log = ""
         """What the server wrote until it answered; what came later is in ``log_text()``."""
-        self.client = uuid.uuid4().hex
+        self.client = ""
         for name in ("models/checkpoints", "custom_nodes", "input", "output", "temp", "user"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         packs = {}
@@ -115,6 +116,7 @@ class Server:
             *("--database-url", "sqlite:///:memory:", *device_flags(), *self._front_end_flags(), *self.flags),
         ]
         environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "COMFYUI_PATH")}
+        environment["PYTHONFAULTHANDLER"] = "1"
         with open(self.log, "ab") as log:
             begins = log.tell()
             self.process = subprocess.Popen(
@@ -197,7 +199,12 @@ class Server:
         self.post("/interrupt")
 
     def events(self) -> websocket.WebSocket:
-        return websocket.create_connection(f"ws://{self.address}/ws?clientId={self.client}", timeout=600)
+        """A socket for what is queued from now on, under a name of its own.
+
+        The host forgets a name when its socket closes: a name used again would be forgotten by the one before it.
+        """
+        self.client = uuid.uuid4().hex
+        return websocket.create_connection(f"ws://{self.address}/ws?clientId={self.client}", timeout=SILENT_SECONDS)
 
     def run(self, workflow: dict, on_event=None) -> Result:
         """Queue a workflow and wait for its end. ``on_event(server, event)`` sees every event as it comes."""
@@ -212,7 +219,7 @@ class Server:
         events: list[dict] = []
         previews: list[bytes] = []
         while True:
-            message = socket_.recv()
+            message = self._next_message(socket_)
             if isinstance(message, bytes):
                 previews.append(message)
                 event = {"type": "binary", "data": {"kind": int.from_bytes(message[:4], "big"), "bytes": message[4:]}}
@@ -229,6 +236,16 @@ class Server:
             if event["type"] in ("execution_success", "execution_interrupted"):
                 outputs = self._outputs(prompt)
                 return Result(outputs, events, previews, event["type"] == "execution_interrupted")
+
+    def _next_message(self, socket_: websocket.WebSocket) -> str | bytes:
+        """The next event. A host that is silent for too long is ended, and says where each of its threads stood."""
+        try:
+            return socket_.recv()
+        except websocket.WebSocketTimeoutException:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait()
+            log = self.log_text().split("Extension modules:")[0][-8000:]
+            raise RuntimeError(f"ComfyUI said nothing for {SILENT_SECONDS} s:\n{log}") from None
 
     def _outputs(self, prompt: str) -> dict[str, dict]:
         # The history entry is written just after the last event is sent.
