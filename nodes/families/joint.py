@@ -100,5 +100,3 @@ def padded_right(marks: Tensor, multiple: int | None) -> Tensor:
 def padded_left(marks: Tensor, length: int) -> Tensor:
     """Marks (B, T, J) with zeros before, to at least ``length`` tokens."""
     return nn.functional.pad(marks, (0, 0, max(0, length - marks.shape[1]), 0))
-
-

@@ -113,9 +113,7 @@ class Evaluation:
         scores = [judge.score(pictures, drawn[0]) if n < count else unknown for n, pictures in enumerate(drawn)]
         return scores, [judge.described(), *([NOT_SCORED] if count < len(drawn) else [])]
 
-    def _sheet(
-        self, drawn: Sequence[Sequence[Drawn]], unnamed: Sequence[Drawn], scores: Sequence[Score]
-    ) -> Tensor:
+    def _sheet(self, drawn: Sequence[Sequence[Drawn]], unnamed: Sequence[Drawn], scores: Sequence[Score]) -> Tensor:
         rows = [
             Row(method.name, [Cell(side_by_side(each.pictures)) for each in (*pictures, without)])
             for method, pictures, without in zip(self.methods, drawn, unnamed, strict=True)

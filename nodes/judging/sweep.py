@@ -145,9 +145,7 @@ class Sweep:
         turned = [point.turned_from(self.start) for point in self.points]
         return suggested(pairs, turned, [point.visual_strength > 1 for point in self.points])
 
-    def _sheet(
-        self, plain: list[Drawn], drawn: list[list[Drawn]], scores: Sequence[Score], best: int | None
-    ) -> Tensor:
+    def _sheet(self, plain: list[Drawn], drawn: list[list[Drawn]], scores: Sequence[Score], best: int | None) -> Tensor:
         captions = [f"{n}: {said(score)}" for n, score in enumerate(scores, start=1)] or [""] * len(drawn)
         cells = [
             Cell(together(cell), caption, number == best)

@@ -8,13 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...perfusion_ops import Gate, GateKind, TrainingDiverged, TrainingSettings, TrainingTask, train
-from ...perfusion_ops.concept.file_schema import Description, check_texts
-from ...perfusion_ops.files.strict_json import FormatError
+from ...perfusion_ops import GateKind, TrainingDiverged, TrainingSettings, TrainingTask, train
 from ...perfusion_ops.text.captions import captions as shipped_captions
 from ...perfusion_ops.text.covariance import UncenteredCovariance, inverse
 from ...perfusion_ops.text.prompts import DEFAULT_TEMPLATES, split_template
-from ..families.family import Family, family_of
+from ..families.family import family_of
 from ..host import messages
 from ..host.clip import text_encoder, text_encoder_names, vocabulary
 from ..host.concept_words import check_concept_word, superclass_tokens
@@ -26,7 +24,7 @@ from ..host.private_copies import loaded, patched_weights
 from ..host.statistics import CAPTION_SEED, DEFAULT_CAPTIONS, measured
 from ..host.superclass_prompts import SuperclassPrompts
 from ..host.thumbnails import save_thumbnail
-from ..host.widgets import GATES, KEY_LOCKINGS
+from .checks import check_can_be_saved, check_statistics, settings_of
 from .files import Finished, RunFiles, run_key
 from .pictures import Shot, shots
 from .preview import Preview
@@ -71,13 +69,13 @@ class Training:
         superclass = " ".join(one["superclass"].split())
         word = check_concept_word(one["word"])
         family = family_of(one["model"])
-        _check_can_be_saved(word, superclass, family.name)
+        check_can_be_saved(word, superclass, family.name)
         family.check_trainable(one["model"])
         for name in text_encoder_names(one["clip"]):
             superclass_tokens(vocabulary(one["clip"], name), superclass)
-        settings = _settings(one, family)
+        settings = settings_of(one, family)
         if one.get("statistics") is not None and settings.gate_kind is GateKind.LEARNED_WORD:
-            _check_statistics(one["statistics"], family, one["model"])
+            check_statistics(one["statistics"], family, one["model"])
         taken = shots(inputs["images"], inputs.get("masks") or [], one["resolution"])
         captions = captions_of(inputs["captions"], len(taken), word, superclass)
         if one["preview_every"]:
@@ -144,9 +142,7 @@ class Training:
         if self.by_position:
             encoders = {name: text_encoder(self.clip, name) for name in text_encoder_names(self.clip)}
             with torch.inference_mode():
-                encoder = SuperclassPrompts.of(
-                    self.clip, self.word, self.superclass, (*self.templates, *self.captions)
-                )
+                encoder = SuperclassPrompts.of(self.clip, self.word, self.superclass, (*self.templates, *self.captions))
             beside, learned = [], {}
         else:
             encoders, device = private_encoders(self.clip, self.gradient_checkpointing)
@@ -229,45 +225,8 @@ def _measured_statistics(clip, model) -> UncenteredCovariance:
     return measured(clip, shipped_captions(DEFAULT_CAPTIONS, CAPTION_SEED), model)
 
 
-def _check_statistics(statistics: UncenteredCovariance, family: Family, model) -> None:
-    """Raise ValueError for statistics of another width than the model's K and V read."""
-    width = family.context_width(model.model.diffusion_model)
-    if statistics.width != width:
-        raise ValueError(
-            f"The text statistics have the width {statistics.width}; expected {width}, which this model reads. "
-            "Measure them on this model's own CLIP, with the model connected to Perfusion Text Statistics."
-        )
-
-
 def _outside_inference(picture):
     """The same picture in tensors that may meet a backward pass."""
     tensors = {name: getattr(picture, name) for name in ("latent", "mask", "mirrored")}
     tensors = {name: None if tensor is None else tensor.clone() for name, tensor in tensors.items()}
     return type(picture)(**tensors, templates=picture.templates)
-
-
-def _check_can_be_saved(word: str, superclass: str, family: str) -> None:
-    """Raise ValueError now for names that the trained concept's file could not hold."""
-    try:
-        check_texts(Description(word, superclass, family, {}, {}))
-    except FormatError as error:
-        raise ValueError(f"The concept {error}") from None
-
-
-def _settings(one: dict[str, Any], family: Family) -> TrainingSettings:
-    gate = GATES[one.get("gate", "auto")] or family.gates[0]
-    if gate not in family.gates:
-        known = " or ".join(repr(kind.value) for kind in family.gates)
-        raise ValueError(f"{family.title} cannot be trained with the gate {gate.value!r}; expected {known}, or 'auto'.")
-    return TrainingSettings(
-        steps=one["steps"],
-        batch_size=one["batch_size"],
-        micro_batch=min(one["micro_batch"], one["batch_size"]),
-        value_learning_rate=one["value_learning_rate"],
-        word_learning_rate=one["word_learning_rate"],
-        gate=Gate(one["bias"], one["temperature"]),
-        key_locking=KEY_LOCKINGS[one["key_locking"]],
-        gate_kind=gate,
-        flip=one["flip"],
-        seed=one["seed"] % 2**63,
-    )

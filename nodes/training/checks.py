@@ -1,0 +1,50 @@
+"""What is checked of the node's inputs before anything is loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...perfusion_ops import Gate, TrainingSettings
+from ...perfusion_ops.concept.file_schema import Description, check_texts
+from ...perfusion_ops.files.strict_json import FormatError
+from ...perfusion_ops.text.covariance import UncenteredCovariance
+from ..families.family import Family
+from ..host.widgets import GATES, KEY_LOCKINGS
+
+
+def check_statistics(statistics: UncenteredCovariance, family: Family, model) -> None:
+    """Raise ValueError for statistics of another width than the model's K and V read."""
+    width = family.context_width(model.model.diffusion_model)
+    if statistics.width != width:
+        raise ValueError(
+            f"The text statistics have the width {statistics.width}; expected {width}, which this model reads. "
+            "Measure them on this model's own CLIP, with the model connected to Perfusion Text Statistics."
+        )
+
+
+def check_can_be_saved(word: str, superclass: str, family: str) -> None:
+    """Raise ValueError now for names that the trained concept's file could not hold."""
+    try:
+        check_texts(Description(word, superclass, family, {}, {}))
+    except FormatError as error:
+        raise ValueError(f"The concept {error}") from None
+
+
+def settings_of(one: dict[str, Any], family: Family) -> TrainingSettings:
+    """The settings among the inputs. Raises ValueError for a gate that the family has not."""
+    gate = GATES[one.get("gate", "auto")] or family.gates[0]
+    if gate not in family.gates:
+        known = " or ".join(repr(kind.value) for kind in family.gates)
+        raise ValueError(f"{family.title} cannot be trained with the gate {gate.value!r}; expected {known}, or 'auto'.")
+    return TrainingSettings(
+        steps=one["steps"],
+        batch_size=one["batch_size"],
+        micro_batch=min(one["micro_batch"], one["batch_size"]),
+        value_learning_rate=one["value_learning_rate"],
+        word_learning_rate=one["word_learning_rate"],
+        gate=Gate(one["bias"], one["temperature"]),
+        key_locking=KEY_LOCKINGS[one["key_locking"]],
+        gate_kind=gate,
+        flip=one["flip"],
+        seed=one["seed"] % 2**63,
+    )
