@@ -6,17 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import comfy.model_sampling
 from torch import Tensor, nn
 
 from ...perfusion_ops import FlowSchedule, GateKind
 from .recompute import recompute
-
-FLOWS = {comfy.model_sampling.CONST.calculate_denoised: lambda sigmas: sigmas}
-"""What a host's kind of sampling computes -> the share of noise for its sigmas."""
-if hasattr(comfy.model_sampling, "COSMOS_RFLOW"):
-    # Its sigmas are the noise beside a picture of weight 1.
-    FLOWS[comfy.model_sampling.COSMOS_RFLOW.calculate_denoised] = lambda sigmas: sigmas / (sigmas + 1)
+from .rectified_flow import flow_schedule
 
 
 @dataclass(frozen=True)
@@ -102,15 +96,7 @@ class CrossFamily:
 
     def noise_schedule(self, model) -> FlowSchedule:
         """The model's own rectified flow with its shift. Raises ValueError for another kind of schedule."""
-        sampling = model.get_model_object("model_sampling")
-        shares = noise_shares(sampling)
-        if shares is None:
-            kinds = " and ".join(kind.__name__ for kind in type(sampling).__bases__)
-            raise ValueError(
-                f"The model samples by {kinds}; training expects rectified flow, as {self.title} has. Connect the "
-                "model directly from its loader."
-            )
-        return FlowSchedule(shares)
+        return flow_schedule(model, self.title)
 
     def time(self, model, shares: Tensor) -> Tensor:
         """What the network is told (B,) for shares of noise (B,)."""
@@ -119,12 +105,6 @@ class CrossFamily:
     def recompute(self, net: nn.Module) -> None:
         """Compute the blocks of a private copy again in the backward pass."""
         recompute(self.blocks(net))
-
-
-def noise_shares(sampling) -> Tensor | None:
-    """The share of noise at every timestep of a rectified flow (N,), 0 to 1; none for another kind of schedule."""
-    share = FLOWS.get(getattr(type(sampling), "calculate_denoised", None))
-    return None if share is None else share(sampling.sigmas.detach().double()).float().cpu().clone()
 
 
 def as_dict_patch(swap: Swap) -> Callable:

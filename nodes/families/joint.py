@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ...perfusion_ops import FlowSchedule, GateKind
 from .recompute import recompute
+from .rectified_flow import flow_schedule
 
 Layers = dict[str, tuple[nn.Module, int]]
 """Layer name -> the module whose call comes last before the layer's attention, and the width of its values."""
@@ -70,15 +71,7 @@ class JointFamily:
 
     def noise_schedule(self, model) -> FlowSchedule:
         """The model's own rectified flow with its shift. Raises ValueError for another kind of schedule."""
-        sampling = model.get_model_object("model_sampling")
-        sigmas = sampling.sigmas.detach().float().cpu()
-        if float(sigmas.max()) > 1 + 1e-4 or not hasattr(sampling, "noise_scaling"):
-            kinds = " and ".join(kind.__name__ for kind in type(sampling).__bases__)
-            raise ValueError(
-                f"The model samples by {kinds}; training expects rectified flow, as {self.title} has. Connect the "
-                "model directly from its loader."
-            )
-        return FlowSchedule(sigmas.clone())
+        return flow_schedule(model, self.title)
 
     def recompute(self, net: nn.Module) -> None:
         """Compute the blocks of a private copy again in the backward pass."""

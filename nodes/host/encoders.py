@@ -10,41 +10,22 @@ from torch import Tensor, nn
 from ...perfusion_ops import Encoded
 from ...perfusion_ops.text.covariance import TokenKind
 from ...perfusion_ops.text.prompts import SLOT
-from .clip import (
-    encoder_attribute,
-    text_encoder,
-    text_encoder_names,
-    tokenizer,
-    tokenizer_knowing,
-    vocabulary,
-)
-from .concept_words import ConceptToken, ConceptWord, superclass_tokens
+from .clip import encoder_attribute, text_encoder, text_encoder_names, tokenizer, tokenizer_knowing
+from .concept_words import ConceptToken, ConceptWord
 from .frozen_layers import compute_in
+from .own_encoders import OwnEncoders
 from .private_copies import checkpoint_gradients, loaded, private_copy, protect_from_in_place_sums
 
 PLACEHOLDER = "perfusionconceptplaceholder"
 
 
-class HostTextEncoder:
+class HostTextEncoder(OwnEncoders):
     """Text encoders and vocabularies of one CLIP, for one superclass (perfusion_ops.TextEncoder)."""
 
     def __init__(self, clip, encoders: Mapping[str, nn.Module], superclass: str, device: torch.device) -> None:
-        self.clip, self.superclass, self.device = clip, superclass, device
         # SDXL's context is clip_l beside clip_g.
-        self.encoders = {name: encoders[name] for name in sorted(encoders, key="lgh".index)}
-        layer = {} if clip.layer_idx is None else {"layer": clip.layer_idx}
-        for encoder in self.encoders.values():
-            encoder.reset_clip_options()
-            encoder.set_clip_options({"execution_device": device, **layer})
-
-    def initial_embeddings(self) -> dict[str, Tensor]:
-        return {
-            name: encoder.transformer.get_input_embeddings().weight[self._last_token(name)].detach().float().clone()
-            for name, encoder in self.encoders.items()
-        }
-
-    def _last_token(self, name: str) -> int:
-        return superclass_tokens(vocabulary(self.clip, name), self.superclass)[-1]
+        in_order = {name: encoders[name] for name in sorted(encoders, key="lgh".index)}
+        super().__init__(clip, in_order, superclass, device)
 
     def encode(self, templates: Sequence[str], embeddings: Mapping[str, Tensor] | None) -> Encoded:
         """See perfusion_ops.TextEncoder. Raises ValueError for a template longer than one chunk of 75 tokens."""
@@ -53,7 +34,7 @@ class HostTextEncoder:
         for name in self.encoders:
             chunks = self._chunks(name, templates, marks)
             positions = [next(n for n, t in enumerate(chunk) if isinstance(t, ConceptToken)) for chunk in chunks]
-            inserted = self._last_token(name) if embeddings is None else embeddings[name]
+            inserted = self.last_token(name) if embeddings is None else embeddings[name]
             for chunk, position in zip(chunks, positions, strict=True):
                 chunk[position] = inserted
             outputs.append(self.encoders[name](chunks)[0])
@@ -80,7 +61,7 @@ class HostTextEncoder:
         if "g" not in self.encoders:
             return None
         marks = {name: torch.empty(0) for name in self.encoders}
-        last = self._last_token("g")
+        last = self.last_token("g")
         chunks = self._chunks("g", templates, marks)
         chunks = [[last if isinstance(token, ConceptToken) else token for token in chunk] for chunk in chunks]
         return self.encoders["g"](chunks)[1].mean(0, keepdim=True).cpu()

@@ -14,9 +14,10 @@ from ...perfusion_ops import Encoded
 from ...perfusion_ops.text.covariance import TokenKind
 from ...perfusion_ops.text.prompts import SLOT
 from .clip import encoder_attribute, text_encoder_names, tokenizer_names, tokenizers_knowing, vocabulary
-from .concept_words import CONCEPT_TOKENS, ConceptToken, ConceptWord, superclass_tokens
+from .concept_words import CONCEPT_TOKENS, ConceptToken, ConceptWord
 from .encoders import PLACEHOLDER
 from .network_reader import NetworkReader
+from .own_encoders import OwnEncoders
 
 Read = Callable[[Tensor, Mapping[str, Any]], Tensor]
 """(encodings (1, T, d), the conditioning's other entries) -> what K and V read (1, T', d')."""
@@ -44,34 +45,23 @@ class _Prompt:
         }
 
 
-class WholePromptEncoder:
+class WholePromptEncoder(OwnEncoders):
     """Text encoders and vocabularies of one CLIP, for one superclass (perfusion_ops.TextEncoder).
 
     Prompts go the host's own way, through private copies of its text encoders and then through ``read``.
     """
 
+    spelled = "a {}"
+
     def __init__(
         self, clip, encoders: Mapping[str, nn.Module], superclass: str, device: torch.device, read: NetworkReader
     ) -> None:
-        self.clip, self.superclass, self.read, self.encoders = clip, superclass, read, dict(encoders)
+        super().__init__(clip, encoders, superclass, device)
+        self.read = read
         self.prompts: dict[str, _Prompt] = {}
         self.model = copy.copy(clip.cond_stage_model)
         own = {encoder_attribute(clip, name): encoder for name, encoder in encoders.items()}
         self.model._modules = {**self.model._modules, **own}
-        layer = {} if clip.layer_idx is None else {"layer": clip.layer_idx}
-        for encoder in encoders.values():
-            encoder.reset_clip_options()
-            encoder.set_clip_options({"execution_device": device, **layer})
-
-    def initial_embeddings(self) -> dict[str, Tensor]:
-        return {
-            name: encoder.transformer.get_input_embeddings().weight[self._last_token(name)].detach().float().clone()
-            for name, encoder in self.encoders.items()
-        }
-
-    def _last_token(self, name: str) -> int:
-        # As it reads behind another word.
-        return superclass_tokens(vocabulary(self.clip, name), f"a {self.superclass}")[-1]
 
     def encode(self, templates: Sequence[str], embeddings: Mapping[str, Tensor] | None) -> Encoded:
         """See perfusion_ops.TextEncoder."""
