@@ -1,4 +1,4 @@
-"""Private copies of a CLIP's text encoders, ready to encode and to start a new word: the same for every kind of CLIP."""
+"""Private copies of a CLIP's text encoders, ready to encode and to start a new word, for every kind of CLIP."""
 
 from __future__ import annotations
 

@@ -1,0 +1,104 @@
+"""A small model and CLIP of a family with text cross-attention, concepts for them, and pictures that they draw."""
+
+from __future__ import annotations
+
+import torch
+
+from .cross_models import CROSS, WIDTH, cross_clip, cross_model
+
+TEXT = "a photo of a {} at sea, by night"
+GATE = (0.6, 0.15, True)
+"""Bias, temperature, leak-free."""
+
+
+class CrossWorld:
+    """A small model and CLIP of one family, and concepts for them."""
+
+    def __init__(self, pack, family: str) -> None:
+        self.pack, self.name, self.facts = pack, family, CROSS[family]
+        self.model, self.clip = cross_model(family), cross_clip(family)
+        self.family, self.net = pack.family.family_of(self.model), self.model.model.diffusion_model
+        self.latent = (2, *self.facts.latent)
+        self.reader = pack.network_reader.NetworkReader.of(self.model)
+
+    @torch.inference_mode()
+    def context(self, text: str) -> torch.Tensor:
+        """What K and V read of a prompt (1, T, d)."""
+        answer = self.clip.encode_from_tokens(self.clip.tokenize(text), return_dict=True)
+        return self.pack.encoded_prompt.plain(self.reader(answer["cond"], answer)).clone()
+
+    @torch.inference_mode()
+    def given(self, text: str) -> torch.Tensor:
+        """What the host hands to the network for a prompt (1, T, d)."""
+        inside = reads_inside(self.family)
+        return self.clip.encode_from_tokens(self.clip.tokenize(text)).clone() if inside else self.context(text)
+
+    @torch.inference_mode()
+    def padding(self) -> torch.Tensor:
+        """What K and V read (d,) where the host pads."""
+        return self.context("a")[0, -1]
+
+    def concept(self, word: str = "teddy_t", superclass: str = "teddy bear", seed: int = 1):
+        """A concept of random looks, whose word is heard where its superclass stands."""
+        generator = torch.Generator().manual_seed(seed)
+
+        def normal(size: int, scale: float = 1.0) -> torch.Tensor:
+            return scale * torch.randn(size, generator=generator)
+
+        embedding = normal(self.facts.embedding)
+        heard = self.heard(word, superclass, embedding)
+        parts = {"word": word, "superclass": superclass, "base_family": self.family.name}
+        widths = self.family.value_widths(self.net)
+        return self.pack.ops.Concept(
+            **parts,
+            target_input=heard,
+            target_dual=heard + normal(WIDTH, 0.1 * heard.std()),
+            superclass_encoding=self.context(f"a {superclass}")[0, 2] + normal(WIDTH, 0.1),
+            word_embeddings={self.facts.encoder: embedding},
+            value_residuals={name: normal(width) for name, width in widths.items()},
+        )
+
+    def heard(self, word: str, superclass: str, embedding: torch.Tensor) -> torch.Tensor:
+        """The context at the concept's own token (d,)."""
+        known = self.pack.concept_words.ConceptWord(word, superclass, {self.facts.encoder: embedding})
+        readers = self.pack.clip.tokenizers_knowing(self.clip, [known])
+        rows = readers.tokenize_with_weights(TEXT.format(word))[self.pack.whole_prompts.spelling_name(self.clip)]
+        kinds = self.pack.concept_words.CONCEPT_TOKENS
+        place = max(n for n, (token, _) in enumerate(rows[0]) if isinstance(token, kinds))
+        naming = self.pack.naming.Naming(word)
+        knowing = self.pack.clip.clip_knowing(self.clip, known.__class__(**{**vars(known), "naming": naming}))
+        with torch.inference_mode():
+            answer = knowing.encode_from_tokens(knowing.tokenize(TEXT.format(word)), return_dict=True)
+            context = self.reader(self.pack.encoded_prompt.plain(answer["cond"]), answer)
+        return context[0, place].float().clone()
+
+    def applied(self, *concepts, strength: float = 1.0, locking: str = "local", gate=GATE, **where):
+        """MODEL and CLIP as a chain of Apply nodes makes them."""
+        model, clip = self.model, self.clip
+        locking = self.pack.ops.KeyLocking(locking)
+        for concept in concepts:
+            naming = self.pack.naming.Naming(concept.word)
+            term = self.pack.ops.EditTerm(concept, self.pack.ops.Gate(*gate), strength, locking)
+            if strength:
+                applied = self.pack.model.AppliedConcept(term, naming=naming, **where)
+                model = self.pack.model.model_with_concept(model, applied)
+            clip = self.pack.clip.clip_with_concept(clip, concept, strength, locking, naming)
+        return model, clip
+
+    @torch.inference_mode()
+    def draw(self, model, clip, text: str, cfg: float = 3.0) -> torch.Tensor:
+        """Two Euler steps with CFG from fixed noise, of the host's own sampling."""
+        import comfy.sample
+
+        conds = [clip.encode_from_tokens_scheduled(clip.tokenize(words), show_pbar=False) for words in (text, "a boat")]
+        noise, empty = torch.randn(self.latent, generator=torch.Generator().manual_seed(1)), torch.zeros(self.latent)
+        settings = {"disable_pbar": True, "seed": 1}
+        return comfy.sample.sample(model, noise, 2, cfg, "euler", "simple", *conds, empty, **settings)
+
+    def private(self, recompute: bool = False):
+        return self.pack.task.PrivateModel.of(self.model, "float32", recompute)
+
+
+def reads_inside(family) -> bool:
+    """Whether the host calls a node's patches after the projections, and the network reads the encodings inside."""
+    return family.as_patch is None

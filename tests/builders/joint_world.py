@@ -1,0 +1,61 @@
+"""A small model of a family with joint attention, prompts and concepts for it, and pictures that it draws."""
+
+from __future__ import annotations
+
+import torch
+
+from .joint_models import JOINT, TOKENS, WIDTH, joint_model
+
+MARKED = (4, 5)
+"""The tokens of a prompt where its first concept stands."""
+
+
+class JointWorld:
+    """A small model of one family, prompts, and concepts for it."""
+
+    def __init__(self, pack, family: str) -> None:
+        self.pack, self.name, self.facts, self.model = pack, family, JOINT[family], joint_model(family)
+        self.family = pack.family.family_of(self.model)
+        self.net = self.model.model.diffusion_model
+        self.latent = (2, *self.facts.latent)
+
+    def concept(self, word: str = "teddy_t", seed: int = 1, scale: float = 1.0):
+        generator = torch.Generator().manual_seed(seed)
+        widths = self.family.value_widths(self.net)
+        residuals = {name: scale * torch.randn(width, generator=generator) for name, width in widths.items()}
+        parts = {"word": word, "superclass": "bear", "base_family": self.family.name, "gate": "position"}
+        return self.pack.ops.Concept(value_residuals=residuals, **parts)
+
+    def applied(self, *concepts, strength: float = 1.0, **where):
+        model = self.model
+        for concept in concepts:
+            term = self.pack.ops.EditTerm(concept, self.pack.ops.Gate(), strength)
+            model = self.pack.model.model_with_concept(model, self.pack.model.AppliedConcept(term, **where))
+        return model
+
+    def prompt(self, seed: int, words=(), tokens: int = TOKENS) -> torch.Tensor:
+        """Encodings (1, T, d) as a text encoder with the words in it makes them."""
+        encodings = torch.randn(1, tokens, WIDTH, generator=torch.Generator().manual_seed(seed))
+        beside = {}
+        for number, word in enumerate(words):
+            marks = torch.zeros(1, tokens)
+            marks[0, [place + 3 * number for place in MARKED]] = 1
+            beside[f"marked {word}"] = self.pack.marks.with_marks(encodings, marks)
+        namings = [self.pack.naming.Naming(word) for word in words]
+        make = self.pack.encoded_prompt.EncodedPrompt.beside_others
+        return make(encodings, namings, None, beside) if words else encodings
+
+    def draw(self, model, *positive: torch.Tensor, options: dict | None = None) -> torch.Tensor:
+        import comfy.sample
+
+        if options:
+            model = model.clone()
+            model.model_options["transformer_options"] |= options
+        pooled = {} if self.facts.pooled is None else {"pooled_output": torch.ones(1, self.facts.pooled)}
+        noise = torch.randn(self.latent, generator=torch.Generator().manual_seed(1))
+        empty = comfy.sample.fix_empty_latent_channels(model, torch.zeros(self.latent))
+        noise = noise.view(empty.shape)
+        prompts = [torch.cat(positive), self.prompt(6)]
+        conds = [[[prompt, dict(pooled)]] for prompt in prompts]
+        settings = {"disable_pbar": True, "seed": 1}
+        return comfy.sample.sample(model, noise, 2, 3.0, "euler", "simple", *conds, empty, **settings)

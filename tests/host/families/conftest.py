@@ -1,0 +1,20 @@
+"""One small model of each family beside Stable Diffusion, for all tests in this folder."""
+
+from __future__ import annotations
+
+import pytest
+
+from builders.cross_models import CROSS
+from builders.cross_world import CrossWorld
+from builders.joint_models import JOINT
+from builders.joint_world import JointWorld
+
+
+@pytest.fixture(scope="session", params=list(CROSS))
+def cross_world(request, pack):
+    return CrossWorld(pack, request.param)
+
+
+@pytest.fixture(scope="session", params=list(JOINT))
+def joint_world(request, pack):
+    return JointWorld(pack, request.param)

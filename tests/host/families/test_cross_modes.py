@@ -1,0 +1,66 @@
+"""Transformers with text cross-attention beside what else a workflow does to a model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from builders.cross_models import WIDTH, cross_model
+from builders.cross_world import TEXT, reads_inside
+
+
+@pytest.fixture
+def world(cross_world):
+    return cross_world
+
+
+def test_beside_a_lora_and_another_patch(world):
+    """A LoRA before or after Apply draws the same; a node that reads the prompt in the model sees the edited one."""
+    concept, text = world.concept(), TEXT.format("teddy_t")
+    name, layer = next(iter(world.family.layers(world.net).items()))
+    key = f"diffusion_model.{name}.{world.facts.parts[1]}.weight"
+    change = {key: ("diff", (0.3 * torch.randn(layer.to_v.weight.shape, generator=torch.Generator().manual_seed(2)),))}
+    model, clip = world.applied(concept)
+    after, before = model.clone(), world.model.clone()
+    after.add_patches(change)
+    before.add_patches(change)
+    term = world.pack.model.applied_terms(model)[0]
+    naming = world.pack.naming.Naming(concept.word)
+    applied = world.pack.model.AppliedConcept(term, naming=naming)
+    first = world.pack.model.model_with_concept(before, applied)
+    pictures = [world.draw(patcher, clip, text) for patcher in (after, first)]
+    assert torch.equal(*pictures) and (pictures[0] - world.draw(model, clip, text)).abs().max() > 1e-3
+    assert torch.equal(world.draw(after, clip, "a cat"), world.draw(before, world.clip, "a cat"))
+    contexts = []
+    theirs = model.clone()
+    if reads_inside(world.family):
+        theirs.set_model_attn2_patch(lambda after: contexts.append(None) or after["x"])
+        assert torch.equal(world.draw(theirs, clip, text), world.draw(model, clip, text)) and contexts
+        return
+    theirs.set_model_attn2_patch(lambda q, k, v, **others: contexts.append(k) or {"q": q, "k": k, "v": v})
+    assert torch.equal(world.draw(theirs, clip, text), world.draw(model, clip, text))
+    assert all((keys - world.context(TEXT.format("teddy bear"))).abs().max() > 1e-2 for keys in contexts)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn], ids=str)
+def test_small_weights_draw_and_train_where_they_lie(world, dtype):
+    """A model kept in few bytes gets no second copy for a training, and its concept draws as in full precision."""
+    model = cross_model(world.name, dtype)
+    concept, text = world.concept(), TEXT.format("teddy_t")
+    _, clip = world.applied(concept)
+    applied = world.pack.model.AppliedConcept(world.pack.model.applied_terms(world.applied(concept)[0])[0])
+    edited = world.pack.model.model_with_concept(model, applied)
+    assert (world.draw(edited, clip, text) - world.draw(model, clip, text)).abs().max() > 1e-2
+    private = world.pack.task.PrivateModel.of(model, "float32", True)
+    for name, layer in world.family.layers(private.unet).items():
+        theirs = world.family.layers(model.model.diffusion_model)[name]
+        assert layer.to_v.weight.dtype == dtype and layer.to_v.weight.data_ptr() == theirs.to_v.weight.data_ptr()
+    predict = world.pack.cross_model.cross_predictor(model, private.unet, private.device, torch.float32)
+    injection = world.pack.cross_model.CrossInjection(world.family.layers(private.unet))
+    residuals = {name: torch.zeros(1, WIDTH, requires_grad=True) for name in injection.value_widths}
+    with torch.inference_mode(False), torch.enable_grad(), injection.inject() as injected:
+        context = world.context(text).clone()
+        gates = (context != 0).any(-1, keepdim=True).float()
+        injected.use(world.pack.ops.EditedContext(context, context, gates), residuals)
+        predict(torch.randn(1, 16, 8, 8), torch.tensor([300]), context).square().sum().backward()
+    assert all(residual.grad.abs().max() > 0 for residual in residuals.values())

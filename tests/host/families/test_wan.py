@@ -1,0 +1,83 @@
+"""Wan on pictures: its position gate, its experts, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+
+import pytest
+import torch
+
+from builders.cross_models import CROSS, cross_model
+from builders.cross_world import TEXT, CrossWorld
+from builders.places import PACK
+
+
+def test_wan_learns_the_position_gate_behind_its_own_layers(pack):
+    """With the gate auto, values are learned on what K and V read, and draw at the superclass's words alone."""
+    world = CrossWorld(pack, "wan21")
+    prompts = pack.superclass_prompts.SuperclassPrompts.of(world.clip, "teddy_t", "teddy bear", [TEXT])
+    private = world.private()
+    read = private.superclass_prompts(world.model, prompts)
+    encoded = read.encode([TEXT])
+    plain = world.context(TEXT.format("teddy bear"))
+    torch.testing.assert_close(encoded.encodings, plain, rtol=1e-4, atol=1e-4)
+    assert encoded.marks.sum() == prompts.encode([TEXT]).marks.sum() > 0
+    pictures = [pack.ops.Picture(torch.randn(16, 8, 8, generator=torch.Generator().manual_seed(8)))]
+    arguments = (read, "teddy_t", pictures, (TEXT,), None, {"encoder": "e"})
+    settings = pack.ops.TrainingSettings(steps=3, batch_size=2, gate_kind=world.family.gates[0])
+    with torch.inference_mode(False), torch.enable_grad():
+        concept = pack.ops.train(pack.task.training_task(world.model, private, *arguments), settings).concept
+    assert concept.gate.value == "position" and concept.base_family == "wan21"
+    assert all(residual.abs().max() > 0 for residual in concept.value_residuals.values())
+    model, clip = world.applied(concept, strength=20.0)
+    superclass = world.draw(world.model, world.clip, TEXT.format("teddy bear"))
+    assert (world.draw(model, clip, TEXT.format("teddy_t")) - superclass).abs().max() > 1e-4
+    assert torch.equal(world.draw(model, clip, TEXT.format("teddy bear")), superclass)
+
+
+def test_wan_for_pictures_to_films_is_refused_for_training(pack):
+    """The host finds the class of text models for Wan 2.2's I2V experts: their channels tell them apart."""
+    facts = CROSS["wan21"]
+    films = dataclasses.replace(facts, unet=facts.unet | {"in_dim": 36})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(CROSS, "films", films)
+        model = cross_model("films")
+    family = pack.family.family_of(model)
+    assert family.name == "wan21"
+    with pytest.raises(ValueError, match="reads 36 channels.* expects the 16 of a latent"):
+        family.check_trainable(model)
+    family.check_trainable(cross_model("wan21"))
+
+
+def test_statistics_of_the_encodings_before_wans_layers_are_refused(pack):
+    """Measured without the model they are of another width: said before a training, not by torch in its first step."""
+    run = importlib.import_module(f"{PACK}.nodes.training.run")
+    model, statistics = cross_model("wan21"), importlib.import_module(f"{PACK}.perfusion_ops.text.covariance")
+    measured = statistics.UncenteredCovariance(48, "e", "c")
+    with pytest.raises(ValueError, match="width 48; expected 64, which this model reads.*with the model connected"):
+        run._check_statistics(measured, pack.family.family_of(model), model)
+
+
+@pytest.mark.parametrize("config, channels", [("WAN21_T2V", 16), ("WAN22_T2V", 48)])
+def test_one_concept_draws_in_both_experts_and_in_the_model_of_other_latents(pack, config, channels):
+    """Each expert keeps its weights and takes the concept; 48 channels of latents are a family of their own."""
+    world = CrossWorld(pack, "wan21")
+    sizes = CROSS["wan21"].unet | {"in_dim": channels, "out_dim": channels}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(CROSS, "other", dataclasses.replace(CROSS["wan21"], config=config, unet=sizes))
+        other = cross_model("other")
+    world.latent = (2, channels, 1, 8, 8)
+    with torch.no_grad():
+        other.model.diffusion_model.blocks[0].ffn[0].weight.mul_(0.5)
+    concept, text = world.concept(), TEXT.format("teddy_t")
+    if channels == 48:
+        with pytest.raises(ValueError, match="was trained for wan21, and this model is wan22"):
+            world.pack.family.check_fits(other, concept)
+        concept = world.pack.ops.Concept(**{**vars(concept), "base_family": "wan22"})
+    superclass = world.draw(other, world.clip, TEXT.format("teddy bear"))
+    world.model = other
+    model, clip = world.applied(concept)
+    assert (world.draw(model, clip, text) - superclass).abs().max() > 1e-2
+    assert torch.equal(world.draw(model, clip, TEXT.format("teddy bear")), superclass)
+    world.family.check_trainable(other)
