@@ -16,11 +16,12 @@ from .host.model import AppliedConcept, applied_terms, model_with_concept
 from .host.naming import Naming
 from .host.widgets import KEY_LOCKINGS
 from .schema import (
-    KEY_LOCKING_TOOLTIP,
     ConceptIO,
     bias_input,
     expert,
+    key_locking_input,
     schema,
+    strength_input,
     temperature_input,
 )
 
@@ -45,14 +46,9 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
                     tooltip="The CLIP of the same checkpoint. Encode your prompts with the clip output of this node.",
                 ),
                 ConceptIO.Input("concept", tooltip="From Load Perfusion Concept or Train Perfusion Concept."),
-                io.Float.Input(
-                    "visual_strength",
-                    default=1.0,
-                    min=0.0,
-                    max=3.0,
-                    step=0.05,
-                    tooltip="How strong the concept's look is. 0: exactly the superclass. 1: the concept as "
-                    "trained. Above 1: exaggerated.",
+                strength_input(
+                    "How strong the concept's look is. 0: exactly the superclass. 1: the concept as "
+                    "trained. Above 1: exaggerated."
                 ),
                 bias_input(
                     0.6,
@@ -60,7 +56,7 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
                     "uses 0.6 to 0.75 for local and 0.4 to 0.6 for global key locking.",
                 ),
                 temperature_input(0.15, "The gate's temperature: how softly the gate opens. The paper uses 0.15."),
-                io.Combo.Input("key_locking", options=list(KEY_LOCKINGS), default="local", tooltip=KEY_LOCKING_TOOLTIP),
+                key_locking_input(),
                 expert(
                     io.Boolean.Input(
                         "leak_free",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .host.widgets import KEY_LOCKINGS
 from .judging.evaluate import Evaluation
 from .judging.prompts import KINDS
 from .sampling_inputs import judging_inputs, sampling_inputs
-from .schema import KEY_LOCKING_TOOLTIP, ConceptIO, bias_input, schema, temperature_input
+from .schema import ConceptIO, bias_input, key_locking_input, schema, strength_input, temperature_input
 
 
 class PerfusionEvaluate(io.ComfyNode):
@@ -63,10 +62,8 @@ def _dials() -> list[io.Input]:
     return [
         bias_input(0.6, "The gate's bias. The paper uses 0.6 to 0.75 for local key locking."),
         temperature_input(0.15, "The gate's temperature. The paper uses 0.15."),
-        io.Float.Input(
-            "visual_strength", default=1.0, min=0.0, max=3.0, step=0.05, tooltip="How strong the concept's look is."
-        ),
-        io.Combo.Input("key_locking", options=list(KEY_LOCKINGS), default="local", tooltip=KEY_LOCKING_TOOLTIP),
+        strength_input("How strong the concept's look is."),
+        key_locking_input(),
     ]
 
 

@@ -5,17 +5,11 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .host import folders
+from .host.widgets import KEY_LOCKINGS
 
 CATEGORY = "Perfusion"
 ConceptIO = io.Custom("PERFUSION_CONCEPT")
 StatisticsIO = io.Custom("PERFUSION_STATISTICS")
-
-KEY_LOCKING_TOOLTIP = (
-    "Where the concept's keys come from. local: its word attends like the superclass (the paper's "
-    "default). global gated, global pure: the whole prompt attends as if it named the superclass; for "
-    "scenes and activities, with a bias of 0.4 to 0.6. exact: like local, but the key is exactly the "
-    "superclass's. off: keys are not locked."
-)
 
 
 def schema(search_aliases: list[str], **fields) -> io.Schema:
@@ -44,3 +38,19 @@ def bias_input(default: float, tooltip: str) -> io.Input:
 
 def temperature_input(default: float, tooltip: str) -> io.Input:
     return expert(io.Float.Input("temperature", default=default, min=0.01, max=1.0, step=0.01, tooltip=tooltip))
+
+
+def strength_input(tooltip: str) -> io.Input:
+    return io.Float.Input("visual_strength", default=1.0, min=0.0, max=3.0, step=0.05, tooltip=tooltip)
+
+
+def key_locking_input() -> io.Input:
+    return io.Combo.Input(
+        "key_locking",
+        options=list(KEY_LOCKINGS),
+        default="local",
+        tooltip="Where the concept's keys come from. local: its word attends like the superclass (the paper's "
+        "default). global gated, global pure: the whole prompt attends as if it named the superclass; for "
+        "scenes and activities, with a bias of 0.4 to 0.6. exact: like local, but the key is exactly the "
+        "superclass's. off: keys are not locked.",
+    )

@@ -8,7 +8,7 @@ from .host.widgets import KEY_LOCKINGS
 from .judging.axes import AXES, DEFAULTS, NONE
 from .judging.sweep import Sweep
 from .sampling_inputs import judging_inputs, sampling_inputs
-from .schema import KEY_LOCKING_TOOLTIP, ConceptIO, bias_input, schema, temperature_input
+from .schema import ConceptIO, bias_input, key_locking_input, schema, strength_input, temperature_input
 
 VALUES_TOOLTIP = (
     "Values with commas between them, such as 0.3, 0.6, 0.9. Empty: "
@@ -82,15 +82,8 @@ def _dials() -> list[io.Input]:
     return [
         bias_input(0.6, "The gate's bias where no axis turns it. The paper uses 0.6 to 0.75 for local key locking."),
         temperature_input(0.15, "The gate's temperature where no axis turns it. The paper uses 0.15."),
-        io.Float.Input(
-            "visual_strength",
-            default=1.0,
-            min=0.0,
-            max=3.0,
-            step=0.05,
-            tooltip="How strong the concept's look is, where no axis turns it.",
-        ),
-        io.Combo.Input("key_locking", options=list(KEY_LOCKINGS), default="local", tooltip=KEY_LOCKING_TOOLTIP),
+        strength_input("How strong the concept's look is, where no axis turns it."),
+        key_locking_input(),
     ]
 
 

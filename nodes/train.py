@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io, ui
 
-from .host.widgets import GATES, KEY_LOCKINGS
+from .host.widgets import GATES
 from .schema import (
-    KEY_LOCKING_TOOLTIP,
     ConceptIO,
     StatisticsIO,
     bias_input,
     expert,
+    key_locking_input,
     schema,
     temperature_input,
 )
@@ -136,7 +136,7 @@ def _training_inputs() -> list[io.Input]:
         ),
         expert(bias_input(0.75, "The gate's bias in training. The paper uses 0.75.")),
         temperature_input(0.1, "The gate's temperature in training. The paper uses 0.1."),
-        io.Combo.Input("key_locking", options=list(KEY_LOCKINGS), default="local", tooltip=KEY_LOCKING_TOOLTIP),
+        key_locking_input(),
         io.Boolean.Input(
             "flip",
             default=True,
