@@ -78,7 +78,7 @@ def with_contexts(
     parts: Sequence[str] = tuple(CONTEXTS),
     reading: Reading = Reading(),  # noqa: B008 - frozen
 ) -> dict:
-    """The prompt with the ``parts`` of its edited contexts; without concepts it has its own, as only alike ones batch."""
+    """The prompt with the ``parts`` of its edited contexts; without concepts it has its own: only alike ones batch."""
     prompt = cond.get("cross_attn")
     if not isinstance(prompt, Tensor):
         return without_marks(cond)
