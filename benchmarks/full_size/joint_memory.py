@@ -18,6 +18,7 @@ from .scale import Scale
 PIXELS = 1024
 STORED = ("bfloat16", "float8_e4m3fn")
 ATTENTIONS = ("comfy.ldm.flux.math", "comfy.ldm.lumina.model", "comfy.ldm.qwen_image.model")
+ATTENTIONS += ("comfy.ldm.modules.diffusionmodules.mmdit",)
 
 
 def run(scale: Scale) -> dict[str, list[dict[str, Any]]]:
@@ -31,7 +32,7 @@ def row(size: TrueSize, stored: str) -> dict[str, Any]:
     picture = host.pack("perfusion_ops").Picture(torch.zeros(size.latent_channels, side, side))
     with sizes_without_numbers(), pytorch_attention():
         step = Step(size, getattr(torch, stored), picture)
-        weights = sum(parameter.nbytes for parameter in step.net.parameters())
+        weights = sum(tensor.nbytes for tensor in (*step.net.parameters(), *step.net.buffers()))
         live = step.live_bytes()
         widths = step.task.value_widths
     counted = {"model, MiB": weights, "concept and Adam, MiB": 16 * sum(widths.values())}
@@ -90,7 +91,7 @@ class Step:
         self.net, self.draws = private.unet, [draw(0, False, "a {}", 500, picture.latent)]
 
     def live_bytes(self) -> LiveBytes:
-        live = LiveBytes(list(self.net.parameters()))
+        live = LiveBytes([*self.net.parameters(), *self.net.buffers()])
         self.state.optimizer = SimpleNamespace(zero_grad=lambda: None, step=lambda: None)
         step = host.pack("perfusion_ops.training.position").position_step
         with self.task.inject() as injected, live:

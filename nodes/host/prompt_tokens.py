@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 from ...perfusion_ops.edit.gate_table import PromptToken
 from ...perfusion_ops.text.covariance import TokenKind
-from .clip import tokenizer, tokenizer_names
+from .clip import text_encoder, tokenizer, tokenizer_names
 from .concept_words import CONCEPT_TOKENS, ConceptToken, known_words, superclass_tokens, without_words
-from .whole_prompts import spelling_name
+from .whole_prompts import CLIP_NAMES, spelling_name
 
 BROKEN = "\ufffd"
 """What a tokenizer gives for some bytes of a letter without the others."""
@@ -26,13 +27,24 @@ def prompt_tokens(clip, tokenized: dict[str, Any], length: int) -> tuple[PromptT
     pad with zeros behind the prompt. Where no tokenizer is known, as with a pack of its own kind, tokens have numbers.
     """
     counts = {name: sum(map(len, tokenized[name])) for name in tokenizer_names(clip) if name in tokenized}
-    name = min((name for name in counts if counts[name] >= length), key=counts.get, default=spelling_name(clip))
-    if name not in counts:
+    names = _one_behind_the_other(clip, counts, length)
+    if not set(names) <= set(counts):
         return tuple(PromptToken(f"#{n}", TokenKind.WORD) for n in range(length))
-    chunks = enumerate(tokenized[name])
-    tokens = [token for n, chunk in chunks for token in _chunk_tokens(tokenizer(clip, name), chunk, n)]
+    chunks = enumerate((name, chunk) for name in names for chunk in tokenized[name])
+    tokens = [token for n, (name, chunk) in chunks for token in _chunk_tokens(tokenizer(clip, name), chunk, n)]
     padding = [PromptToken("<padding>", TokenKind.PADDING)] * (length - len(tokens))
     return (*tokens[max(0, len(tokens) - length) :], *padding)
+
+
+def _one_behind_the_other(clip, counts: dict[str, int], length: int) -> tuple[str, ...]:
+    """The tokenizers whose tokens stand in ``length`` encodings: one, or CLIP's before those of another kind."""
+    clips = [name for name in counts if name in CLIP_NAMES and text_encoder(clip, name) is not None]
+    others = [name for name in counts if name not in CLIP_NAMES]
+    enough = [name for name in (*clips, *others) if counts[name] >= length]
+    if enough:
+        return (min(enough, key=counts.get),)
+    pairs = [pair for pair in product(clips, others) if sum(counts[name] for name in pair) == length]
+    return pairs[0] if pairs else (spelling_name(clip),)
 
 
 def _chunk_tokens(reader, chunk: Sequence[tuple], number: int) -> list[PromptToken]:

@@ -19,6 +19,8 @@ from .encoders import PLACEHOLDER
 from .network_reader import NetworkReader
 from .own_encoders import OwnEncoders
 
+CLIP_NAMES = frozenset("ghl")
+"""CLIP's own tokenizers, as prompts have them."""
 Read = Callable[[Tensor, Mapping[str, Any]], Tensor]
 """(encodings (1, T, d), the conditioning's other entries) -> what K and V read (1, T', d')."""
 
@@ -108,7 +110,7 @@ def _places(rows: Sequence[Sequence[tuple]], template: str) -> list[int]:
 
 def reads_whole(clip) -> bool:
     """Whether a CLIP has text encoders of another kind than CLIP's own, whose chunks are all of 77 tokens."""
-    return not set(tokenizer_names(clip)) <= {"g", "h", "l"}
+    return not set(tokenizer_names(clip)) <= CLIP_NAMES
 
 
 def encode_whole(clip, captions: Sequence[str], read: Read) -> Iterator[tuple[Tensor, Tensor]]:

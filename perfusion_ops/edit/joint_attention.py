@@ -35,8 +35,8 @@ def attend_by_position(
     so its rows are computed again with the plain values.
 
     Args:
-        queries, values: (B, H, L, D) if ``heads_first``, else (B, L, H * D). Fewer heads of residuals than of values
-            are repeated, as grouped-query models repeat them.
+        queries, values: (B, H, L, D) if ``heads_first``, else (B, L, H * D), or (B, L, H, D) for the values. Fewer
+            heads of residuals than of values are repeated, as grouped-query models repeat them.
         gates: (B, T, J), 0 for tokens and concepts that rest.
         residuals: (J, width of the values).
         places: Q.
@@ -72,7 +72,7 @@ def _in_layout(delta: Tensor, values: Tensor, heads_first: bool) -> Tensor:
     """A delta (B, T, width) in the layout of ``values``."""
     delta = delta.to(values.dtype)
     if not heads_first:
-        return delta
+        return delta.unflatten(-1, values.shape[2:])
     heads, size = values.shape[1], values.shape[3]
     repeats = heads * size // delta.shape[-1]
     return delta.unflatten(-1, (heads // repeats, size)).transpose(1, 2).repeat_interleave(repeats, 1)

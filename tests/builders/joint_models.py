@@ -19,6 +19,9 @@ _FLUX2 |= {"axes_dim": [6, 6, 6, 6], "patch_size": 1, "qkv_bias": False, "ops_bi
 _FLUX2 |= {"mlp_silu_act": True, "txt_ids_dims": [3], "guidance_embed": True, "theta": 2000}
 _QWEN = {"image_model": "qwen_image", "patch_size": 2, "in_channels": 64, "out_channels": 16, "num_layers": 3}
 _QWEN |= {"attention_head_dim": 24, "num_attention_heads": 4, "joint_attention_dim": 40, "axes_dims_rope": (8, 8, 8)}
+_SD3 = {"in_channels": 16, "out_channels": 16, "patch_size": 2, "input_size": None, "depth": 3, "num_blocks": 3}
+_SD3 |= {"adm_in_channels": 48, "qk_norm": "rms", "pos_embed_scaling_factor": None, "x_block_self_attn_layers": [0, 1]}
+_SD3 |= {"context_embedder_config": {"target": "torch.nn.Linear", "params": {"in_features": 4096, "out_features": 192}}}
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Facts:
     latent: tuple[int, ...] = (16, 8, 8)
     layers: int = 4
     pooled: int | None = None
+    context: int = 40
+    """Width of the encodings."""
     first_text_place: int = 0
     """Where the prompt's first token stands in the attention's sequence."""
     extra: dict = field(default_factory=dict)
@@ -48,19 +53,20 @@ JOINT = {
     "chroma": Facts("Chroma", _CHROMA | {"hidden_dim": 64, "n_layers": 2}),
     "flux2": Facts("Flux2", _FLUX2, latent=(128, 4, 4), first_text_place=512 - 11),
     "qwen_image": Facts("QwenImage", _QWEN, layers=3),
+    "sd3": Facts("SD3", _SD3, layers=3, pooled=48, context=4096),
 }
 TOKENS = 11
 WIDTH = 40
 
 
-def joint_model(family: str):
-    """A MODEL of ``family`` with random weights, as the host's loader would make it."""
+def joint_model(family: str, **changes):
+    """A MODEL of ``family`` with random weights, as the host's loader would make it; ``changes`` in its sizes."""
     import comfy.model_patcher
     import comfy.ops
     import comfy.supported_models
 
     facts = JOINT[family]
-    config = getattr(comfy.supported_models, facts.config)(dict(facts.unet))
+    config = getattr(comfy.supported_models, facts.config)(facts.unet | changes)
     config.custom_operations = comfy.ops.disable_weight_init
     config.set_inference_dtype(torch.float32, None)
     model = config.get_model({}, device="cpu")
@@ -74,6 +80,8 @@ def randomize(module: torch.nn.Module, seed: int = 1) -> None:
     """Random weights under which every layer matters; norms near 1."""
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in module.named_parameters():
+        if parameter.numel() > MOST_NUMBERS:
+            continue
         noise = torch.randn(parameter.shape, generator=generator)
         if parameter.ndim >= 2:
             parameter.copy_(noise / math.sqrt(parameter[0].numel()))
@@ -93,6 +101,15 @@ CLIPS = {
         *("qwen_image", "QwenImageTokenizer", "te"),
         {"qwen25_7b_model_config": _QWEN3 | {"num_hidden_layers": 2}},
     ),
+    # The host pads CLIP's encodings to 4096 features, beside T5's.
+    "sd3": (
+        *("sd3_clip", "SD3Tokenizer", "sd3_clip"),
+        {
+            "t5xxl_model_config": _T5 | {"d_model": 4096},
+            "clip_l_model_config": _CLIP_L | {"num_hidden_layers": 3},
+            "clip_g_model_config": _CLIP_L | {"num_hidden_layers": 3, "hidden_act": "gelu"},
+        },
+    ),
 }
 """Family -> the host's file, tokenizers and text encoders, and the sizes of small ones."""
 
@@ -108,8 +125,21 @@ def joint_clip(family: str):
     texts = importlib.import_module(f"comfy.text_encoders.{module}")
     target = comfy.supported_models_base.ClipTarget(getattr(texts, tokenizer), getattr(texts, encoder)())
     clip = comfy.sd.CLIP(target, model_options={**sizes, "dtype": torch.float32})
+    for part in clip.cond_stage_model.modules():
+        if isinstance(part, torch.nn.Embedding) and part.weight.numel() > MOST_NUMBERS:
+            part.weight = _overlapping_rows(*part.weight.shape)
     randomize(clip.cond_stage_model)
     return clip
+
+
+MOST_NUMBERS = 50_000_000
+"""Of a vocabulary in a test's text encoder, with numbers of its own."""
+
+
+def _overlapping_rows(words: int, width: int) -> torch.nn.Parameter:
+    """A wide vocabulary that takes no memory: every word's numbers are the last one's, moved by one."""
+    numbers = torch.randn(words + width, generator=torch.Generator().manual_seed(3))
+    return torch.nn.Parameter((numbers / math.sqrt(width)).as_strided((words, width), (1, 1)))
 
 
 def joint_vae(channels: int = 16):

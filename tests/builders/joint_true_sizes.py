@@ -44,6 +44,17 @@ _ZIMAGE |= {"axes_dims": [32, 48, 48], "axes_lens": [1536, 512, 512], "ffn_dim_m
 _LUMINA2 = {"dim": 2304, "n_layers": 26, "n_refiner_layers": 2, "n_heads": 24, "n_kv_heads": 8, "multiple_of": 256}
 _LUMINA2 |= {"axes_dims": [32, 32, 32], "axes_lens": [300, 512, 512], "ffn_dim_multiplier": 4.0, "cap_feat_dim": 2304}
 _QWEN = {"num_layers": 60, "attention_head_dim": 128, "num_attention_heads": 24, "joint_attention_dim": 3584}
+
+
+def _sd3(title: str, depth: int, places: int, **others) -> TrueSize:
+    sizes = {"depth": depth, "num_blocks": depth, "adm_in_channels": 2048, "num_patches": places**2}
+    sizes |= {"pos_embed_max_size": places, "x_block_self_attn_layers": [], **others}
+    sizes["context_embedder_config"] = {
+        "target": "torch.nn.Linear", "params": {"in_features": 4096, "out_features": 64 * depth}
+    }  # fmt: skip
+    return TrueSize("sd3", title, sizes, 154, 4096, pooled=2048)
+
+
 TRUE_SIZES = {
     "zimage": TrueSize("zimage", "Z-Image", _ZIMAGE, 32, 2560),
     "lumina2": TrueSize("lumina2", "Lumina 2", _LUMINA2, 64, 2304),
@@ -52,5 +63,8 @@ TRUE_SIZES = {
     "klein4b": _flux2("Flux.2 Klein 4B", 24, 5, 20, 7680),
     "klein9b": _flux2("Flux.2 Klein 9B", 32, 8, 24, 12288),
     "flux2": _flux2("Flux.2 dev", 48, 8, 48, 15360),
+    "sd3_medium": _sd3("SD 3 medium", 24, 192, qk_norm=None),
+    "sd35_medium": _sd3("SD 3.5 medium", 24, 384, x_block_self_attn_layers=list(range(13))),
+    "sd35_large": _sd3("SD 3.5 large", 38, 192),
     "qwen_image": TrueSize("qwen_image", "Qwen-Image", _QWEN | {"axes_dims_rope": (16, 56, 56)}, 64, 3584),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .joint_models import JOINT, TOKENS, WIDTH, joint_model
+from .joint_models import JOINT, TOKENS, joint_model
 
 MARKED = (4, 5)
 """The tokens of a prompt where its first concept stands."""
@@ -35,7 +35,7 @@ class JointWorld:
 
     def prompt(self, seed: int, words=(), tokens: int = TOKENS) -> torch.Tensor:
         """Encodings (1, T, d) as a text encoder with the words in it makes them."""
-        encodings = torch.randn(1, tokens, WIDTH, generator=torch.Generator().manual_seed(seed))
+        encodings = torch.randn(1, tokens, self.facts.context, generator=torch.Generator().manual_seed(seed))
         beside = {}
         for number, word in enumerate(words):
             marks = torch.zeros(1, tokens)

@@ -22,7 +22,10 @@ def test_the_first_layer_adds_the_residual_to_picture_queries_alone(world):
 
     def spy(attention, queries, keys, values, heads, *args, **settings):
         output = attention(queries, keys, values, heads, *args, **settings)
-        seen.append((queries, keys, values, settings, output))
+        tensors = queries, keys, values
+        if not settings.get("skip_reshape"):
+            tensors = [tensor.reshape(*tensor.shape[:2], heads, -1).transpose(1, 2) for tensor in tensors]
+        seen.append((*tensors, settings, output))
         return output
 
     both = world.prompt(5, ["teddy_t"])

@@ -32,13 +32,15 @@ def test_the_mark_stands_at_the_superclass_words_of_a_prompt(pack, clip):
     assert torch.equal(pack.encoded_prompt.plain(named), plain)
     marks = pack.conditioning.marks_of(named, ["my_bear"])[0, :, 0]
     places = marks.nonzero().flatten().tolist()
-    assert places == list(range(places[0], places[-1] + 1)) and set(marks[places].tolist()) == {1.0}
+    runs = [place for place in places if place - 1 not in places]
+    assert len(runs) == (2 if family == "sd3" else 1), "once in each text encoder that stands behind another"
+    assert set(marks[places].tolist()) == {1.0}
     changed = (plain != other).any(-1)[0].nonzero().flatten().tolist()
     # A decoder's encodings change from the changed token on; an encoder's everywhere, most where the word stands.
     assert (changed[0] in places) if family != "flux1" else len(places) >= 2
 
 
-@pytest.mark.parametrize("family", ["zimage", "flux1"])
+@pytest.mark.parametrize("family", ["zimage", "flux1", "sd3"])
 def test_the_node_trains_and_the_concept_draws(pack, family, tmp_path, monkeypatch):
     """Train and Apply work on models of today as on Stable Diffusion: auto takes the gate that the family reads."""
     import comfy.sample
