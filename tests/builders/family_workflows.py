@@ -30,9 +30,9 @@ class Recipe:
     """What a family's official template loads and sets."""
 
     model: str
-    encoder: tuple[str, ...]
-    """Files of the text encoders, and the loader's type."""
-    vae: str
+    encoder: tuple[str, ...] = ()
+    """Files of the text encoders, and the loader's type; none: all is in the model's checkpoint."""
+    vae: str = ""
     latent: str = "EmptySD3LatentImage"
     frames: dict[str, int] = field(default_factory=dict)
     """How many, where the latent's node asks."""
@@ -51,6 +51,11 @@ class Recipe:
 
 _T5 = "t5xxl_fp16.safetensors"
 RECIPES = {
+    "SD 3.5": Recipe(
+        "sd3.5_large_fp8_scaled.safetensors",
+        note="3.5 medium takes the same nodes. Large, medium and SD 3 differ in layers or widths: a concept draws in the "
+        "kind it was trained on. The text encoders may also come from *Load CLIP (Triple)*.",
+    ),
     "Anima": Recipe(
         "anima-base-v1.0.safetensors",
         ("qwen_3_06b_base.safetensors", "stable_diffusion"),
@@ -116,9 +121,10 @@ RECIPES = {
 
 def note_of(title: str, recipe: Recipe) -> str:
     """What the workflow says of itself."""
+    files = "files in the three loaders" if recipe.encoder else "checkpoint"
     return (
         f"## {title}: learn a subject, then draw it\n\n"
-        "1. Choose the model's files in the three loaders, and about five pictures. Write the **superclass** (what the "
+        f"1. Choose the model's {files}, and about five pictures. Write the **superclass** (what the "
         "subject is) and a new **word**.\n"
         "2. Run the left side: the concept is saved as `my_subject`. **gate** is `auto`, so "
         f"{recipe.learns}.\n"
@@ -214,15 +220,11 @@ def _values(widgets: dict[str, list], values: dict[str, Any]) -> list[Any]:
 def workflow(title: str, recipe: Recipe, definitions: dict[str, Any]) -> dict[str, Any]:
     """The whole workflow: on the left it learns, on the right, muted, it draws."""
     canvas = Canvas(definitions)
-    model = canvas.add("UNETLoader", (-900, 60), unet_name=recipe.model)
-    *files, kind = recipe.encoder
-    names = {"clip_name": files[0]} if len(files) == 1 else {"clip_name1": files[0], "clip_name2": files[1]}
-    clip = canvas.add("CLIPLoader" if len(files) == 1 else "DualCLIPLoader", (-900, 240), type=kind, **names)
-    vae = canvas.add("VAELoader", (-900, 420), vae_name=recipe.vae)
+    model, clip, vae = _loaded(canvas, recipe)
     folder = canvas.add("LoadImage", (-900, 580), (320, 330))
     trained = canvas.add(
         *("PerfusionTrainConcept", (-520, 60), (400, 820)),
-        {"model": model[0], "clip": clip[0], "vae": vae[0], "images": folder[0]},
+        {"model": model, "clip": clip, "vae": vae, "images": folder[0]},
         **{"word": "my_subject", "superclass": "dog", "batch_size": 4, "resolution": recipe.side},
         gradient_checkpointing=True,
     )
@@ -232,9 +234,22 @@ def workflow(title: str, recipe: Recipe, definitions: dict[str, Any]) -> dict[st
     return canvas.saved(title)
 
 
-def _draw(canvas: Canvas, recipe: Recipe, model: Node, clip: Node, vae: Node) -> None:
+def _loaded(canvas: Canvas, recipe: Recipe) -> tuple[tuple[Node, int], ...]:
+    """Where MODEL, CLIP and VAE come from."""
+    if not recipe.encoder:
+        checkpoint = canvas.add("CheckpointLoaderSimple", (-900, 60), ckpt_name=recipe.model)
+        return checkpoint[0], checkpoint[1], checkpoint[2]
+    model = canvas.add("UNETLoader", (-900, 60), unet_name=recipe.model)
+    *files, kind = recipe.encoder
+    names = {"clip_name": files[0]} if len(files) == 1 else {"clip_name1": files[0], "clip_name2": files[1]}
+    clip = canvas.add("CLIPLoader" if len(files) == 1 else "DualCLIPLoader", (-900, 240), type=kind, **names)
+    vae = canvas.add("VAELoader", (-900, 420), vae_name=recipe.vae)
+    return model[0], clip[0], vae[0]
+
+
+def _draw(canvas: Canvas, recipe: Recipe, model, clip, vae) -> None:
     concept = canvas.add("PerfusionLoadConcept", (380, 60), muted=True)
-    links = {"model": model[0], "clip": clip[0], "concept": concept[0]}
+    links = {"model": model, "clip": clip, "concept": concept[0]}
     applied = canvas.add("PerfusionApplyKeyLockedAttention", (380, 200), (340, 320), links, muted=True)
     named = applied[1]
     positive = canvas.add("CLIPTextEncode", (760, 60), links={"clip": named}, muted=True, text="a photo of my_subject")
@@ -251,7 +266,7 @@ def _draw(canvas: Canvas, recipe: Recipe, model: Node, clip: Node, vae: Node) ->
     links = {"model": shown, "positive": guided, "negative": negative[0], "latent_image": latent[0]}
     settings = {"steps": recipe.steps, "cfg": recipe.cfg, "sampler_name": recipe.sampler, "scheduler": "simple"}
     sampled = canvas.add("KSampler", (1120, 60), (320, 270), links, muted=True, **settings)
-    links = {"samples": sampled[0], "vae": vae[0]}
+    links = {"samples": sampled[0], "vae": vae}
     decoded = canvas.add("VAEDecode", (1120, 370), (320, 60), links=links, muted=True)
     canvas.add("SaveImage", (1120, 470), (320, 340), {"images": decoded[0]}, muted=True, filename_prefix="my_subject")
 
