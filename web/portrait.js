@@ -7,6 +7,7 @@ const BASES = {
   sd1: "SD 1.x",
   sd2: "SD 2.x",
   sdxl: "SDXL",
+  sd3: "SD 3.x",
   flux1: "Flux.1",
   flux2: "Flux.2",
   chroma: "Chroma",

@@ -25,7 +25,7 @@ def _keep_encodings(net: nn.Module) -> None:
 SD3 = (
     JointFamily(
         name="sd3",
-        title="SD 3 and 3.5",
+        title="SD 3.x",
         configs=(comfy.supported_models.SD3,),
         layers=_layers,
         blocks=lambda net: net.joint_blocks,

@@ -53,8 +53,8 @@ _T5 = "t5xxl_fp16.safetensors"
 RECIPES = {
     "SD 3.5": Recipe(
         "sd3.5_large_fp8_scaled.safetensors",
-        note="3.5 medium takes the same nodes. Large, medium and SD 3 differ in layers or widths: a concept draws in the "
-        "kind it was trained on. The text encoders may also come from *Load CLIP (Triple)*.",
+        note="3.5 medium takes the same nodes; a concept of large does not fit it, as it has other layers. The text "
+        "encoders may also come from *Load CLIP (Triple)*.",
     ),
     "Anima": Recipe(
         "anima-base-v1.0.safetensors",
