@@ -72,6 +72,9 @@ ANIMA = (
         "Anima",
         context=_adapted,
         reading_layers=lambda net: net.llm_adapter,
+        # Each of the adapter's queries is one token of T5, so that marks on these are marks of what K and V read.
+        entry="t5xxl_weights",
+        gates=(GateKind.LEARNED_WORD, GateKind.POSITION),
     ),
     # Encodings stand where the text encoder's tokens do, so marks on them are marks of what K and V read.
     _family("cosmos2", "Cosmos-Predict2", "CosmosT2IPredict2", context=_as_they_are, gates=tuple(GateKind)),

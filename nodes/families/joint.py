@@ -37,6 +37,7 @@ class JointFamily:
     joint = True
     transformer = True
     covariance_mix = None
+    entry = None
     gates = (GateKind.POSITION,)
 
     def fits(self, model) -> bool:

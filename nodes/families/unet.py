@@ -33,6 +33,7 @@ class UNet:
     joint = False
     transformer = False
     covariance_mix = DEFAULT_MIX
+    entry = None
     gates = tuple(GateKind)
     guidance = 6.0
 

@@ -20,6 +20,7 @@ from ...perfusion_ops.text.words import fold_word
 from .concept_words import CONCEPT_TOKENS, ConceptToken, ConceptWord, MarkedId, knowing, known_words, without_words
 from .encoded_prompt import KEYS, MARKED, SUPERCLASS, EncodedPrompt
 from .naming import Naming
+from .network_tokens import marking
 
 KEY = "perfusion"
 PREFIX = "clip_"
@@ -95,7 +96,9 @@ def clip_knowing(clip, new: ConceptWord):
         raise ValueError(f"The concept word {new.word!r} stands for two concepts; give one of them another word.")
     clone = clip.clone()
     clone.tokenizer = tokenizers_knowing(clip, (*known, new))
-    clone.patcher.set_injections(KEY, [PatcherInjection(_set_hooks, _remove_hooks)])
+    unencoded = [name for name in names if name not in text_encoder_names(clip)]
+    marking_them = [marking(unencoded)] if unencoded else []
+    clone.patcher.set_injections(KEY, [PatcherInjection(_set_hooks, _remove_hooks), *marking_them])
     return clone
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import comfy.conds
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...perfusion_ops import EditedContext, JointEdit
 from ...perfusion_ops.edit.marks import read_marks
@@ -21,19 +21,32 @@ START_TOLERANCE = 1e-6
 """One minus the cosine below which an encoding is the start-of-text token's."""
 
 
-def namings(conds: dict[str, list[dict]]) -> set[Naming]:
-    """The concepts that a sampler's prompts name."""
-    return {naming for prompt in _prompts(conds) if rows_with_concepts(prompt).any() for naming in prompt.namings}
+def namings(conds: dict[str, list[dict]], entry: str | None = None) -> set[Naming]:
+    """The concepts that a sampler's prompts name; with the ``entry`` of a reading, where the network reads them too."""
+    held = (cond for group in conds.values() for cond in group if isinstance(cond.get("cross_attn"), EncodedPrompt))
+    return {naming for cond in held for naming in _named(cond, entry)}
 
 
-def _prompts(conds: dict[str, list[dict]]) -> list[EncodedPrompt]:
-    found = (cond.get("cross_attn") for group in conds.values() for cond in group)
-    return [prompt for prompt in found if isinstance(prompt, EncodedPrompt)]
+def _named(cond: dict, entry: str | None) -> set[Naming]:
+    prompt = cond["cross_attn"]
+    if not rows_with_concepts(prompt).any():
+        return set()
+    placed = [naming for naming in prompt.namings if MARKED + naming.word in prompt.beside]
+    lost = {n for n in placed if entry is not None and not marks_of(_placing(cond, entry), [n.word]).any()}
+    return prompt.namings - lost
+
+
+def _placing(cond: dict, entry: str | None) -> Tensor:
+    """What a network reads token by token, with marks of concepts with a position gate: of an entry (T,), (1, T, 1)."""
+    if entry is None:
+        return cond["cross_attn"]
+    weights = cond.get(entry)
+    return torch.zeros(1, 1, 1) if weights is None else weights.reshape(1, -1, 1)
 
 
 def without_marks(cond: dict) -> dict:
     """The conditioning without memory of concepts. SDXL also reads a pooled encoding, in training the superclass's."""
-    changed = {name: plain(cond[name]) for name in ("cross_attn",) if name in cond}
+    changed = {name: plain(value) for name, value in cond.items() if isinstance(value, EncodedPrompt)}
     changed |= {name: superclass_of(cond[name]) for name in ("pooled_output",) if name in cond}
     return {**cond, **changed}
 
@@ -51,14 +64,21 @@ def rows_with_learned_words(prompt: EncodedPrompt) -> Tensor:
     return (plain(prompt) != prompt.superclass).flatten(1).any(1)
 
 
-def marks_of(prompt: EncodedPrompt, words: Sequence[str]) -> Tensor:
+def marks_of(prompt: Tensor, words: Sequence[str]) -> Tensor:
     """Where the concepts with a position gate stand (B, T, J); 0 for words that are none of them."""
     encodings = plain(prompt)
     marks = torch.zeros(*encodings.shape[:2], len(words), device=encodings.device)
+    beside = prompt.beside if isinstance(prompt, EncodedPrompt) else {}
     for j, word in enumerate(words):
-        if MARKED + word in prompt.beside:
-            marks[..., j] = read_marks(encodings, prompt.beside[MARKED + word])
+        if MARKED + word in beside:
+            marks[..., j] = read_marks(encodings, beside[MARKED + word])
     return marks
+
+
+def marks_in(cond: dict, words: Sequence[str], entry: str | None, read: Tensor) -> Tensor:
+    """The same for what K and V ``read`` (B, T, d) of a conditioning, which the network may have padded."""
+    marks = marks_of(_placing(cond, entry), words).to(read.device)
+    return nn.functional.pad(marks, (0, 0, 0, read.shape[1] - marks.shape[1])).expand(len(read), -1, -1)
 
 
 @dataclass(frozen=True)
@@ -69,6 +89,8 @@ class Reading:
     """(encodings, the conditioning) -> what K and V read."""
     kept: Callable[[Tensor, Tensor], Tensor | None] = lambda _encodings, _context: None
     """(encodings, what K and V read) -> tokens of it that no edit may touch."""
+    entry: str | None = None
+    """The conditioning's entry whose tokens K and V read one by one; none: the encodings' own."""
 
 
 def with_contexts(
@@ -102,7 +124,7 @@ def edited_context(edit: JointEdit, cond: dict, encodings: Tensor, reading: Read
         return None
     words = torch.tensor([word in prompt.words for word in edit.words])
     present = rows_with_learned_words(prompt).cpu().unsqueeze(1) & words
-    marks = marks_of(prompt, edit.words)
+    marks = marks_in(cond, edit.words, reading.entry, encodings)
     if not (present.any() or marks.any()):
         return None
     keys = None

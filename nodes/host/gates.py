@@ -16,7 +16,7 @@ from ...perfusion_ops.edit.equations import similarities, unit_duals
 from ...perfusion_ops.edit.gate_table import ConceptGates, GateTable
 from .clip import text_encoder, text_encoder_names, tokenizer, tokenizer_names
 from .concept_words import ConceptWord, known_words
-from .conditioning import edited_context, kept_tokens, marks_of
+from .conditioning import edited_context, kept_tokens, marks_in
 from .encoded_prompt import EncodedPrompt, plain
 from .model import KEY, AppliedConcept, AppliedConcepts, network_reads, reading_of
 from .prompt_tokens import prompt_tokens
@@ -75,6 +75,8 @@ class _Look:
     kept: Tensor
     """bool (T,)."""
     context: EditedContext | None
+    entry: str | None
+    """The entry of ``cond`` whose tokens K and V read one by one; none: the encodings' own."""
 
     @classmethod
     def of(cls, model, clip, applied: AppliedConcepts | None, cond: dict[str, Any]) -> _Look:
@@ -87,7 +89,7 @@ class _Look:
             kept = kept_tokens(prompt, encodings, reading) if isinstance(prompt, EncodedPrompt) else None
             context = edited_context(applied.edit, cond, encodings, reading) if applied else None
         kept = torch.zeros(encodings.shape[1], dtype=torch.bool) if kept is None else kept[0].cpu()
-        return cls(clip, applied, cond, encodings, kept, context)
+        return cls(clip, applied, cond, encodings, kept, context, reading.entry)
 
     def gates_of(self, j: int, known: bool) -> ConceptGates:
         """The ``j``-th concept at the prompt's tokens; ``known``: whether the CLIP reads its word."""
@@ -113,7 +115,7 @@ class _Look:
         )
 
     def _marks(self, j: int) -> Tensor:
-        return marks_of(self.cond["cross_attn"], self.applied.edit.words)[0, :, j].float().cpu()
+        return marks_in(self.cond, self.applied.edit.words, self.entry, self.encodings)[0, :, j].float().cpu()
 
     def _similarities(self, j: int) -> tuple[Tensor, dict[str, Tensor]]:
         """A concept's similarities (T,), and each text encoder's part where several stand side by side."""

@@ -106,10 +106,9 @@ def edit_prompts(executor, noise, *args, **kwargs):
     guider = executor.class_obj
     options = guider.model_options["transformer_options"]
     applied: AppliedConcepts = options[KEY]
-    named = _named(guider.conds, applied)
     place = {"device": guider.model_patcher.load_device, "dtype": inference_dtype(guider.model_patcher.model)}
     family = family_of(guider.model_patcher)
-    kind = call_kind(family)
+    kind, named = call_kind(family), _named(guider.conds, applied, family.entry)
     if not named:
         guider.conds = {name: [without_marks(cond) for cond in conds] for name, conds in guider.conds.items()}
         return executor(noise, *args, **kwargs)
@@ -134,8 +133,9 @@ def network_reads(model) -> bool:
 
 def reading_of(patcher) -> Reading:
     """How a MODEL reads prompts. It must be loaded if its network makes something of them first."""
-    kept = family_of(patcher).kept
-    return Reading(NetworkReader.of(patcher), kept) if network_reads(patcher) else Reading(kept=kept)
+    family = family_of(patcher)
+    facts = {"kept": family.kept, "entry": family.entry}
+    return Reading(NetworkReader.of(patcher), **facts) if network_reads(patcher) else Reading(**facts)
 
 
 @torch.no_grad()
@@ -152,9 +152,9 @@ def _edited(conds: dict[str, list[dict]], applied: AppliedConcepts, place: dict,
     }
 
 
-def _named(conds: dict[str, list[dict]], applied: AppliedConcepts) -> set[str]:
+def _named(conds: dict[str, list[dict]], applied: AppliedConcepts, entry: str | None) -> set[str]:
     """The applied concepts that prompts of a sampler name; says which it does not, and which are not applied."""
-    held = namings(conds)
+    held = namings(conds, entry)
     words = {naming.word for naming in held}
     for naming in held:
         if naming.word not in applied.edit.words:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from ...perfusion_ops import Encoded
 from ...perfusion_ops.text.prompts import fill_template
 from .clip import clip_knowing
 from .concept_words import ConceptWord
-from .conditioning import marks_of
+from .conditioning import marks_in, marks_of
 from .encoded_prompt import EncodedPrompt, plain
 from .naming import Naming
 from .network_reader import NetworkReader
@@ -27,15 +28,19 @@ class SuperclassPrompts:
     """Template -> the one prompt, on the CPU."""
     pooled: Tensor | None
     """The prompts' pooled encoding (1, width), averaged; none where the text encoder has none."""
+    word: str = ""
+    entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Template -> what goes beside its encodings, for networks that read more than these."""
 
     @classmethod
     def of(cls, clip, word: str, superclass: str, templates: Sequence[str]) -> SuperclassPrompts:
         """Encode every template as for drawing. Raises ValueError if the CLIP loses a template's mark."""
         knowing = clip_knowing(clip, ConceptWord(word, superclass, marked=True, naming=Naming(word)))
-        prompts, pooled = {}, []
+        prompts, others, pooled = {}, {}, []
         for template in dict.fromkeys(templates):
             tokens = knowing.tokenize(fill_template(template, word))
-            encodings, whole = knowing.encode_from_tokens(tokens, return_pooled=True)
+            entries = knowing.encode_from_tokens(tokens, return_dict=True)
+            encodings, whole = entries.pop("cond"), entries.pop("pooled_output")
             if not isinstance(encodings, EncodedPrompt):
                 raise ValueError(
                     f"The template or caption {template[:60]!r} comes out of this CLIP without a mark of where the "
@@ -43,17 +48,24 @@ class SuperclassPrompts:
                 )
             marks = _kept(marks_of(encodings, [word])[..., 0])
             prompts[template] = Encoded(_kept(encodings).float(), marks.argmax(1), None, marks)
+            others[template] = entries
             pooled.append(whole)
-        return cls(superclass, prompts, None if pooled[0] is None else _kept(torch.cat(pooled)).mean(0, keepdim=True))
+        whole = None if pooled[0] is None else _kept(torch.cat(pooled)).mean(0, keepdim=True)
+        return cls(superclass, prompts, whole, word, others)
 
     def read_by(self, reader: NetworkReader) -> SuperclassPrompts:
         """The same prompts as a network's own layers read them, token by token."""
         with torch.no_grad():
-            read = {
-                template: replace(prompt, encodings=reader(prompt.encodings, {}).float().cpu())
-                for template, prompt in self.prompts.items()
-            }
+            read = {template: self._read(template, reader) for template in self.prompts}
         return replace(self, prompts=read)
+
+    def _read(self, template: str, reader: NetworkReader) -> Encoded:
+        prompt, entries, entry = self.prompts[template], self.entries[template], reader.family.entry
+        encodings = reader(prompt.encodings, {name: _kept(value) for name, value in entries.items()}).float().cpu()
+        if entry is None:
+            return replace(prompt, encodings=encodings)
+        marks = marks_in(entries, [self.word], entry, encodings)[..., 0]
+        return Encoded(encodings, marks.argmax(1), None, marks)
 
     def initial_embeddings(self) -> dict[str, Tensor]:
         """None: nothing of the word is learned."""
@@ -69,7 +81,9 @@ class SuperclassPrompts:
         return self.pooled
 
 
-def _kept(tensor: Tensor) -> Tensor:
+def _kept(tensor: Any) -> Any:
     """A copy on the CPU that may meet a backward pass, wherever the host made the original."""
+    if not isinstance(tensor, Tensor):
+        return tensor
     with torch.inference_mode(False):
         return plain(tensor).detach().cpu().clone()

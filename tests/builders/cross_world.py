@@ -58,6 +58,14 @@ class CrossWorld:
             value_residuals={name: normal(width) for name, width in widths.items()},
         )
 
+    def position_concept(self, word: str = "teddy_t", superclass: str = "teddy bear", seed: int = 1):
+        """A concept of random looks at the superclass's own words."""
+        generator, widths = torch.Generator().manual_seed(seed), self.family.value_widths(self.net)
+        return self.pack.ops.Concept(
+            **{"word": word, "superclass": superclass, "base_family": self.family.name, "gate": "position"},
+            value_residuals={name: torch.randn(width, generator=generator) for name, width in widths.items()},
+        )
+
     def heard(self, word: str, superclass: str, embedding: torch.Tensor) -> torch.Tensor:
         """The context at the concept's own token (d,)."""
         known = self.pack.concept_words.ConceptWord(word, superclass, {self.facts.encoder: embedding})

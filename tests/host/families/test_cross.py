@@ -72,29 +72,21 @@ def test_nothing_else_changes_to_the_bit(world):
     assert torch.equal(world.draw(world.model, world.clip, bear), before[0])
 
 
-def test_a_position_gate_draws_where_the_network_reads_tokens_one_by_one(world):
-    """Values alone at the superclass's own words; where the network moves the tokens, it is refused by name."""
-    widths = world.family.value_widths(world.net)
-    generator = torch.Generator().manual_seed(1)
-    concept = world.pack.ops.Concept(
-        **{"word": "teddy_t", "superclass": "teddy bear", "base_family": world.family.name, "gate": "position"},
-        value_residuals={name: torch.randn(width, generator=generator) for name, width in widths.items()},
-    )
-    if world.name == "anima":
-        with pytest.raises(ValueError, match="the gate 'position', which Anima does not read; expected 'learned word'"):
-            world.applied(concept)
-        return
+def test_a_position_gate_draws_at_the_superclass_words(world):
+    """Values alone, at the very tokens by which K and V read the superclass; keys and other prompts stay."""
+    concept = world.position_concept()
     superclass = world.draw(world.model, world.clip, TEXT.format("teddy bear"))
     model, clip = world.applied(concept)
     drawn = world.draw(model, clip, TEXT.format("teddy_t"))
     assert (drawn - superclass).abs().max() > 1e-3
     assert torch.equal(world.draw(model, clip, TEXT.format("teddy bear")), superclass)
     prompts = world.pack.superclass_prompts.SuperclassPrompts.of(world.clip, "w", "teddy bear", [TEXT])
-    marks = prompts.encode([TEXT]).marks
-    spelled = world.clip.tokenizer.tokenize_with_weights(TEXT.format("teddy bear"))[world.facts.encoder][0]
-    ids = [token for (token, _), mark in zip(spelled, marks[0], strict=True) if mark]
-    vocabulary = world.pack.clip.vocabulary(world.clip, world.facts.encoder)
-    assert vocabulary.decode(list(map(int, ids))) == "teddy bear"
+    marks = prompts.read_by(world.reader).encode([TEXT]).marks
+    name = world.pack.whole_prompts.spelling_name(world.clip)
+    spelled = world.clip.tokenizer.tokenize_with_weights(TEXT.format("teddy bear"))[name][0]
+    ids = [token for (token, _), mark in zip(spelled, marks[0, : len(spelled)], strict=True) if mark]
+    vocabulary = world.pack.clip.vocabulary(world.clip, name)
+    assert vocabulary.decode(list(map(int, ids))).strip() == "teddy bear" and not marks[0, len(spelled) :].any()
 
 
 def test_concepts_in_any_order(world):

@@ -180,3 +180,25 @@ def test_a_cancelled_training_goes_on_to_the_same_concept(world, task, tmp_path)
         parts = getattr(whole, group)
         assert all(torch.equal(getattr(resumed, group)[name], parts[name]) for name in parts)
         assert all(part.abs().max() > 0 for part in parts.values())
+
+
+def test_the_position_gate_is_learned_on_what_keys_and_values_read(world, pack):
+    """Behind the network's own layers; it draws at the superclass's words alone, and the text encoder is not asked."""
+    prompts = pack.superclass_prompts.SuperclassPrompts.of(world.clip, "teddy_t", "teddy bear", [TEXT])
+    private = world.private()
+    read = private.superclass_prompts(world.model, prompts)
+    encoded = read.encode([TEXT])
+    plain = world.context(TEXT.format("teddy bear"))
+    torch.testing.assert_close(encoded.encodings, plain, rtol=1e-4, atol=1e-4)
+    assert set(encoded.marks.unique().tolist()) == {0.0, 1.0}
+    pictures = [pack.ops.Picture(torch.randn(16, 8, 8, generator=torch.Generator().manual_seed(8)))]
+    arguments = (read, "teddy_t", pictures, (TEXT,), None, {"encoder": "e"})
+    settings = pack.ops.TrainingSettings(steps=3, batch_size=2, gate_kind=pack.ops.GateKind.POSITION)
+    with torch.inference_mode(False), torch.enable_grad():
+        concept = pack.ops.train(pack.task.training_task(world.model, private, *arguments), settings).concept
+    assert concept.gate.value == "position" and concept.base_family == world.family.name
+    assert all(residual.abs().max() > 0 for residual in concept.value_residuals.values())
+    model, clip = world.applied(concept, strength=20.0)
+    superclass = world.draw(world.model, world.clip, TEXT.format("teddy bear"))
+    assert (world.draw(model, clip, TEXT.format("teddy_t")) - superclass).abs().max() > 1e-4
+    assert torch.equal(world.draw(model, clip, TEXT.format("teddy bear")), superclass)

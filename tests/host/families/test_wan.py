@@ -13,29 +13,6 @@ from builders.cross_world import TEXT, CrossWorld
 from builders.places import PACK
 
 
-def test_wan_learns_the_position_gate_behind_its_own_layers(pack):
-    """With the gate auto, values are learned on what K and V read, and draw at the superclass's words alone."""
-    world = CrossWorld(pack, "wan21")
-    prompts = pack.superclass_prompts.SuperclassPrompts.of(world.clip, "teddy_t", "teddy bear", [TEXT])
-    private = world.private()
-    read = private.superclass_prompts(world.model, prompts)
-    encoded = read.encode([TEXT])
-    plain = world.context(TEXT.format("teddy bear"))
-    torch.testing.assert_close(encoded.encodings, plain, rtol=1e-4, atol=1e-4)
-    assert encoded.marks.sum() == prompts.encode([TEXT]).marks.sum() > 0
-    pictures = [pack.ops.Picture(torch.randn(16, 8, 8, generator=torch.Generator().manual_seed(8)))]
-    arguments = (read, "teddy_t", pictures, (TEXT,), None, {"encoder": "e"})
-    settings = pack.ops.TrainingSettings(steps=3, batch_size=2, gate_kind=world.family.gates[0])
-    with torch.inference_mode(False), torch.enable_grad():
-        concept = pack.ops.train(pack.task.training_task(world.model, private, *arguments), settings).concept
-    assert concept.gate.value == "position" and concept.base_family == "wan21"
-    assert all(residual.abs().max() > 0 for residual in concept.value_residuals.values())
-    model, clip = world.applied(concept, strength=20.0)
-    superclass = world.draw(world.model, world.clip, TEXT.format("teddy bear"))
-    assert (world.draw(model, clip, TEXT.format("teddy_t")) - superclass).abs().max() > 1e-4
-    assert torch.equal(world.draw(model, clip, TEXT.format("teddy bear")), superclass)
-
-
 def test_wan_for_pictures_to_films_is_refused_for_training(pack):
     """The host finds the class of text models for Wan 2.2's I2V experts: their channels tell them apart."""
     facts = CROSS["wan21"]
@@ -52,11 +29,11 @@ def test_wan_for_pictures_to_films_is_refused_for_training(pack):
 
 def test_statistics_of_the_encodings_before_wans_layers_are_refused(pack):
     """Measured without the model they are of another width: said before a training, not by torch in its first step."""
-    run = importlib.import_module(f"{PACK}.nodes.training.run")
+    checks = importlib.import_module(f"{PACK}.nodes.training.checks")
     model, statistics = cross_model("wan21"), importlib.import_module(f"{PACK}.perfusion_ops.text.covariance")
     measured = statistics.UncenteredCovariance(48, "e", "c")
     with pytest.raises(ValueError, match="width 48; expected 64, which this model reads.*with the model connected"):
-        run._check_statistics(measured, pack.family.family_of(model), model)
+        checks.check_statistics(measured, pack.family.family_of(model), model)
 
 
 @pytest.mark.parametrize("config, channels", [("WAN21_T2V", 16), ("WAN22_T2V", 48)])

@@ -1,0 +1,81 @@
+"""Anima's position gate: where the superclass stands in what its own layers make of two tokenizers' tokens."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+import torch
+
+from builders.cross_world import CrossWorld
+
+TEXT = "a {} beside a coffee cup"
+WORD, SUPERCLASS = "cup_c", "coffee cup"
+
+
+@pytest.fixture(scope="module")
+def world(pack):
+    return CrossWorld(pack, "anima")
+
+
+@pytest.fixture(scope="module")
+def concept(world):
+    return world.position_concept(WORD, SUPERCLASS)
+
+
+def marks_of(world, clip, text: str) -> torch.Tensor:
+    """Where the concept stands (T,) in what K and V read of a prompt, as at the start of sampling."""
+    with torch.inference_mode():
+        entries = clip.encode_from_tokens(clip.tokenize(text), return_dict=True)
+        cond = {**entries, "cross_attn": entries["cond"]}
+        context = world.reader(world.pack.encoded_prompt.plain(entries["cond"]), entries)
+        return world.pack.conditioning.marks_in(cond, [WORD], world.family.entry, context)[0, :, 0]
+
+
+def test_the_marked_rows_are_those_that_another_superclass_moves(world, concept):
+    """Of all that K and V read, another superclass changes the marked rows most: they stand for its words."""
+    marks = marks_of(world, world.applied(concept)[1], TEXT.format(WORD))
+    assert marks.shape == (512,) and set(marks.unique().tolist()) == {0.0, 1.0}
+    change = (world.context(TEXT.format(SUPERCLASS)) - world.context(TEXT.format("paper boat")))[0].norm(dim=-1)
+    places = marks.nonzero().flatten().tolist()
+    assert len(places) == 2 and sorted(change.topk(2).indices.tolist()) == places
+
+
+def test_a_words_weight_is_its_marks_weight(world, concept):
+    """A word in brackets draws more of the look, as in every other model; at weight 0 none."""
+    clip = world.applied(concept)[1]
+    for weight in (1.5, 0.0):
+        marks = marks_of(world, clip, TEXT.format(f"({WORD}:{weight})"))
+        assert marks.max().item() == pytest.approx(weight)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_of_joined_prompts_the_first_has_the_words(world, concept, monkeypatch, first):
+    """Of two joined prompts Anima reads the first one's T5 tokens: named in the second alone, no effect, and a word."""
+    said = []
+    monkeypatch.setattr(world.pack.naming.messages, "warn", lambda *texts: said.append(texts[0]))
+    nodes = importlib.import_module("nodes")
+    model, clip = world.applied(concept)
+
+    @torch.inference_mode()
+    def draw(patcher, *texts: str) -> torch.Tensor:
+        both = [nodes.CLIPTextEncode().encode(clip, text)[0] for text in texts]
+        (positive,) = nodes.ConditioningConcat().concat(*both)
+        (negative,) = nodes.CLIPTextEncode().encode(clip, "")
+        empty = {"samples": torch.zeros(1, 16, 1, 8, 8)}
+        return nodes.KSampler().sample(patcher, 1, 1, 3.0, "euler", "simple", positive, negative, empty)[0]["samples"]
+
+    texts = [TEXT.format(WORD), "a boat"] if first else ["a boat", TEXT.format(WORD)]
+    plain = draw(world.model, *[text.replace(WORD, SUPERCLASS) for text in texts])
+    changed = (draw(model, *texts) - plain).abs().max()
+    assert changed > 1e-3 if first else changed == 0
+    assert any("lost its mark" in sentence for sentence in said) is not first
+
+
+def test_the_gates_that_are_shown_stand_at_t5s_words(world, concept, pack):
+    """Inspect Perfusion Gates shows the tokens that K and V read, marked as sampling marks them."""
+    model, clip = world.applied(concept)
+    shown = pack.gates.gate_table(model, clip, TEXT.format(WORD))
+    (cup,) = shown.concepts
+    opened = [token.word for token, gate in zip(shown.tokens, cup.gates, strict=True) if gate > 0.5]
+    assert opened == [WORD, WORD] and not cup.problem
