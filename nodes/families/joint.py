@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -30,6 +31,9 @@ class JointFamily:
     """What is computed again in the backward pass, to keep no activations."""
     text_places: Callable[[Tensor, nn.Module], Tensor] = lambda marks, net: marks
     """Marks (B, T, J) of a prompt as it stands in the attention's sequence: with the padding that the model adds."""
+    around: Callable[[nn.Module, int, Mapping[str, Any]], tuple[int, int | None]] = lambda *_facts: (0, None)
+    """(network, the picture's places, the model call's entries) -> how many places stand before the prompt's, and how
+    many behind the picture; none: the picture follows the prompt, and whatever else there is follows the picture."""
     differentiable: Callable[[nn.Module], None] = lambda net: None
     """Let gradients pass through a private copy."""
     guidance: float = 4.0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import comfy.supported_models
 from torch import nn
 
@@ -16,6 +19,16 @@ def _layers(net: nn.Module) -> Layers:
     return {name: (attention.qkv, width(attention)) for name, attention in attentions.items()}
 
 
+def _around(net: nn.Module, places: int, entries: Mapping[str, Any]) -> tuple[int, int | None]:
+    """With reference pictures all texts come first, those of the references before the prompt; the picture is last."""
+    references, texts = entries.get("ref_latents") or (), entries.get("ref_contexts") or ()
+    if not len(references):
+        return 0, None
+    multiple = net.pad_tokens_multiple or 1
+    lengths = [texts[n].shape[1] if n < len(texts) else multiple for n in range(len(references))]
+    return sum(length + -length % multiple for length in lengths), -places % multiple
+
+
 def _family(name: str, title: str, config: type, guidance: float) -> JointFamily:
     return JointFamily(
         name=name,
@@ -24,6 +37,7 @@ def _family(name: str, title: str, config: type, guidance: float) -> JointFamily
         layers=_layers,
         blocks=lambda net: net.layers,
         text_places=lambda marks, net: padded_right(marks, net.pad_tokens_multiple),
+        around=_around,
         guidance=guidance,
     )
 

@@ -21,11 +21,12 @@ from .concept_words import CONCEPT_TOKENS, ConceptToken, ConceptWord, MarkedId, 
 from .encoded_prompt import KEYS, MARKED, SUPERCLASS, EncodedPrompt
 from .naming import Naming
 from .network_tokens import marking
+from .token_rows import in_rows, remembering_pictures
 
 KEY = "perfusion"
 PREFIX = "clip_"
-_hooks: WeakKeyDictionary[nn.Module, object] = WeakKeyDictionary()
-"""Text encoder -> the handle of its hook. One for all clones: it does nothing to prompts without concepts."""
+_hooks: WeakKeyDictionary[nn.Module, list] = WeakKeyDictionary()
+"""Text encoder -> the handles of its hooks. One pair for all clones: prompts without concepts stay as they are."""
 
 
 def tokenizer_names(clip) -> tuple[str, ...]:
@@ -120,13 +121,13 @@ def tokenizer_knowing(clip, name: str, words: Sequence[ConceptWord]):
 def _set_hooks(patcher) -> None:
     for encoder in _text_encoders(patcher.model):
         if encoder not in _hooks:
-            _hooks[encoder] = encoder.register_forward_hook(mark_what_is_held, with_kwargs=True)
+            marking_hook = encoder.register_forward_hook(mark_what_is_held, with_kwargs=True)
+            _hooks[encoder] = [marking_hook, *remembering_pictures(encoder)]
 
 
 def _remove_hooks(patcher) -> None:
     for encoder in _text_encoders(patcher.model):
-        handle = _hooks.pop(encoder, None)
-        if handle is not None:
+        for handle in _hooks.pop(encoder, ()):
             handle.remove()
 
 
@@ -162,7 +163,7 @@ def mark_what_is_held(encoder: nn.Module, args: tuple, kwargs: dict, output: tup
             return encodings
         others = {name: outputs[part] for name, outputs in beside.items()}
         if part == 0:
-            others |= _marked_copies(encodings, prompts)
+            others |= _marked_copies(encoder, encodings, prompts)
         has_start = encodings.ndim == 3 and "start" in getattr(encoder, "special_tokens", ("start",))
         start = encodings[0, 0].clone() if has_start else None
         return EncodedPrompt.beside_others(encodings, namings, start, others) if others else encodings
@@ -170,15 +171,16 @@ def mark_what_is_held(encoder: nn.Module, args: tuple, kwargs: dict, output: tup
     return (remembering(0), remembering(1), *output[2:])
 
 
-def _marked_copies(encodings: Tensor, prompts: Sequence[Sequence]) -> dict[str, Tensor]:
+def _marked_copies(encoder: nn.Module, encodings: Tensor, prompts: Sequence[Sequence]) -> dict[str, Tensor]:
     """For each concept with a position gate, the encodings (B, T, d) with marks at its tokens.
 
     Encodings of several layers at once are (B, layers, T, d).
     """
     copies = {}
     for word in dict.fromkeys(t.naming.word for row in prompts for t in row if isinstance(t, MarkedId)):
-        rows = [[isinstance(t, MarkedId) and t.naming.word == word for t in row] for row in prompts]
-        marked = torch.tensor(rows)[:, : encodings.shape[-2]]
+        flags = [[isinstance(t, MarkedId) and t.naming.word == word for t in row] for row in prompts]
+        held = [in_rows(encoder, *row, encodings.shape[-2]) for row in zip(prompts, flags, strict=True)]
+        marked = torch.tensor(held)
         copies[MARKED + word] = with_marks(encodings, marked if encodings.ndim == 3 else marked.unsqueeze(1))
     return copies
 

@@ -22,15 +22,17 @@ class JointCall:
     """The edit of one batch for the time of one model call, or of a training.
 
     ``gates`` (B, T, J) cover the text as it stands in the attention's sequence, ``places`` is how many of the picture
-    follow, ``residuals`` are (J, width) by layer, ``masks`` are (places,) by concept.
+    follow, ``residuals`` are (J, width) by layer, ``masks`` are (places,) by concept. ``before`` and ``behind`` are a
+    family's ``around``: other texts and pictures may stand in the sequence too.
     """
 
     def __init__(self) -> None:
         self.gates: Tensor | None = None
-        self.places = 0
+        self.places, self.before, self.behind = 0, 0, None
         self.residuals: Mapping[str, Tensor] = {}
         self.masks: Mapping[int, Tensor] = {}
-        self.layer: str | None = None
+        self.layer: tuple[str, int] | None = None
+        """Name of the layer whose attention comes next, and how many places its announcer read."""
 
     def options(self, transformer_options: dict) -> dict:
         """``transformer_options`` with our function, which calls what another node had set."""
@@ -50,24 +52,41 @@ class JointCall:
         return {**transformer_options, OVERRIDE: override}
 
     def _attended(self, inner, queries: Tensor, keys: Tensor, values: Tensor, mask, settings) -> Tensor:
-        layer, self.layer = self.layer, None
-        if layer is None or self.gates is None:
+        announced, self.layer = self.layer, None
+        if announced is None or self.gates is None:
             return inner(queries, keys, values)
         heads_first = bool(settings.get("skip_reshape"))
         axis = 2 if heads_first else 1
         length = queries.shape[axis]
-        _check_length(self.gates, self.places, length)
+        layer, read = announced
+        gates = self._in_sequence(length, read)
         # A mask with a row for each query is cut as the queries are: those of the text, and those behind the picture.
         by_query = isinstance(mask, Tensor) and mask.ndim >= 2 and mask.shape[-2] == length
-        text = self.gates.shape[1]
+        text = gates.shape[1]
 
         def attend(some: Tensor, changed: Tensor) -> Tensor:
             cut = by_query and some.shape[axis] != length
             rows = torch.cat((mask[..., :text, :], mask[..., text + self.places :, :]), -2) if cut else None
             return inner(some, keys, changed, masked_by=rows)
 
-        given = queries, values, self.gates.to(values), self.residuals[layer], self.places, self.masks
+        given = queries, values, gates.to(values), self.residuals[layer], self.places, self.masks
         return attend_by_position(attend, *given, heads_first, bool(settings.get("skip_output_reshape")))
+
+    def _in_sequence(self, length: int, read: int) -> Tensor:
+        """The gates (B, T', J) of all that stands before the picture in a sequence of ``length`` places.
+
+        ``read`` is the text alone, where the layer has a projection for it. Raises ValueError for another text.
+        """
+        text = self.gates.shape[1]
+        end = length - self.places - (self.behind or 0)
+        if self.before + text > end or read not in (length, text):
+            raise ValueError(
+                f"An attention layer reads {read} places of {length}; expected the prompt's {text}, then the picture's "
+                f"{self.places}. Another node changes the prompt inside the model: connect it without Apply Key-Locked "
+                "Attention."
+            )
+        behind = 0 if self.behind is None else end - self.before - text
+        return nn.functional.pad(self.gates, (0, 0, self.before, behind)) if self.before or behind else self.gates
 
     @contextmanager
     def announced(self, layers: Mapping[str, nn.Module]) -> Iterator[None]:
@@ -84,8 +103,8 @@ class JointCall:
             yield
 
     def _announcer(self, name: str):
-        def announce(_module: nn.Module, _args: tuple) -> None:
-            self.layer = name
+        def announce(_module: nn.Module, args: tuple) -> None:
+            self.layer = name, args[0].shape[1]
 
         return announce
 
@@ -95,11 +114,3 @@ def picture_cells(net: nn.Module, latents: Tensor) -> tuple[int, int]:
     height, width = (-(-side // net.patch_size) for side in latents.shape[-2:])
     return height, width
 
-
-def _check_length(gates: Tensor, places: int, length: int) -> None:
-    if gates.shape[1] + places > length:
-        raise ValueError(
-            f"An attention layer reads {length} places; expected the prompt's {gates.shape[1]} and the picture's "
-            f"{places}. Another node changes the prompt inside the model: connect it without Apply Key-Locked "
-            "Attention."
-        )

@@ -9,9 +9,11 @@ patch of the host is taken, so clones that share modules, other patches and inte
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from typing import Any
 
 import torch
 from comfy.patcher_extension import WrappersMP
@@ -202,14 +204,14 @@ class ModelCall:
         if strengths:
             factors = [strengths.get(word, 1.0) for word in self.applied.edit.words]
             parts["gates"] = parts["gates"] * torch.tensor(factors, **place)
-        with self._editing(executor.class_obj.diffusion_model, parts, x) as options:
+        with self._editing(executor.class_obj.diffusion_model, parts, x, kwargs) as options:
             return executor(*call, options(transformer_options), **kwargs)
 
     def _layers(self, net: nn.Module) -> dict[str, nn.Module]:
         return self.family.cross_attentions(net)
 
     @contextmanager
-    def _editing(self, net: nn.Module, parts: dict[str, Tensor], x: Tensor):
+    def _editing(self, net: nn.Module, parts: dict[str, Tensor], x: Tensor, _entries: Mapping[str, Any]):
         """The edit for one call; yields what makes its options."""
         regions = [concept.region for concept in self.applied.concepts]
         shape, as_patch = x.shape, self.family.as_patch
@@ -240,13 +242,14 @@ class JointModelCall(ModelCall):
         return {name: module for name, (module, _) in self.family.layers(net).items()}
 
     @contextmanager
-    def _editing(self, net: nn.Module, parts: dict[str, Tensor], x: Tensor):
+    def _editing(self, net: nn.Module, parts: dict[str, Tensor], x: Tensor, entries: Mapping[str, Any]):
         if not parts["gates"].any():
             yield lambda options: options
             return
         regions = {j: concept.region for j, concept in enumerate(self.applied.concepts) if concept.region is not None}
         cells, edit = picture_cells(net, x), JointCall()
         edit.gates, edit.places = self.family.text_places(parts["gates"], net), math.prod(cells)
+        edit.before, edit.behind = self.family.around(net, edit.places, entries)
         edit.residuals = self.edits[x.device].value_residuals
         edit.masks = {j: mask_at(region, *cells).to(edit.gates) for j, region in regions.items()}
         with edit.announced(self.layers[x.device]):

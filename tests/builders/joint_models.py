@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -124,12 +125,26 @@ def joint_clip(family: str):
     module, tokenizer, encoder, sizes = CLIPS[family]
     texts = importlib.import_module(f"comfy.text_encoders.{module}")
     target = comfy.supported_models_base.ClipTarget(getattr(texts, tokenizer), getattr(texts, encoder)())
-    clip = comfy.sd.CLIP(target, model_options={**sizes, "dtype": torch.float32})
+    with small_eyes():
+        clip = comfy.sd.CLIP(target, model_options={**sizes, "dtype": torch.float32})
     for part in clip.cond_stage_model.modules():
         if isinstance(part, torch.nn.Embedding) and part.weight.numel() > MOST_NUMBERS:
             part.weight = _overlapping_rows(*part.weight.shape)
     randomize(clip.cond_stage_model)
     return clip
+
+
+@contextmanager
+def small_eyes():
+    """The part of Qwen2.5-VL that sees, which has no settings, with one narrow layer."""
+    from comfy.text_encoders import qwen_vl
+
+    eyes, small = qwen_vl.Qwen2VLVisionTransformer, {"hidden_size": 32, "intermediate_size": 48, "num_heads": 2}
+    qwen_vl.Qwen2VLVisionTransformer = lambda **sizes: eyes(**(sizes | small), num_layers=1)
+    try:
+        yield
+    finally:
+        qwen_vl.Qwen2VLVisionTransformer = eyes
 
 
 MOST_NUMBERS = 50_000_000

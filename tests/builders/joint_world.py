@@ -45,17 +45,20 @@ class JointWorld:
         make = self.pack.encoded_prompt.EncodedPrompt.beside_others
         return make(encodings, namings, None, beside) if words else encodings
 
-    def draw(self, model, *positive: torch.Tensor, options: dict | None = None) -> torch.Tensor:
+    def draw(
+        self, model, *positive: torch.Tensor, options=None, entries=None, seed: int = 1, steps: int = 2, cfg=3.0
+    ) -> torch.Tensor:
+        """Euler steps from the noise of a ``seed``, of the host's own sampling; both conditionings with ``entries``."""
         import comfy.sample
 
         if options:
             model = model.clone()
             model.model_options["transformer_options"] |= options
         pooled = {} if self.facts.pooled is None else {"pooled_output": torch.ones(1, self.facts.pooled)}
-        noise = torch.randn(self.latent, generator=torch.Generator().manual_seed(1))
+        noise = torch.randn(self.latent, generator=torch.Generator().manual_seed(seed))
         empty = comfy.sample.fix_empty_latent_channels(model, torch.zeros(self.latent))
         noise = noise.view(empty.shape)
         prompts = [torch.cat(positive), self.prompt(6)]
-        conds = [[[prompt, dict(pooled)]] for prompt in prompts]
+        conds = [[[prompt, pooled | (entries or {})]] for prompt in prompts]
         settings = {"disable_pbar": True, "seed": 1}
-        return comfy.sample.sample(model, noise, 2, 3.0, "euler", "simple", *conds, empty, **settings)
+        return comfy.sample.sample(model, noise, steps, cfg, "euler", "simple", *conds, empty, **settings)

@@ -1,0 +1,136 @@
+"""Joint attention with reference pictures: whose tokens are edited, and whose queries see it."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+import torch
+
+from builders.joint_models import WIDTH, joint_clip
+from builders.joint_world import MARKED, JointWorld
+
+NOISE, OTHER_NOISE = 1, 2
+CASES = {
+    "Kontext": ("flux1", {}),
+    "Flux.2": ("flux2", {"reference_latents_method": "index_timestep_zero"}),
+    "Qwen-Image-Edit": ("qwen_image", {}),
+    "Z-Image": ("zimage", {}),
+    "Z-Image Omni": ("zimage", {"reference_latents_text_embeds": [5, 40, 3]}),
+}
+"""Title -> the family, and what else its conditioning has: lengths of the references' own texts."""
+
+
+@pytest.fixture(scope="module", params=list(CASES))
+def world(request, pack):
+    family, entries = CASES[request.param]
+    made = JointWorld(pack, family)
+    # Where these layers mix places before the first joint one, nobody could tell them apart from outside.
+    for layer in (*getattr(made.net, "context_refiner", ()), *getattr(made.net, "noise_refiner", ())):
+        layer.attention.out.weight.data.zero_()
+    generator = torch.Generator().manual_seed(9)
+    made.entries = dict(entries)
+    if "reference_latents_text_embeds" in entries:
+        texts = [torch.randn(1, n, WIDTH, generator=generator) for n in entries["reference_latents_text_embeds"]]
+        made.entries["reference_latents_text_embeds"] = texts
+    made.latent = (1, *made.latent[1:])
+    channels, (height, width) = made.latent[1], made.latent[-2:]
+    sides = [(height, width), (height // 2, width)]
+    frames = (1,) if made.model.model.latent_format.latent_dimensions == 3 else ()
+    pictures = [torch.randn(1, channels, *frames, *side, generator=generator) for side in sides]
+    made.entries["reference_latents"] = pictures
+    return made
+
+
+def draw(world, model, prompt, **settings) -> torch.Tensor:
+    """Without guidance, as the host takes some of these in no batch."""
+    return world.draw(model, prompt, entries=world.entries, cfg=1.0, **settings)
+
+
+def first_attention(world, model, prompt, noise: int = NOISE) -> list[tuple[torch.Tensor, ...]]:
+    """(queries, values, output) of the first joint layer's calls in a picture of ``prompt`` beside the references."""
+    first, seen, open_ = next(iter(world.family.layers(world.net).values()))[0], [], []
+
+    def spy(attention, queries, keys, values, heads, *args, **settings):
+        output = attention(queries, keys, values, heads, *args, **settings)
+        if open_:
+            seen.append((queries, values, output))
+        return output
+
+    hook = first.register_forward_pre_hook(lambda *_: open_.append(None))
+    second = list(world.family.layers(world.net).values())[1][0]
+    ends = second.register_forward_pre_hook(lambda *_: open_.clear())
+    draw(world, model, prompt, options={"optimized_attention_override": spy}, seed=noise, steps=1)
+    hook.remove()
+    ends.remove()
+    return seen
+
+
+def moved(one: torch.Tensor, other: torch.Tensor) -> set[int]:
+    """The places of a sequence at which heads (B, H, L, D) differ."""
+    return set((one != other).transpose(1, 2).flatten(2).any(-1).any(0).nonzero().flatten().tolist())
+
+
+def test_the_edit_stands_at_the_words_and_the_picture_alone_sees_it(world):
+    """Found from outside: the words are what moves with the prompt's tokens, the picture what moves with the noise."""
+    named = world.prompt(5, ["teddy_t"])
+    plain = world.pack.encoded_prompt.plain(named)
+    other = plain.clone()
+    other[:, list(MARKED)] += 1
+    base, noisy, moved_words = (
+        first_attention(world, world.model, prompt, noise)[0]
+        for prompt, noise in ((plain, NOISE), (plain, OTHER_NOISE), (other, NOISE))
+    )
+    words, picture = moved(base[0], moved_words[0]), moved(base[0], noisy[0])
+    assert len(words) == len(MARKED) and len(picture) * world.net.patch_size**2 == world.latent[-2] * world.latent[-1]
+    edited, aside = first_attention(world, world.applied(world.concept()), named)[:2]
+    assert moved(edited[1], base[1]) == words, "values change at the words alone"
+    assert torch.equal(aside[1], base[1]) and aside[0].shape[2] == base[0].shape[2] - len(picture)
+    unseeing = sorted(set(range(base[0].shape[2])) - picture)
+    torch.testing.assert_close(aside[2], base[2][:, unseeing], rtol=1e-4, atol=1e-4)
+
+
+def test_a_prompt_without_the_word_is_the_plain_models_to_the_bit(world):
+    """Reference pictures or not, only the prompt that names the concept draws it."""
+    named = world.prompt(5, ["teddy_t"])
+    plain = world.pack.encoded_prompt.plain(named)
+    model = world.applied(world.concept())
+    before = draw(world, world.model, plain)
+    assert torch.equal(draw(world, model, plain), before)
+    assert (draw(world, model, named) - before).abs().max() > 1e-3
+    black = world.applied(world.concept(), region=torch.zeros(8, 8))
+    torch.testing.assert_close(draw(world, black, named), before, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("family", ["flux1", "qwen_image"])
+def test_tokens_that_another_node_puts_into_the_text_are_refused(pack, family):
+    """As USO's style reference does: the words would stand elsewhere, and other tokens would take the look."""
+    world = JointWorld(pack, family)
+    model = world.applied(world.concept())
+    model.set_model_post_input_patch(lambda given: {**given, **_with_two_more(given)})
+    with pytest.raises(ValueError, match=r"reads 13 places of \d+; expected the prompt's 11, .* connect it without"):
+        world.draw(model, world.prompt(5, ["teddy_t"]), cfg=1.0)
+
+
+def _with_two_more(given) -> dict[str, torch.Tensor]:
+    return {name: torch.cat((given[name][:, :2], given[name]), 1) for name in ("txt", "txt_ids")}
+
+
+def test_pictures_in_the_prompt_move_the_words(pack):
+    """Qwen-Image-Edit's text encoder sees pictures of unlike sizes, each of which is many tokens before the words."""
+    edit = importlib.import_module("comfy_extras.nodes_qwen").TextEncodeQwenImageEditPlus
+    clip = joint_clip("qwen_image")
+    word = pack.concept_words.ConceptWord("my_bear", "teddy bear", marked=True, naming=pack.naming.Naming("my_bear"))
+    pictures = {"image1": torch.rand(1, 64, 64, 3), "image2": torch.rand(1, 64, 160, 3)}
+
+    @torch.inference_mode()
+    def encoded(reader, text: str) -> torch.Tensor:
+        return edit.execute(reader, text, **pictures).result[0][0][0]
+
+    named = encoded(pack.clip.clip_knowing(clip, word), "put my_bear on the sea")
+    plain, other = encoded(clip, "put teddy bear on the sea"), encoded(clip, "put teddy cat on the sea")
+    assert torch.equal(pack.encoded_prompt.plain(named), plain)
+    marks = pack.conditioning.marks_of(named, ["my_bear"])[0, :, 0]
+    places = marks.nonzero().flatten().tolist()
+    # A decoder's encodings change from the changed token on.
+    assert places[0] > 100 and places[-1] == (plain != other).any(-1)[0].nonzero()[0].item()
