@@ -53,7 +53,7 @@ def test(arguments: list[str]) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not any(argument.startswith("-n") or Path(argument.split("::")[0]).exists() for argument in arguments):
         # The whole run: files side by side, one thread each.
-        arguments = ["-n", str(min(WORKERS, os.cpu_count() or 1)), "--dist", "loadfile", *arguments]
+        arguments = ["-n", str(min(WORKERS, os.cpu_count() or 1)), *arguments]
         os.environ.setdefault("OMP_NUM_THREADS", "1")
     # -P: the root must not stand first on sys.path, where its nodes/ would hide the host's nodes.py.
     return run(["-P", "-m", "pytest", *arguments], host)

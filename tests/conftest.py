@@ -7,11 +7,32 @@ import sys
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 
 # Last, not first: the pack's own nodes/ must never hide the host's nodes.py (`python -m pytest` puts it first).
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT] + [str(ROOT)]
+
+LARGE = (
+    "tests/host/families/test_unet.py",
+    "tests/host/test_inspect.py",
+    "tests/host/workflows/test_templates.py",
+)
+"""They hold SDXL's text encoders, 5 GB each: two at once can be more than a machine has."""
+
+
+class OneLargeAtATime(LoadFileScheduling):
+    """Files side by side, of which those in LARGE one after another."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return LARGE[0] if file in LARGE else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> OneLargeAtATime:
+    assert all((ROOT / file).exists() for file in LARGE)
+    return OneLargeAtATime(config, log)
 
 
 @pytest.fixture(scope="session")
