@@ -88,19 +88,32 @@ def clip_with_concept(clip, concept: Concept, strength: float, key_locking: KeyL
 
 
 def clip_knowing(clip, new: ConceptWord):
-    """A clone of ``clip`` that reads one word more. Raises ValueError for a word that it knows."""
+    """A clone of ``clip`` that reads one word more. Raises ValueError for a word that is another concept's in it."""
     names = tokenizer_names(clip)
     if not names:
         raise ValueError("This CLIP has no tokenizer that can read a concept word. Connect the CLIP of the same model.")
     known = known_words(tokenizer(clip, names[0]).tokenizer)
-    if any(fold_word(word.word) == fold_word(new.word) for word in known):
-        raise ValueError(f"The concept word {new.word!r} stands for two concepts; give one of them another word.")
     clone = clip.clone()
-    clone.tokenizer = tokenizers_knowing(clip, (*known, new))
+    clone.tokenizer = tokenizers_knowing(clip, _with_word(known, new))
     unencoded = [name for name in names if name not in text_encoder_names(clip)]
     marking_them = [marking(unencoded)] if unencoded else []
     clone.patcher.set_injections(KEY, [PatcherInjection(_set_hooks, _remove_hooks), *marking_them])
     return clone
+
+
+def _with_word(known: Sequence[ConceptWord], new: ConceptWord) -> list[ConceptWord]:
+    """The words of a CLIP with one more. A concept may come again: two models, such as Wan 2.2's, share one CLIP."""
+    folded = fold_word(new.word)
+    for word in (word for word in known if fold_word(word.word) == folded):
+        if not word.is_of_concept(new):
+            raise ValueError(f"The concept word {new.word!r} stands for two concepts; give one of them another word.")
+        if word.draws and new.embeddings and word.superclass_keys != new.superclass_keys:
+            raise ValueError(
+                f"The concept {new.word!r} is applied to two models of one CLIP, with global key locking for one of "
+                "them alone. Choose global key locking in both Apply nodes, or in neither."
+            )
+        new = word if word.draws else new
+    return [*(word for word in known if fold_word(word.word) != folded), new]
 
 
 def tokenizers_knowing(clip, words: Sequence[ConceptWord]):

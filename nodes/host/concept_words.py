@@ -35,6 +35,20 @@ class ConceptWord:
     """Whether keys come from the superclass prompt: global key locking."""
     naming: Naming = field(default_factory=Naming)
 
+    @property
+    def draws(self) -> bool:
+        """Whether more than the superclass is to be drawn."""
+        return self.marked or bool(self.embeddings)
+
+    def is_of_concept(self, other: ConceptWord) -> bool:
+        """Whether both words are one concept's, which is applied to several models that share a CLIP."""
+        same = (self.word, self.superclass) == (other.word, other.superclass)
+        if not (self.draws and other.draws):
+            return same
+        parts, others = self.embeddings, other.embeddings
+        same = same and self.marked == other.marked and parts.keys() == others.keys()
+        return same and all(torch.equal(parts[name], others[name]) for name in parts)
+
     def instead_of(self, tokens: Sequence[int], encoder: str) -> list:
         """What stands in a prompt for one text encoder, in place of the superclass's ``tokens`` there.
 

@@ -159,3 +159,24 @@ def test_a_concept_for_other_text_encoders_is_refused(pack, loaded, pack_concept
     concept = pack_concept("teddy_t", "bear", 1, "sdxl")
     with pytest.raises(ValueError, match="text encoders 'g' and 'l' of sdxl; this CLIP has 'l'"):
         pack.clip.clip_with_concept(loaded[1], concept, 1.0, pack.ops.KeyLocking.LOCAL)
+
+
+@pytest.mark.parametrize("strengths", [(1.0, 1.0), (0.0, 1.0), (1.0, 0.0)])
+def test_one_clip_reads_a_concept_of_two_models(pack, loaded, pack_concept, strengths):
+    """Wan 2.2's experts get an Apply node each, and their one CLIP goes through both: it reads the word once."""
+    concept, local = pack_concept("teddy_t", "bear"), pack.ops.KeyLocking.LOCAL
+    clip, twice = loaded[1], loaded[1]
+    for strength in strengths:
+        twice = pack.clip.clip_with_concept(twice, concept, strength, local)
+    once = pack.clip.clip_with_concept(clip, concept, 1.0, local)
+    first, second = (each.encode_from_tokens(each.tokenize("a teddy_t at sea")) for each in (once, twice))
+    assert torch.equal(pack.encoded_prompt.plain(first), pack.encoded_prompt.plain(second))
+    assert torch.equal(first.superclass, second.superclass) and second.words == {"teddy_t"}
+
+
+def test_one_clip_refuses_two_models_whose_keys_read_other_prompts(pack, loaded, pack_concept):
+    """The keys of one model would be those of the other's prompt, and nothing would say so."""
+    concept, ways = pack_concept("teddy_t", "bear"), pack.ops.KeyLocking
+    known = pack.clip.clip_with_concept(loaded[1], concept, 1.0, ways.LOCAL)
+    with pytest.raises(ValueError, match="global key locking in both Apply nodes, or in neither"):
+        pack.clip.clip_with_concept(known, concept, 1.0, ways.GLOBAL_PURE)
