@@ -44,7 +44,8 @@ def _inputs(node: dict, sources: dict[int, Any], server) -> dict[str, Any]:
         # The browser keeps what follows a seed, and how a picture was chosen, as widgets of their own.
         if values and (extra.get("control_after_generate") or extra.get("image_upload")):
             values.pop(0)
-    if values:
+    # A node that shows a value keeps it, or nothing, behind its inputs.
+    if any(value is not None for value in values):
         raise ValueError(f"{node['type']} has {len(values)} widget values more than inputs: {values}")
     return inputs
 

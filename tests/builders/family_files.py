@@ -1,0 +1,150 @@
+"""Files of today's models under the names that official templates ask for, small, and concepts that fit them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+
+from builders.places import ROOT
+from perfusion_ops import Concept
+from perfusion_ops.concept.file import save_concept
+
+MAKERS = [ROOT / "tests/builders" / name for name in ("make_family_files.py", "joint_models.py", "cross_models.py")]
+HELPER = ROOT / "tests/builders/small_sizes"
+WORD, SUPERCLASS = "teddy_t", "bear"
+LOUD = 10.0
+"""Of a concept's values: a prompt of some hundred tokens pays its subject little attention in a random network."""
+KINDS = {
+    "networks": (
+        (r"z_image", "zimage"),
+        (r"netayume|lumina", "lumina2"),
+        (r"schnell", "schnell"),
+        (r"flux1-(dev|krea)", "flux1"),
+        (r"chroma1", "chroma"),
+        (r"flux2_dev", "flux2"),
+        (r"flux-2-klein", "klein"),
+        (r"qwen_image", "qwen_image"),
+        (r"anima", "anima"),
+        (r"cosmos_predict2", "cosmos2"),
+        (r"wan2\.2_ti2v_5b", "wan22"),
+        (r"wan2\.[12]_t2v", "wan21"),
+    ),
+    "text_encoders": (
+        (r"clip_l", "clip_l"),
+        (r"umt5", "umt5"),
+        (r"oldt5", "t5xxl_old"),
+        (r"t5xxl", "t5xxl"),
+        (r"gemma_2", "gemma2"),
+        (r"qwen_3_4b", "qwen3_4b"),
+        (r"qwen_3_8b", "qwen3_8b"),
+        (r"qwen_3_06b", "qwen3_06b"),
+        (r"mistral_3", "mistral"),
+        (r"qwen_2\.5_vl_7b", "qwen25"),
+    ),
+    "vae": (
+        (r"wan2\.2_vae", "wan22"),
+        (r"wan_(alpha_)?2\.1|qwen_image_vae", "wan21"),
+        (r"full_encoder_small_decoder|flux2", "flux2"),
+        (r"^ae\.", "ae"),
+    ),
+}
+"""Folder -> patterns of file names, and the small file that stands there."""
+FAMILIES = {"schnell": "flux1", "klein": "flux2"}
+"""Kind of network -> its family as concept files name it, where the two differ."""
+LAYERS = {
+    "zimage": r"(layers\.\d+\.attention)\.qkv\.weight",
+    "lumina2": r"(layers\.\d+\.attention)\.qkv\.weight",
+    "flux1": r"(double_blocks\.\d+|single_blocks\.\d+)\.(?:txt_attn\.proj|linear2)\.weight",
+    "qwen_image": r"(transformer_blocks\.\d+\.attn)\.add_v_proj\.weight",
+    "anima": r"(blocks\.\d+\.cross_attn)\.v_proj\.weight",
+    "wan21": r"(blocks\.\d+\.cross_attn)\.v\.weight",
+}
+LAYERS |= {"chroma": LAYERS["flux1"], "flux2": LAYERS["flux1"], "cosmos2": LAYERS["anima"], "wan22": LAYERS["wan21"]}
+"""Family -> where a network's layers with text values stand in its file."""
+
+
+def kind_of(folder: str, name: str) -> str | None:
+    """The kind of file that a name in an official template asks for; none for a model that no small file is like."""
+    return next((kind for pattern, kind in KINDS[folder] if re.search(pattern, name, re.IGNORECASE)), None)
+
+
+def family_of(kind: str) -> str:
+    return FAMILIES.get(kind, kind)
+
+
+def files(names: Iterable[str], comfyui: Path) -> dict[str, Path]:
+    """Name such as ``vae/ae`` -> the small file, made once per version of its maker."""
+    key = hashlib.sha256(b"".join(maker.read_bytes() for maker in MAKERS)).hexdigest()[:12]
+    folder = ROOT / "build" / "families" / key
+    found = {name: folder / f"{name}.safetensors" for name in dict.fromkeys(names)}
+    missing = [name for name, path in found.items() if not path.exists()]
+    if missing:
+        subprocess.run([sys.executable, "-P", MAKERS[0], comfyui, folder, *missing], check=True, timeout=900)
+    return found
+
+
+def install(folder: Path, wanted: dict[str, str], comfyui: Path) -> None:
+    """Put files into a host's folder: ``wanted`` is path below models/ -> name of the small file."""
+    found = files(wanted.values(), comfyui)
+    for path, name in wanted.items():
+        target = folder / "models" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            target.symlink_to(found[name])
+    (folder / "custom_nodes").mkdir(exist_ok=True)
+    link = folder / "custom_nodes" / HELPER.name
+    if not link.exists():
+        link.symlink_to(HELPER, target_is_directory=True)
+
+
+def widths(kind: str, network: Path) -> dict[str, int]:
+    """Layer name -> width of its values, read off a network's file."""
+    family, found = family_of(kind), {}
+    with safe_open(network, "pt") as file:
+        for name in file.keys():  # noqa: SIM118
+            match = re.fullmatch(rf"(?:net\.)?{LAYERS[family]}", name)
+            if match:
+                shape = file.get_slice(name).get_shape()
+                found[match[1]] = _value_width(family, shape)
+    return found
+
+
+def _value_width(family: str, shape: list[int]) -> int:
+    heads = {"zimage": (4, 4), "lumina2": (4, 2)}.get(family)
+    if heads is None:
+        return shape[0]
+    queries, values = heads
+    return shape[0] // (queries + 2 * values) * values
+
+
+def concept(kind: str, network: Path) -> Concept:
+    """A concept for a small network: nothing trained, every part at work."""
+    generator = torch.Generator().manual_seed(1)
+    residuals = {name: LOUD * torch.randn(width, generator=generator) for name, width in widths(kind, network).items()}
+    parts = {"word": WORD, "superclass": SUPERCLASS, "base_family": family_of(kind), "value_residuals": residuals}
+    if family_of(kind) != "anima":
+        return Concept(gate="position", **parts)
+    width = 64
+    target = torch.randn(width, generator=generator)
+    return Concept(
+        target_input=target,
+        target_dual=target / width,
+        superclass_encoding=torch.randn(width, generator=generator),
+        word_embeddings={"qwen3_06b": torch.randn(width, generator=generator)},
+        **parts,
+    )
+
+
+def write_concepts(folder: Path, kinds: Iterable[str], comfyui: Path) -> None:
+    """Save the concept of each kind in a host's folder, as ``KIND.safetensors``."""
+    (folder / "models/perfusion").mkdir(parents=True, exist_ok=True)
+    for name, network in files([f"diffusion_models/{kind}" for kind in sorted(kinds)], comfyui).items():
+        kind = name.split("/")[1]
+        save_concept(concept(kind, network), folder / f"models/perfusion/{kind}.safetensors", "fp32")

@@ -1,0 +1,131 @@
+"""The official text-to-image templates of today's models, in API form and small."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from builders.family_files import family_of, kind_of
+from builders.subgraphs import unfolded
+from builders.templates import PACKAGE
+from builders.ui_workflows import NOTES, nodes_of, to_api
+
+NETWORKS = {"UNETLoader": "unet_name", "CheckpointLoaderSimple": "ckpt_name"}
+LOADERS = {
+    "UNETLoader": {"unet_name": "diffusion_models"},
+    "CheckpointLoaderSimple": {"ckpt_name": "checkpoints"},
+    "CLIPLoader": {"clip_name": "text_encoders"},
+    "DualCLIPLoader": {"clip_name1": "text_encoders", "clip_name2": "text_encoders"},
+    "VAELoader": {"vae_name": "vae"},
+    "LoraLoaderModelOnly": {"lora_name": "loras"},
+    "LoraLoader": {"lora_name": "loras"},
+}
+"""Node -> its inputs that name a file, and the folder below models/."""
+PICTURES = {"LoadImage", "LoadImageMask", "LoadVideo", "LoadAudio"}
+SAVERS = {"SaveImage", "SaveImageAdvanced", "PreviewImage", "SaveAnimatedWEBP", "SaveVideo"}
+SMALL = {"width": 64, "height": 64, "batch_size": 1, "length": 1, "steps": 2}
+
+
+@dataclass(frozen=True)
+class Template:
+    """One official workflow that loads a model of a family that concepts are trained for."""
+
+    name: str
+    saved: dict[str, Any]
+
+    @cached_property
+    def flat(self) -> dict[str, Any]:
+        """Without subgraphs and notes."""
+        flat = unfolded(self.saved)
+        return {**flat, "nodes": [node for node in flat["nodes"] if node["type"] not in NOTES]}
+
+    @cached_property
+    def networks(self) -> list[str]:
+        """File names of the models that draw."""
+        return [node["widgets_values"][0] for node in self.flat["nodes"] if node["type"] in NETWORKS]
+
+    @property
+    def kinds(self) -> list[str]:
+        return [kind for kind in (kind_of("networks", name) for name in self.networks) if kind]
+
+    @property
+    def family(self) -> str:
+        return family_of(self.kinds[0])
+
+    def unfit(self, known: dict[str, Any] | None = None) -> str | None:
+        """Why it is not run on a server, whose nodes are ``known`` if it is up; none for a template that is."""
+        types = {node["type"] for node in self.flat["nodes"]}
+        others = [name for name in self.networks if not kind_of("networks", name)]
+        loaders = {kind for kind in types if "Load" in kind} - {*LOADERS, *PICTURES}
+        missing = types - {*known, "PrimitiveNode"} if known else set()
+        if types & PICTURES:
+            return "starts from a picture"
+        if missing:
+            return f"needs nodes of other packs or services: {', '.join(sorted(missing))}"
+        if others or loaders:
+            return f"loads another model too: {', '.join([*others, *sorted(loaders)])}"
+        return None
+
+    def files(self) -> dict[str, str]:
+        """Path below models/ -> the small file that stands there."""
+        return dict(self._files())
+
+    def _files(self) -> Iterator[tuple[str, str]]:
+        for node in self.flat["nodes"]:
+            for number, folder in enumerate(LOADERS.get(node["type"], {}).values()):
+                name = node["widgets_values"][number]
+                if folder in ("diffusion_models", "checkpoints"):
+                    yield f"{folder}/{name}", f"{folder}/{kind_of('networks', name)}"
+                elif folder == "loras":
+                    yield f"{folder}/{name}", f"{folder}/{self.kinds[0]}"
+                elif kind_of(folder, name):
+                    yield f"{folder}/{name}", f"{folder}/{kind_of(folder, name)}"
+
+
+def templates() -> list[Template]:
+    """Every installed template that loads a model of ours, by name."""
+    found = importlib.util.find_spec(PACKAGE)
+    files = sorted(Path(found.origin).parent.glob("templates/*.json")) if found else []
+    loaded = [(file.stem, json.loads(file.read_text(encoding="utf-8"))) for file in files]
+    every = [Template(name, saved) for name, saved in loaded if isinstance(saved, dict) and "nodes" in saved]
+    return [template for template in every if template.kinds]
+
+
+def small(template: Template, server) -> dict[str, dict]:
+    """In API form: 64 pixels, one frame, two steps, of which a second sampler takes one; pictures are previewed."""
+    flat = template.flat
+    savers = [node for node in flat["nodes"] if node["type"] in SAVERS]
+    graph = to_api({**flat, "nodes": [node for node in flat["nodes"] if node not in savers]}, server)
+    for node in graph.values():
+        inputs = node["inputs"]
+        inputs |= {name: value for name, value in SMALL.items() if name in inputs}
+        if node["class_type"] == "KSamplerAdvanced":
+            first = inputs["add_noise"] == "enable"
+            inputs |= {"end_at_step": 1} if first else {"start_at_step": 1, "end_at_step": 10000}
+    sources = {link[0]: link[1:3] for link in flat["links"]}
+    for node in savers:
+        (source,) = (sources[entry["link"]] for entry in node["inputs"] if entry["name"] in ("images", "video"))
+        if graph[source[0]]["class_type"] == "CreateVideo":
+            source = graph[source[0]]["inputs"]["images"]
+        graph[f"shown:{node['id']}"] = {"class_type": "PreviewImage", "inputs": {"images": source}}
+    return pruned(graph)
+
+
+def pruned(graph: dict[str, dict]) -> dict[str, dict]:
+    """The nodes that a preview needs."""
+    needed, open_ = set(), nodes_of(graph, "PreviewImage")
+    while open_:
+        name = open_.pop()
+        if name not in needed:
+            needed.add(name)
+            open_ += [value[0] for value in graph[name]["inputs"].values() if is_link(value)]
+    return {name: node for name, node in graph.items() if name in needed}
+
+
+def is_link(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)

@@ -1,0 +1,266 @@
+"""Write small random files of today's models, in the layouts that ComfyUI's own loaders take: weights, text encoders
+with their tokenizers inside, first stages, whole checkpoints and LoRAs.
+
+Run as ``python make_family_files.py COMFYUI FOLDER FILE ...`` in its own process: it imports the host. Sizes that the
+host has as constants are told in each file: see small_sizes.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from builders import cross_models, joint_models  # noqa: E402
+from builders.joint_models import randomize  # noqa: E402
+
+KEY = "small_sizes"
+HEAD_KEYS = {
+    "zimage": {"cap_embedder.1.weight": (3840, 2560)},
+    "lumina2": {"cap_embedder.1.weight": (2304, 2304)},
+    "anima": {"x_embedder.proj.1.weight": (2048, 68)},
+    "cosmos2": {"x_embedder.proj.1.weight": (2048, 68)},
+}
+"""Kind of network -> the keys by whose width the host knows it."""
+WIDTH = joint_models.WIDTH
+ADAPTER = dict.fromkeys(("source_dim", "target_dim", "model_dim"), cross_models.WIDTH)
+PARTS = {
+    "anima": {"comfy.ldm.anima.model.LLMAdapter": ADAPTER | {"num_layers": 1, "num_heads": 4}},
+    "qwen25": {
+        "comfy.text_encoders.qwen_vl.Qwen2VLVisionTransformer": {"hidden_size": 64, "intermediate_size": 64}
+        | {"num_heads": 2, "num_layers": 1}
+    },
+}
+"""Kind -> what the host builds with constants inside, and the arguments that make it small."""
+_QWEN3 = {"hidden_size": WIDTH, "intermediate_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1}
+_T5 = {"d_model": WIDTH, "d_ff": 64, "d_kv": 16, "num_heads": 2}
+_DEPTH = "encoder.block.23.layer.1.DenseReluDense"
+"""The host counts to 24 layers to know a T5."""
+_NORM = "model.layers.0.post_attention_layernorm.weight"
+TEXT = (
+    "a photo of the teddy bear and a coffee cup, boat, cat, dog at sea by night in snow, high quality illustration of "
+    "a red car on the road with soft light and clouds in the sky, an old house behind trees"
+)
+
+
+def networks() -> dict[str, tuple[str, dict]]:
+    """Kind -> the host's class of its checkpoints, and its configuration."""
+    flux2, joint, cross = joint_models.JOINT["flux2"].unet, joint_models.JOINT, cross_models.CROSS
+    found = {kind: (facts.config, facts.unet) for kind, facts in (joint | cross).items()}
+    found["schnell"] = ("FluxSchnell", joint["flux1"].unet | {"guidance_embed": False})
+    found["flux2"] = ("Flux2", flux2 | {"context_in_dim": 3 * WIDTH})
+    found["klein"] = ("Flux2", flux2 | {"context_in_dim": 3 * WIDTH, "guidance_embed": False})
+    found["wan22"] = ("WAN22_T2V", cross["wan21"].unet | {"in_dim": 48, "out_dim": 48})
+    return found
+
+
+def network(kind: str) -> dict[str, torch.Tensor]:
+    """Weights in bfloat16, with what the host's detection is to see."""
+    import comfy.ops
+    import comfy.supported_models
+
+    name, sizes = networks()[kind]
+    narrow(kind)
+    config = getattr(comfy.supported_models, name)(dict(sizes))
+    config.custom_operations = comfy.ops.disable_weight_init
+    config.set_inference_dtype(torch.float32, None)
+    model = config.get_model({}, device="cpu").diffusion_model
+    randomize(model)
+    # The official files of both models say so before each key.
+    prefix = "net." if kind in ("anima", "cosmos2") else ""
+    weights = {name: tensor.bfloat16().contiguous() for name, tensor in model.state_dict().items()}
+    weights[KEY] = note(sizes, HEAD_KEYS.get(kind, {}), PARTS.get(kind, {}))
+    return {prefix + name: tensor for name, tensor in weights.items()}
+
+
+def narrow(kind: str) -> None:
+    from builders import small_sizes
+
+    small_sizes.narrow(PARTS.get(kind, {}))
+
+
+def note(sizes: dict, shown: dict, parts: dict) -> torch.Tensor:
+    """What a small file says of itself."""
+    told = json.dumps({"sizes": sizes, "shown": shown, "parts": parts})
+    return torch.frombuffer(bytearray(told.encode()), dtype=torch.uint8)
+
+
+def encoders() -> dict[str, tuple]:
+    """Kind -> (the host's text encoder, its name there, sizes, shown shapes, what its tokenizer reads)."""
+    from comfy.text_encoders import anima, cosmos, flux, lumina2, pixart_t5, qwen_image, wan, z_image
+
+    wide = {**_T5, "num_layers": 24}
+    gemma = {**_QWEN3, "num_hidden_layers": 3, "vocab_size": 800}
+    mistral = {**_QWEN3, "num_hidden_layers": 30, "vocab_size": 1400}
+    return {
+        "t5xxl": (pixart_t5.pixart_te(), "t5xxl", wide, {f"{_DEPTH}.wi_1.weight": (10240, 4096)}, {}),
+        "t5xxl_old": (cosmos.te(), "t5xxl", wide | {"d_model": cross_models.WIDTH}, {}, {}),
+        "umt5": (
+            *(wan.te(), "umt5xxl", wide | {"d_model": 48, "vocab_size": 800}),
+            *({f"{_DEPTH}.wi_1.weight": (10240, 4096)}, {"spiece_model": pieces(pad_id=0, eos_id=1, unk_id=2)}),
+        ),
+        "gemma2": (
+            *(lumina2.te(), "gemma2_2b", gemma, {}),
+            {"spiece_model": pieces(pad_id=0, eos_id=1, bos_id=2, unk_id=3)},
+        ),
+        "qwen3_4b": (z_image.te(), "qwen3_4b", _QWEN3 | {"num_hidden_layers": 28}, {_NORM: (2560,)}, {}),
+        "qwen3_8b": (
+            *(flux.klein_te(model_type="qwen3_8b"), "qwen3_8b", _QWEN3 | {"num_hidden_layers": 28}),
+            *({_NORM: (4096,)}, {}),
+        ),
+        "qwen3_06b": (anima.te(), "qwen3_06b", cross_models.CROSS["anima"].sizes, {_NORM: (1024,)}, {}),
+        "mistral": (
+            *(flux.flux2_te(pruned=True), "mistral3_24b", mistral, {_NORM: (5120,)}),
+            {"tekken_model": tekken()},
+        ),
+        "qwen25": (
+            *(qwen_image.te(), "qwen25_7b", _QWEN3 | {"num_hidden_layers": 2}),
+            *({"model.layers.0.self_attn.k_proj.bias": (512,)}, {}),
+        ),
+    }
+
+
+def encoder(kind: str) -> dict[str, torch.Tensor]:
+    """Weights in bfloat16 under the names of their own files, and the tokenizer where the file holds it."""
+    narrow(kind)
+    if kind == "clip_l":
+        import comfy.sd1_clip
+
+        sizes, shown, beside = {"clip_l_model_config": joint_models.CLIPS["flux1"][3]["clip_l_model_config"]}, {}, {}
+        part = comfy.sd1_clip.SDClipModel(dtype=torch.float32, model_options=dict(sizes))
+    else:
+        made, name, small, shown, beside = encoders()[kind]
+        sizes = {f"{name}_model_config": small}
+        whole = made(dtype=torch.float32, model_options=dict(sizes))
+        part = getattr(whole, whole.clip)
+    randomize(part.transformer, 2)
+    weights = {name: tensor.bfloat16().contiguous() for name, tensor in part.transformer.state_dict().items()}
+    return {**weights, **beside, KEY: note(sizes, shown, PARTS.get(kind, {}))}
+
+
+def pieces(**ids: int) -> torch.Tensor:
+    """A small sentencepiece model (bytes,), as files of text encoders hold it. What it does not know it reads as bytes.
+    """
+    import sentencepiece
+
+    file = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([TEXT, TEXT.title()] * 20), model_writer=file, vocab_size=420, minloglevel=2,
+        hard_vocab_limit=False, num_threads=1, byte_fallback=True, **{"bos_id": -1, **ids},
+    )  # fmt: skip
+    return torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
+
+
+def tekken() -> torch.Tensor:
+    """A tokenizer of single bytes (bytes,), in the form that Mistral's text encoder files hold."""
+    special = ("<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "<pad>")
+    vocabulary = [{"rank": n, "token_bytes": base64.b64encode(bytes([n])).decode()} for n in range(256)]
+    told = {
+        "config": {"default_vocab_size": 1256, "default_num_special_tokens": 1000},
+        "vocab": vocabulary,
+        "special_tokens": [{"rank": n, "token_str": token} for n, token in enumerate(special)],
+    }
+    return torch.frombuffer(bytearray(json.dumps(told).encode()), dtype=torch.uint8)
+
+
+def first_stage(kind: str) -> dict[str, torch.Tensor]:
+    """Weights of a VAE: Flux's and Flux.2's with a narrow decoder, Wan's narrow, for Wan 2.2 the class of previews."""
+    import comfy.ldm.wan.vae
+    import comfy.taesd.taehv
+
+    if kind == "wan21":
+        sizes = {"dim_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_scales": []}
+        sizes |= {"temperal_downsample": [False, True, True], "dropout": 0.0}
+        model = comfy.ldm.wan.vae.WanVAE(dim=8, z_dim=16, image_channels=3, conv_out_channels=3, **sizes)
+    elif kind == "wan22":
+        model = comfy.taesd.taehv.TAEHV(latent_channels=48)
+    else:
+        model = _autoencoder(16 if kind == "ae" else 32, normed=kind == "flux2")
+    randomize(model)
+    # bfloat16, not float16: the host takes a tiny VAE in float16 for another model's.
+    return {
+        name: (tensor.bfloat16() if tensor.is_floating_point() else tensor).contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+
+
+def _autoencoder(channels: int, normed: bool) -> torch.nn.Module:
+    from comfy.ldm.models.autoencoder import AutoencoderKL, AutoencodingEngine
+
+    sizes = {"double_z": True, "z_channels": channels, "resolution": 256, "in_channels": 3, "out_ch": 3, "ch": 128}
+    sizes |= {"ch_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_resolutions": [], "dropout": 0.0}
+    narrow = sizes | {"ch": 32}
+    if normed:
+        sizes["batch_norm_latent"] = True
+        return AutoencoderKL(ddconfig=sizes, embed_dim=channels, decoder_ddconfig=narrow | {"batch_norm_latent": True})
+    parts = "comfy.ldm.modules.diffusionmodules.model"
+    return AutoencodingEngine(
+        regularizer_config={"target": "comfy.ldm.models.autoencoder.DiagonalGaussianRegularizer"},
+        encoder_config={"target": f"{parts}.Encoder", "params": sizes},
+        decoder_config={"target": f"{parts}.Decoder", "params": narrow},
+    )
+
+
+def whole_checkpoint(kind: str, texts: dict[str, str]) -> dict[str, torch.Tensor]:
+    """Network, text encoders (kind -> name) and VAE in one, as Load Checkpoint takes them."""
+    weights = {f"model.diffusion_model.{name}": tensor for name, tensor in network(kind).items()}
+    weights |= {f"vae.{name}": tensor for name, tensor in first_stage("ae").items()}
+    sizes = {}
+    for text, name in texts.items():
+        part = encoder(text)
+        sizes |= json.loads(bytes(part.pop(KEY).tolist()))["sizes"]
+        if "spiece_model" in part:
+            weights["text_encoders.spiece_model"] = part.pop("spiece_model")
+        weights |= {f"text_encoders.{name}.transformer.{key}": tensor for key, tensor in part.items()}
+    return {**weights, f"text_encoders.{KEY}": note(sizes, {}, {})}
+
+
+def lora(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A LoRA of rank 2 on three matrices of a network."""
+    matrices = [name for name, tensor in weights.items() if tensor.ndim == 2 and name.endswith("weight")]
+    chosen = [name for name in matrices if "blocks.1." in name or "layers.1." in name][:3]
+    generator, made = torch.Generator().manual_seed(3), {}
+    for name in chosen:
+        out, width = weights[name].shape
+        stem = f"diffusion_model.{name.removeprefix('net.').removesuffix('.weight')}"
+        made[f"{stem}.lora_up.weight"] = torch.randn(out, 2, generator=generator)
+        made[f"{stem}.lora_down.weight"] = torch.randn(2, width, generator=generator) / width**0.5
+    return made
+
+
+CHECKPOINTS = {"schnell": {"clip_l": "clip_l", "t5xxl": "t5xxl"}, "lumina2": {"gemma2": "gemma2_2b"}}
+
+
+def made(name: str) -> dict[str, torch.Tensor]:
+    """The file of a name such as ``vae/ae``."""
+    folder, kind = name.split("/")
+    makers = {"diffusion_models": network, "text_encoders": encoder, "vae": first_stage}
+    makers |= {"loras": lambda kind: lora(network(kind))}
+    makers |= {"checkpoints": lambda kind: whole_checkpoint(kind, CHECKPOINTS[kind])}
+    return makers[folder](kind)
+
+
+def main(comfyui: str, folder: str, *names: str) -> None:
+    sys.path.insert(0, comfyui)
+    from comfy.cli_args import args
+
+    args.cpu = True
+    torch.manual_seed(0)
+    for name in names:
+        path = Path(folder) / f"{name}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Several processes may find it missing at once.
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        save_file(made(name), partial)
+        partial.rename(path)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

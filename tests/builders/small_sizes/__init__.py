@@ -1,0 +1,88 @@
+"""For the host tests only: ComfyUI's own loaders take small files for the models whose layout they have.
+
+The host knows some models by their true widths, and has other sizes as constants. A small file says both itself, in
+one tensor: the true shapes that detection is to see, and the sizes that replace constants. All else is the host's.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import Any
+
+import comfy.model_detection
+import comfy.sd
+import torch
+
+NODE_CLASS_MAPPINGS: dict[str, type] = {}
+KEY = "small_sizes"
+"""Name of the tensor: JSON as bytes, ``shown`` (key -> true shape), ``sizes`` (name -> size) and ``parts``, what the
+host builds with constants inside (module and class -> its arguments)."""
+
+
+def _of(state_dict: dict, prefix: str = "") -> dict[str, Any]:
+    """What a file says of itself; nothing for a file of true size."""
+    told = state_dict.get(prefix + KEY)
+    return {"shown": {}, "sizes": {}, "parts": {}} if told is None else json.loads(bytes(told.tolist()))
+
+
+def _as_shown(state_dict: dict, prefix: str = "") -> dict:
+    shapes = _of(state_dict, prefix)["shown"].items()
+    return {**state_dict, **{prefix + name: torch.empty(shape, device="meta") for name, shape in shapes}}
+
+
+def narrow(parts: dict[str, dict[str, int]]) -> None:
+    """Let the host build ``parts`` with these arguments, whatever it passes."""
+    for path, sizes in parts.items():
+        module, name = path.rsplit(".", 1)
+        module = importlib.import_module(module)
+        whole = getattr(module, name)
+        whole = getattr(whole, "true_size", whole)
+
+        def made(*args, whole=whole, sizes=sizes, **kwargs):
+            return whole(*args, **{**kwargs, **sizes})
+
+        made.true_size = whole
+        setattr(module, name, made)
+
+
+def _network(original):
+    def detect(state_dict, key_prefix, metadata=None):
+        narrow(_of(state_dict, key_prefix)["parts"])
+        found = original(_as_shown(state_dict, key_prefix), key_prefix, metadata)
+        return found and found | {KEY: _of(state_dict, key_prefix)["sizes"]}
+
+    return detect
+
+
+def _config(original):
+    def made(unet_config, *args, **kwargs):
+        sizes = unet_config.pop(KEY, {})
+        config = original(unet_config, *args, **kwargs)
+        if config is not None:
+            config.unet_config.update(sizes)
+        return config
+
+    return made
+
+
+def _encoder(original):
+    return lambda state_dict: original(_as_shown(state_dict))
+
+
+def _clip(original):
+    def init(self, *args, state_dict=(), model_options=None, **kwargs):
+        parts = [state_dict] if isinstance(state_dict, dict) else state_dict
+        told = [_of(part) for part in parts]
+        for each in told:
+            narrow(each["parts"])
+        sizes = {name: size for each in told for name, size in each["sizes"].items()}
+        original(self, *args, state_dict=state_dict, model_options={**(model_options or {}), **sizes}, **kwargs)
+
+    return init
+
+
+comfy.model_detection.detect_unet_config = _network(comfy.model_detection.detect_unet_config)
+comfy.model_detection.model_config_from_unet_config = _config(comfy.model_detection.model_config_from_unet_config)
+comfy.sd.detect_te_model = _encoder(comfy.sd.detect_te_model)
+comfy.sd.CLIP.__init__ = _clip(comfy.sd.CLIP.__init__)

@@ -1,0 +1,118 @@
+"""One workflow of today's models on a server: plain, with the concept's nodes, with its word, and trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from builders.family_files import SUPERCLASS, WORD, family_of
+from builders.family_templates import Template, small
+from builders.server import Server
+from builders.splicing import drawing, model_loaders, training, with_prompt
+from builders.ui_workflows import nodes_of
+from builders.workflows import Workflow
+
+COSMOS = {
+    "diffusion_models/cosmos_predict2_2B_t2i.safetensors": "diffusion_models/cosmos2",
+    "text_encoders/oldt5_xxl.safetensors": "text_encoders/t5xxl_old",
+    "vae/wan_2.1_vae.safetensors": "vae/wan21",
+}
+"""Files of the one family without an official template."""
+LEARNED = ("anima", "cosmos2")
+"""Families that learn a word unless told otherwise, and so need text statistics."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A workflow in API form, and what it loads."""
+
+    name: str
+    kinds: list[str]
+    graph: dict[str, dict]
+
+    @classmethod
+    def of(cls, template: Template, server: Server) -> Case:
+        return cls(template.name, template.kinds, small(template, server))
+
+    @property
+    def family(self) -> str:
+        return family_of(self.kinds[0])
+
+    @property
+    def file(self) -> str:
+        return f"{self.kinds[0]}.safetensors"
+
+
+def cosmos() -> Case:
+    """Load, encode, sample, decode: the official templates have none of Cosmos-Predict2."""
+    network, text, vae = (path.split("/")[1] for path in COSMOS)
+    graph = Workflow()
+    model = graph.add("UNETLoader", unet_name=network, weight_dtype="default")
+    clip = graph.add("CLIPLoader", clip_name=text, type="cosmos")
+    prompts = {
+        name: graph.add("CLIPTextEncode", clip=clip[0], text=words)[0]
+        for name, words in (("positive", "at sea"), ("negative", ""))
+    }
+    latent = graph.add("EmptySD3LatentImage", width=64, height=64, batch_size=1)
+    settings = {"seed": 5, "steps": 2, "cfg": 4.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    sampled = graph.add("KSampler", model=model[0], latent_image=latent[0], **prompts, **settings)
+    first_stage = graph.add("VAELoader", vae_name=vae)
+    graph.add("PreviewImage", images=graph.add("VAEDecode", samples=sampled[0], vae=first_stage[0])[0])
+    return Case("(no official template; a plain KSampler)", ["cosmos2"], dict(graph))
+
+
+class Trial:
+    """Workflows on one server."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    def picture(self, graph: dict[str, dict]) -> np.ndarray:
+        """What the previews show, as integers, one after another."""
+        result = self.server.run(graph)
+        shown = [self.server.pictures(result, name).ravel() for name in sorted(nodes_of(graph, "PreviewImage"))]
+        return np.concatenate(shown).astype(int)
+
+    def drawn(self, case: Case) -> dict[str, Any]:
+        """What Load and Apply change: nothing without the word or at strength 0, the picture with it.
+
+        Where a workflow has two models, each of them by itself must change it.
+        """
+        plain = self.picture(with_prompt(case.graph, SUPERCLASS))
+        without = self.picture(drawing(case.graph, case.file, SUPERCLASS))
+        named = self.picture(drawing(case.graph, case.file))
+        off = self.picture(drawing(case.graph, case.file, WORD, 0.0))
+        changes = [distance(named, plain)]
+        if len(model_loaders(case.graph)) > 1:
+            parts = [self.picture(drawing(case.graph, case.file, WORD, *at)) for at in ((1.0, 0.0), (0.0, 1.0))]
+            changes += [distance(part, other) for part in parts for other in (plain, named)]
+        return {
+            "unchanged without the word": bool(np.array_equal(without, plain)),
+            "changed by it": min(changes),
+            "unchanged at strength 0": bool(np.array_equal(off, plain)),
+        }
+
+    def trained(self, case: Case, picture: str) -> dict[str, Any]:
+        """What a concept of two steps changes that Train hands to Apply in the same workflow."""
+        plain = self.picture(with_prompt(case.graph, SUPERCLASS))
+        statistics = case.family in LEARNED
+        named, without = (
+            self.picture(training(case.graph, picture, subject, statistics)) for subject in (WORD, SUPERCLASS)
+        )
+        return {
+            "unchanged without the word": bool(np.array_equal(without, plain)),
+            "changed by it": distance(named, plain),
+        }
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean absolute difference, in grey levels."""
+    return float(np.abs(a - b).mean())
+
+
+def good(row: dict[str, Any]) -> bool:
+    """Whether a workflow with the concept draws it, and nothing else."""
+    kept = [value for name, value in row.items() if name.startswith("unchanged")]
+    return all(kept) and row["changed by it"] > 0
