@@ -15,6 +15,7 @@ from .load import PerfusionLoadConcept
 from .load_snapshots import PerfusionLoadSnapshots
 from .picture_folder import PerfusionPictureFolder
 from .save import PerfusionSaveConcept
+from .schedule import PerfusionSchedule
 from .subject_mask import PerfusionSubjectMask
 from .sweep import PerfusionSweep
 from .text_statistics import PerfusionTextStatistics
@@ -40,4 +41,5 @@ class PerfusionExtension(ComfyExtension):
             PerfusionSubjectMask,
             PerfusionCreateHook,
             PerfusionEvaluate,
+            PerfusionSchedule,
         ]

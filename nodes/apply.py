@@ -8,6 +8,7 @@ from comfy_api.latest import io
 from torch import nn
 
 from ..perfusion_ops import Concept, EditTerm, Gate, KeyLocking, nearly_parallel
+from ..perfusion_ops.edit.schedule import Schedule
 from .families.family import check_fits
 from .host import messages
 from .host.clip import clip_with_concept, text_encoder, text_encoder_names
@@ -17,9 +18,11 @@ from .host.naming import Naming
 from .host.widgets import KEY_LOCKINGS
 from .schema import (
     ConceptIO,
+    ScheduleIO,
     bias_input,
     expert,
     key_locking_input,
+    percent_input,
     schema,
     strength_input,
     temperature_input,
@@ -72,24 +75,24 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
                     "its word draws the superclass. Not connected: everywhere.",
                 ),
                 expert(
-                    io.Float.Input(
+                    percent_input(
                         "start_percent",
-                        default=0.0,
-                        min=0.0,
-                        max=1.0,
-                        step=0.01,
-                        tooltip="When the concept's look begins in sampling. Before, its word draws the superclass.",
+                        0.0,
+                        "When the concept's look begins in sampling. Before, its word draws the superclass.",
                     )
                 ),
                 expert(
-                    io.Float.Input(
+                    percent_input(
                         "end_percent",
-                        default=1.0,
-                        min=0.0,
-                        max=1.0,
-                        step=0.01,
-                        tooltip="When the concept's look ends in sampling. After, its word draws the superclass.",
+                        1.0,
+                        "When the concept's look ends in sampling. After, its word draws the superclass.",
                     )
+                ),
+                ScheduleIO.Input(
+                    "schedule",
+                    optional=True,
+                    tooltip="From Perfusion Schedule: visual_strength and bias change during sampling. Not connected: "
+                    "they stay as they are set here.",
                 ),
             ],
             outputs=[
@@ -114,18 +117,25 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
         start_percent=0.0,
         end_percent=1.0,
         region=None,
+        schedule=None,
     ) -> io.NodeOutput:
         locking, naming = KEY_LOCKINGS[key_locking], Naming(concept.word, messages.running_node())
+        schedule, gate = schedule or Schedule(), Gate(bias, temperature, leak_free)
+        zero = "visual_strength" if visual_strength == 0 else "The schedule's strength"
+        if schedule.constant:
+            visual_strength *= schedule.constant.strength
+            gate, schedule = gate.shifted(schedule.constant.bias_shift), Schedule()
         if visual_strength == 0:
             check_fits(model, concept)
-            messages.warn_of(f"visual_strength is 0, so {concept.word!r} draws exactly {concept.superclass!r}.")
+            messages.warn_of(f"{zero} is 0, so {concept.word!r} draws exactly {concept.superclass!r}.")
             return io.NodeOutput(model, clip_with_concept(clip, concept, visual_strength, locking))
         applied = AppliedConcept(
-            EditTerm(concept, Gate(bias, temperature, leak_free), visual_strength, locking),
+            EditTerm(concept, gate, visual_strength, locking),
             region=None if region is None else region.reshape(-1, *region.shape[-2:]).amax(0).clamp(0, 1),
             start_percent=start_percent,
             end_percent=end_percent,
             naming=naming,
+            schedule=schedule,
         )
         edited = model_with_concept(model, applied)
         named = clip_with_concept(clip, concept, visual_strength, locking, naming)

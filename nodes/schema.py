@@ -10,6 +10,7 @@ from .host.widgets import KEY_LOCKINGS
 CATEGORY = "Perfusion"
 ConceptIO = io.Custom("PERFUSION_CONCEPT")
 StatisticsIO = io.Custom("PERFUSION_STATISTICS")
+ScheduleIO = io.Custom("PERFUSION_SCHEDULE")
 
 
 def schema(search_aliases: list[str], **fields) -> io.Schema:
@@ -40,8 +41,8 @@ def temperature_input(default: float, tooltip: str) -> io.Input:
     return expert(io.Float.Input("temperature", default=default, min=0.01, max=1.0, step=0.01, tooltip=tooltip))
 
 
-def strength_input(tooltip: str) -> io.Input:
-    return io.Float.Input("visual_strength", default=1.0, min=0.0, max=3.0, step=0.05, tooltip=tooltip)
+def strength_input(tooltip: str, name: str = "visual_strength") -> io.Input:
+    return io.Float.Input(name, default=1.0, min=0.0, max=3.0, step=0.05, tooltip=tooltip)
 
 
 def key_locking_input() -> io.Input:
@@ -54,3 +55,13 @@ def key_locking_input() -> io.Input:
         "scenes and activities, with a bias of 0.4 to 0.6. exact: like local, but the key is exactly the "
         "superclass's. off: keys are not locked.",
     )
+
+
+def percent_input(name: str, default: float, tooltip: str) -> io.Input:
+    """A share of sampling."""
+    return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, tooltip=tooltip)
+
+
+def shift_input(name: str, tooltip: str, optional: bool = False) -> io.Input:
+    """What is added to a gate's bias."""
+    return io.Float.Input(name, optional=optional, tooltip=tooltip, default=0.0, min=-2.0, max=2.0, step=0.01)

@@ -99,26 +99,50 @@ def with_contexts(
     place: dict,
     parts: Sequence[str] = tuple(CONTEXTS),
     reading: Reading = Reading(),  # noqa: B008 - frozen
+    shifts: Sequence[Sequence[float]] = ((),),
 ) -> dict:
-    """The prompt with the ``parts`` of its edited contexts; without concepts it has its own: only alike ones batch."""
+    """The prompt with the ``parts`` of its edited contexts; without concepts it has its own: only alike ones batch.
+
+    For every one of ``shifts``, which move the biases of all concepts, there is one context: ``at_level`` finds it.
+    """
     prompt = cond.get("cross_attn")
     if not isinstance(prompt, Tensor):
         return without_marks(cond)
     encodings = reading.context(plain(prompt), cond)
     if edit.context_width not in (None, encodings.shape[-1]):
         return without_marks(cond)
-    context = edited_context(edit, cond, encodings, reading)
-    if context is None:
+    contexts = edited_contexts(edit, cond, encodings, reading, shifts)
+    if contexts is None:
         gates = encodings.new_zeros(*encodings.shape[:2], len(edit.terms))
-        context = EditedContext(encodings, encodings, gates)
-    same = (context.keys == encodings) & (context.values == encodings)
-    contexts = {"keys": context.keys, "values": context.values, "gates": context.gates, "plain": same.all(-1, True)}
-    entries = {CONTEXTS[part]: comfy.conds.CONDCrossAttn(contexts[part].to(**place)) for part in parts}
+        contexts = [EditedContext(encodings, encodings, gates)] * len(shifts)
+    named = [_by_name(context, encodings) for context in contexts]
+    levels = {part: torch.stack([each[part] for each in named], 2).flatten(2) for part in parts}
+    entries = {CONTEXTS[part]: comfy.conds.CONDCrossAttn(tensor.to(**place)) for part, tensor in levels.items()}
     return {**without_marks(cond), "model_conds": {**cond.get("model_conds", {}), **entries}}
 
 
-def edited_context(edit: JointEdit, cond: dict, encodings: Tensor, reading: Reading) -> EditedContext | None:
-    """The edit of a prompt of which the model reads ``encodings`` (B, T, d); none when it holds no concept of it."""
+def _by_name(context: EditedContext, encodings: Tensor) -> dict[str, Tensor]:
+    same = (context.keys == encodings) & (context.values == encodings)
+    return {"keys": context.keys, "values": context.values, "gates": context.gates, "plain": same.all(-1, True)}
+
+
+def at_level(levels: Tensor, count: int, level: Tensor) -> Tensor:
+    """Of ``count`` contexts side by side (B, T, count * d) that of index ``level`` (1,), which no processor waits for.
+    """
+    return levels if count == 1 else levels.unflatten(-1, (count, -1)).index_select(2, level).squeeze(2)
+
+
+def edited_contexts(
+    edit: JointEdit,
+    cond: dict,
+    encodings: Tensor,
+    reading: Reading,
+    shifts: Sequence[Sequence[float]] = ((),),
+) -> list[EditedContext] | None:
+    """The edit of a prompt of which the model reads ``encodings`` (B, T, d); none when it holds no concept of it.
+
+    One for every one of ``shifts``, which move the biases of the edit's concepts.
+    """
     prompt = cond["cross_attn"]
     if not isinstance(prompt, EncodedPrompt):
         return None
@@ -131,7 +155,8 @@ def edited_context(edit: JointEdit, cond: dict, encodings: Tensor, reading: Read
     if edit.uses_superclass_prompt:
         keys = reading.context(prompt.superclass if prompt.key_prompt is None else prompt.key_prompt, cond)
     kept = kept_tokens(prompt, encodings, reading)
-    return edit.to(encodings.device, torch.float32).contexts(encodings, keys, present, kept, marks)
+    edit = edit.to(encodings.device, torch.float32)
+    return [edit.shifted(each).contexts(encodings, keys, present, kept, marks) for each in shifts]
 
 
 def kept_tokens(prompt: EncodedPrompt, encodings: Tensor, reading: Reading) -> Tensor | None:

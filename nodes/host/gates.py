@@ -16,7 +16,7 @@ from ...perfusion_ops.edit.equations import similarities, unit_duals
 from ...perfusion_ops.edit.gate_table import ConceptGates, GateTable
 from .clip import text_encoder, text_encoder_names, tokenizer, tokenizer_names
 from .concept_words import ConceptWord, known_words
-from .conditioning import edited_context, kept_tokens, marks_in
+from .conditioning import edited_contexts, kept_tokens, marks_in
 from .encoded_prompt import EncodedPrompt, plain
 from .model import KEY, AppliedConcept, AppliedConcepts, network_reads, reading_of
 from .prompt_tokens import prompt_tokens
@@ -87,9 +87,9 @@ class _Look:
         with torch.inference_mode():
             encodings = reading.context(plain(prompt), cond)
             kept = kept_tokens(prompt, encodings, reading) if isinstance(prompt, EncodedPrompt) else None
-            context = edited_context(applied.edit, cond, encodings, reading) if applied else None
+            contexts = edited_contexts(applied.edit, cond, encodings, reading) if applied else None
         kept = torch.zeros(encodings.shape[1], dtype=torch.bool) if kept is None else kept[0].cpu()
-        return cls(clip, applied, cond, encodings, kept, context, reading.entry)
+        return cls(clip, applied, cond, encodings, kept, contexts[0] if contexts else None, reading.entry)
 
     def gates_of(self, j: int, known: bool) -> ConceptGates:
         """The ``j``-th concept at the prompt's tokens; ``known``: whether the CLIP reads its word."""
@@ -158,3 +158,17 @@ def _notes(applied: AppliedConcept) -> Iterator[str]:
         yield f"Its look stays in its region, {applied.region.mean().item():.0%} of the picture."
     if (applied.start_percent, applied.end_percent) != (0, 1):
         yield f"Its look lasts from {applied.start_percent:.0%} to {applied.end_percent:.0%} of sampling."
+    if applied.schedule.constant is None:
+        yield _scheduled(applied)
+
+
+def _scheduled(applied: AppliedConcept) -> str:
+    """Which bias the gates are shown at, and where the schedule takes it and the visual strength."""
+    gate, term, levels = applied.term.gate, applied.term, applied.schedule.levels
+    points = [levels[0], *(levels[-1:] if len(levels) > 1 else ())]
+    told = [
+        f"bias {gate.shifted(level.bias_shift).bias:g} and visual_strength {term.strength * level.strength:g} at "
+        f"{level.start:.0%} of sampling"
+        for level in points
+    ]
+    return f"Its schedule goes from {' to '.join(told)}. The gates are shown at bias {gate.bias:g}, as Apply sets it."

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from operator import add
 from typing import Any
 
 import torch
@@ -21,13 +22,15 @@ from torch import Tensor, nn
 
 from ...perfusion_ops import EditTerm, JointEdit, check_combinable
 from ...perfusion_ops.edit.regions import mask_at
+from ...perfusion_ops.edit.schedule import Schedule
 from ..families.family import Family, check_fits, family_of
-from .conditioning import CONTEXTS, Reading, namings, with_contexts, without_marks
+from .conditioning import CONTEXTS, Reading, at_level, namings, with_contexts, without_marks
 from .joint_call import JointCall, picture_cells
+from .levels import Levels, Timetable, starts_of, strength_at
 from .model_call import CallEdit, editing
 from .naming import Naming, never_open, not_applied, not_named
 from .network_reader import NetworkReader, inference_dtype
-from .strength_hook import STRENGTHS
+from .strength_hook import STRENGTHS, possible_shifts, shift_that_holds
 
 KEY = "perfusion"
 
@@ -42,6 +45,7 @@ class AppliedConcept:
     start_percent: float = 0.0
     end_percent: float = 1.0
     naming: Naming = field(default_factory=Naming)
+    schedule: Schedule = Schedule()
 
     def __post_init__(self) -> None:
         self.naming.word = self.naming.word or self.term.concept.word
@@ -54,6 +58,11 @@ class AppliedConcept:
             return (
                 f"start_percent is {self.start_percent:g} and end_percent {self.end_percent:g}, so the concept never "
                 "takes effect. Set end_percent above start_percent."
+            )
+        if not any(strength_at(self, share) for share in starts_of([self])):
+            return (
+                "The schedule's strength is 0 from start_percent to end_percent, so the concept never takes effect. "
+                "Raise it, or set start_percent and end_percent further apart."
             )
         return None
 
@@ -78,6 +87,10 @@ class AppliedConcepts:
     def edit(self) -> JointEdit:
         """Combined when it is drawn: in a chain of Apply only the last one's is."""
         return JointEdit.of(self.terms)
+
+    @cached_property
+    def levels(self) -> Levels:
+        return Levels.of(self.concepts)
 
     def __deepcopy__(self, _memo) -> AppliedConcepts:
         """Itself, as nothing in it changes. ComfyUI 0.13.0 copies a model's options deeply for every clone."""
@@ -122,9 +135,10 @@ def edit_prompts(executor, noise, *args, **kwargs):
     else:
         guider.conds = _edited(guider.conds, applied, place, kind.parts, reading_of(guider.model_patcher))
     result = executor(noise, *args, **kwargs)
-    for concept, opened in zip(applied.concepts, call.opened(), strict=True):
+    for concept, opened in zip(applied.concepts, call.timetable.opened(), strict=True):
         if concept.term.concept.word in named:
-            concept.naming.works() if opened else concept.naming.fails(never_open(concept.naming))
+            scheduled = concept.schedule.constant is None
+            concept.naming.works() if opened else concept.naming.fails(never_open(concept.naming, scheduled))
     return result
 
 
@@ -148,8 +162,12 @@ def edit_read_prompts(applied: AppliedConcepts, place: dict, parts, executor, pa
 
 
 def _edited(conds: dict[str, list[dict]], applied: AppliedConcepts, place: dict, parts, reading: Reading):
+    def shifts(cond: dict) -> list[tuple[float, ...]]:
+        hooked = possible_shifts(cond.get("hooks"), applied.edit.words)
+        return [tuple(map(add, each, level)) for each in hooked for level in applied.levels.shifts]
+
     return {
-        name: [with_contexts(cond, applied.edit, place, parts, reading) for cond in group]
+        name: [with_contexts(cond, applied.edit, place, parts, reading, shifts(cond)) for cond in group]
         for name, group in conds.items()
     }
 
@@ -174,20 +192,11 @@ class ModelCall:
     """What it needs of an edited context."""
 
     def __init__(self, applied: AppliedConcepts, patcher) -> None:
-        sampling = patcher.get_model_object("model_sampling")
         self.applied, self.family = applied, family_of(patcher)
-        self.begins = [sampling.percent_to_sigma(c.start_percent) for c in applied.concepts]
-        self.ends = [sampling.percent_to_sigma(c.end_percent) for c in applied.concepts]
+        self.timetable = Timetable(applied.levels, patcher.get_model_object("model_sampling"))
         self.edits: dict[torch.device, JointEdit] = {}
         self.layers: dict[torch.device, dict[str, nn.Module]] = {}
         """The modules to hook."""
-        self.active: dict[torch.device, Tensor] = {}
-
-    def opened(self) -> list[bool]:
-        """Of each concept, whether its schedule let it take part in any call."""
-        if not self.active:
-            return [True] * len(self.applied.concepts)
-        return torch.stack([active.cpu() for active in self.active.values()]).any(0).tolist()
 
     def __call__(self, executor, x, t, c_concat, c_crossattn, control, transformer_options, **kwargs):
         parts = {part: kwargs.pop(CONTEXTS[part], None) for part in self.parts}
@@ -198,11 +207,17 @@ class ModelCall:
         if x.device not in self.edits:
             self.edits[x.device] = self.applied.edit.to(**place)
             self.layers[x.device] = self._layers(executor.class_obj.diffusion_model)
-        parts = {part: tensor.to(**place) for part, tensor in parts.items()}
-        parts["gates"] = parts["gates"] * self._active(transformer_options["sigmas"].max().to(x.device)).to(**place)
+        words, levels = self.applied.edit.words, len(self.applied.levels.shifts)
+        scheduled, level = self.timetable.at(transformer_options["sigmas"].max().to(x.device))
+        hooked, count = shift_that_holds(transformer_options, words)
+        parts = {
+            part: at_level(tensor.to(**place), count * levels, hooked * levels + level)
+            for part, tensor in parts.items()
+        }
+        parts["gates"] = parts["gates"] * scheduled.to(**place)
         strengths = transformer_options.get(STRENGTHS)
         if strengths:
-            factors = [strengths.get(word, 1.0) for word in self.applied.edit.words]
+            factors = [strengths.get(word, 1.0) for word in words]
             parts["gates"] = parts["gates"] * torch.tensor(factors, **place)
         with self._editing(executor.class_obj.diffusion_model, parts, x, kwargs) as options:
             return executor(*call, options(transformer_options), **kwargs)
@@ -218,13 +233,6 @@ class ModelCall:
         edit = CallEdit(**parts, edit=self.edits[x.device], regions=regions, latent_shape=shape, as_patch=as_patch)
         with editing(self.layers[x.device], edit):
             yield edit.options
-
-    def _active(self, sigma: Tensor) -> Tensor:
-        """bool (J,): which concepts' schedules are open at ``sigma``; kept on the device, which need not wait."""
-        spans = zip(self.begins, self.ends, strict=True)
-        active = torch.stack([(sigma <= begin) & (sigma > end) for begin, end in spans])
-        self.active[sigma.device] = active | self.active.get(sigma.device, active)
-        return active
 
 
 class InnerModelCall(ModelCall):

@@ -65,9 +65,15 @@ def not_applied(naming: Naming) -> str:
     )
 
 
-def never_open(naming: Naming) -> str:
+def never_open(naming: Naming, scheduled: bool = False) -> str:
     """The schedule of a concept kept it out of a whole sampling run."""
-    return (
+    sentence = (
         f"The concept {naming.word!r} had no effect: no step of this sampler lies between its start_percent and "
-        "end_percent. Widen them, or raise the sampler's denoise."
+        "end_percent"
     )
+    if scheduled:
+        return (
+            f"{sentence} with a strength above 0 in its schedule. Widen them, raise the schedule's strength, or raise "
+            "the sampler's denoise."
+        )
+    return f"{sentence}. Widen them, or raise the sampler's denoise."

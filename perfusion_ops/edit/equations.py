@@ -7,7 +7,7 @@ Letters: ``I`` = target inputs (J, d), ``W`` = their duals (J, d), ``S`` = super
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -29,6 +29,10 @@ class Gate:
     def __post_init__(self) -> None:
         if not self.temperature > 0:
             raise ValueError(f"The gate's temperature is {self.temperature}; expected a number above 0, such as 0.15.")
+
+    def shifted(self, shift: float) -> Gate:
+        """The same gate with its bias moved by ``shift``: 0.7 and 0.2 give the 0.9 of a widget, to the bit."""
+        return replace(self, bias=round(self.bias + shift, 9)) if shift else self
 
 
 def gate_strength(similarity: Tensor, gate: Gate) -> Tensor:

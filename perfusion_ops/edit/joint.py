@@ -81,6 +81,13 @@ class JointEdit:
             key_residuals={name: move(r) for name, r in self.key_residuals.items()},
         )
 
+    def shifted(self, shifts: Sequence[float]) -> JointEdit:
+        """The same edit with the biases of all concepts, in the order of ``words``, moved by ``shifts``."""
+        if not any(shifts):
+            return self
+        moved = zip(self.terms, shifts, strict=True)
+        return replace(self, terms=tuple(replace(term, gate=term.gate.shifted(shift)) for term, shift in moved))
+
     def contexts(
         self,
         encodings: Tensor,

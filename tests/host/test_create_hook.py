@@ -16,14 +16,14 @@ MUG = "mug.safetensors"
 BOTH = "a teddy_t beside a mug_m"
 
 
-def hooked(text: str, concepts, strength: float = 1.0, keyframes=(), on: str = "positive", cfg=1.0):
+def hooked(text: str, concepts, strength: float = 1.0, keyframes=(), on: str = "positive", cfg=1.0, **bias):
     """A picture whose positive or negative prompt has the hook of the teddy, with keyframes (percent, strength)."""
     graph = Workflow()
     model, clip, vae = load(graph)
     for file, settings in concepts:
         model, clip = apply(graph, model, clip, file, **settings)
     teddy = graph.add("PerfusionLoadConcept", concept=TEDDY)[0]
-    hooks, frames = graph.add("PerfusionCreateHook", concept=teddy, strength=strength)[0], None
+    hooks, frames = graph.add("PerfusionCreateHook", concept=teddy, strength=strength, **bias)[0], None
     for percent, value in keyframes:
         before = {} if frames is None else {"prev_hook_kf": frames}
         frames = graph.add("CreateHookKeyframe", strength_mult=value, start_percent=percent, **before)[0]
@@ -62,6 +62,19 @@ def test_keyframes_schedule_the_strength(draw):
     found = draw(*hooked(PROMPT, [(TEDDY, {})], keyframes=[(0.0, 1.0), (0.5, 0.0)]))
     np.testing.assert_array_equal(found, draw(*plain(PROMPT, [(TEDDY, {"end_percent": 0.5})])))
     assert mean_difference(found, draw(*plain(PROMPT, [(TEDDY, {})]))) > 0
+
+
+def test_keyframes_move_the_bias_and_say_when_they_cannot(draw, server):
+    """The bias of one prompt would stay where Apply sets it, or keyframes would silently do nothing."""
+    scaled = {"keyframes": [(0.0, 1.0)], "keyframes_scale": "bias_shift"}
+    graph, node = hooked(PROMPT, [(TEDDY, {})], bias_shift=0.3, **scaled)
+    result = server.run(graph)
+    expected = draw(*plain(PROMPT, [(TEDDY, {"bias": -0.2})]))
+    np.testing.assert_array_equal(server.pictures(result, node), expected)
+    sentence = "bias_shift is 0, so keyframes change nothing"
+    assert not any(sentence in line for line in result.texts())
+    unmoved = server.run(hooked(PROMPT, [(TEDDY, {})], bias_shift=0.0, **scaled)[0])
+    assert any(sentence in line for line in unmoved.texts())
 
 
 def test_a_hook_scales_its_own_concept_of_two(draw):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from builders.answers import schedule_of
 from builders.workflows import Workflow, apply, load
 
 PROMPTS = {
@@ -171,3 +172,18 @@ def test_it_runs_alone_and_shows_its_picture_and_text(server):
     (text,) = result.outputs[node.name]["text"]
     assert "teddy_t (bear): bias -0.5, temperature 0.15, local" in text
     assert "Its look lasts from 0% to 50% of sampling." in text
+
+
+def test_the_report_says_which_bias_it_shows_of_a_schedule(world):
+    """Who looks at the gates of a bias that changes would not know of which time they are."""
+    ops, concept = world.pack.ops, world.concepts[0]
+    applied = world.pack.model.AppliedConcept(
+        ops.EditTerm(concept, ops.Gate(0.3), 2.0), schedule=schedule_of((0.2, 0.5, 0.4), (0.6, 1.0, 0.0))
+    )
+    model = world.pack.model.model_with_concept(world.model, applied)
+    clip = world.pack.clip.clip_with_concept(world.clip, concept, 2.0, ops.KeyLocking.LOCAL)
+    (shown,) = world.pack.gates.gate_table(model, clip, "a teddy_t").concepts
+    assert shown.gate.bias == 0.3 and shown.notes[-1] == (
+        "Its schedule goes from bias 0.7 and visual_strength 1 at 20% of sampling to bias 0.3 and visual_strength 2 at "
+        "60% of sampling. The gates are shown at bias 0.3, as Apply sets it."
+    )

@@ -8,6 +8,7 @@ from functools import wraps
 
 import torch
 
+from builders.answers import answers_at, schedule_of
 from builders.places import PACK
 
 STEPS, WORDS, LATENT = 3, ("teddy_a", "teddy_b", "teddy_c"), (1, 4, 8, 8)
@@ -66,3 +67,20 @@ def test_gates_and_contexts_are_computed_once_per_prompt_and_adds_once_per_layer
         comfy.sample.sample(model, noise, STEPS, 5.0, "euler", "normal", positive, negative, empty, disable_pbar=True)
     assert {what: calls[what] for what in ONCE} == dict.fromkeys(ONCE, 1) | {"gates": len(WORDS)}
     assert {what: calls[what] for what in PER_LAYER} == dict.fromkeys(PER_LAYER, layers * STEPS)
+
+
+def test_a_schedule_makes_a_context_for_each_of_its_biases_and_none_for_a_step(
+    pack, loaded, pack_concept, monkeypatch
+):
+    """A bias that changes would make every step of a long sampling slower."""
+    model, clip = loaded
+    concept = pack_concept(WORDS[0], "bear", 0)
+    schedule = schedule_of((0.0, 1.0, 0.2), (0.3, 0.5, 0.0), (0.6, 1.0, 0.2), (0.6, 1.0, 0.1))
+    applied = pack.model.AppliedConcept(pack.ops.EditTerm(concept), schedule=schedule)
+    model = pack.model.model_with_concept(model, applied)
+    clip = pack.clip.clip_with_concept(clip, concept, 1.0, pack.ops.KeyLocking.LOCAL)
+    conds = [clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in (f"a {WORDS[0]}", "blurry")]
+    calls = counted(monkeypatch, ONCE)
+    answers_at(model, conds, LATENT, [0.01 + 0.1 * step for step in range(10)])
+    assert calls["contexts"] == 3, "biases 0.2, 0 and 0.1 above"
+    assert calls["layers looked up"] == 1

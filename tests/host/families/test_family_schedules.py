@@ -1,0 +1,46 @@
+"""Schedules in every family: at each time of sampling the plain dials of that time, to the bit."""
+
+from __future__ import annotations
+
+import torch
+
+from builders.answers import answers_at, schedule_of
+from builders.cross_world import GATE, TEXT
+
+SHARES = (0.2, 0.7)
+POINTS = (0.0, 0.5, 0.3), (0.5, 1.0, -0.2)
+PLAIN = (0.9, 0.5), (0.4, 1.0)
+"""Bias and strength at each of the shares, from a bias of 0.6."""
+
+
+def same_as_plain(answers) -> bool:
+    """Whether ``answers(bias, strength, **schedule)`` are, at each time, those of the plain dials, which differ."""
+    found, (first, second) = answers(0.6, 1.0, schedule=schedule_of(*POINTS)), (answers(*dials) for dials in PLAIN)
+    assert not torch.equal(first[0], second[0])
+    return torch.equal(found, torch.stack((first[0], second[1])))
+
+
+def test_a_learned_word(cross_world):
+    """Strength and bias would change at other times than asked for, or padding and other tokens along with them."""
+    world, texts = cross_world, (TEXT.format("teddy_t"), "a boat")
+
+    def answers(bias: float, strength: float, **where) -> torch.Tensor:
+        model, clip = world.applied(world.concept(), strength=strength, gate=(bias, *GATE[1:]), **where)
+        conds = [clip.encode_from_tokens_scheduled(clip.tokenize(text), show_pbar=False) for text in texts]
+        return answers_at(model, conds, world.latent, SHARES)
+
+    assert same_as_plain(answers)
+
+
+def test_a_position_gate(joint_world):
+    """A bias that changes would not change the share of the values that it is."""
+    world, made = joint_world, joint_world.pack.model
+    pooled = {} if world.facts.pooled is None else {"pooled_output": torch.ones(1, world.facts.pooled)}
+    conds = [[[prompt, dict(pooled)]] for prompt in (world.prompt(5, ["teddy_t"]), world.prompt(6))]
+
+    def answers(bias: float, strength: float, **where) -> torch.Tensor:
+        term = world.pack.ops.EditTerm(world.concept(), world.pack.ops.Gate(bias), strength)
+        model = made.model_with_concept(world.model, made.AppliedConcept(term, **where))
+        return answers_at(model, conds, world.latent, SHARES)
+
+    assert same_as_plain(answers)
