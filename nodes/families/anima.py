@@ -61,6 +61,7 @@ def _family(name: str, title: str, config: str, **facts) -> CrossFamily:
         blocks=lambda net: net.blocks,
         differentiable=_plain_norms_and_positions,
         as_patch=as_dict_patch,
+        patch=lambda net: net.patch_spatial,
         **facts,
     )
 

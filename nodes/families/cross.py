@@ -55,6 +55,8 @@ class CrossFamily:
     """Let gradients pass through a private copy."""
     padding: Callable[[Tensor, Tensor], Tensor] = lambda encodings, context: (context == 0).all(-1)
     """(encodings (B, T, d), context (B, T', d')) -> bool (B, T'): the tokens that the host pads with."""
+    patch: Callable[[nn.Module], int] = lambda net: net.patch_size[-1]
+    """Side of the latent's patches, of which every layer reads all."""
     entry: str | None = None
     """The conditioning's entry of weights whose tokens K and V read one by one; none: the encodings' own tokens."""
     guidance: float = 4.0

@@ -60,6 +60,10 @@ class UNet:
         """None: of what the host pads with, every token is a word to the network."""
         return None
 
+    def patch(self, _net: nn.Module) -> None:
+        """None: each layer has a grid of its own."""
+        return None
+
     def reading_layers(self, _net: nn.Module) -> None:
         """None: nothing of the network stands between the encodings and K and V."""
         return None

@@ -229,8 +229,8 @@ class ModelCall:
     def _editing(self, net: nn.Module, parts: dict[str, Tensor], x: Tensor, _entries: Mapping[str, Any]):
         """The edit for one call; yields what makes its options."""
         regions = [concept.region for concept in self.applied.concepts]
-        shape, as_patch = x.shape, self.family.as_patch
-        edit = CallEdit(**parts, edit=self.edits[x.device], regions=regions, latent_shape=shape, as_patch=as_patch)
+        facts = {"latent_shape": x.shape, "as_patch": self.family.as_patch, "patch": self.family.patch(net)}
+        edit = CallEdit(**parts, edit=self.edits[x.device], regions=regions, **facts)
         with editing(self.layers[x.device], edit):
             yield edit.options
 

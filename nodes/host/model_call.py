@@ -25,6 +25,7 @@ class CallEdit:
         latent_shape: (..., h, w) of the model's input.
         as_patch: makes an ``attn2_patch`` of the family's kind of ``swap_context``; none: hooks put the contexts in.
         plain: (B, T, 1), 1 at tokens that keep what the network itself reads there; for hooks.
+        patch: side of the latent's patches, of which every layer reads all; none: each layer has its own grid.
     """
 
     def __init__(
@@ -37,8 +38,9 @@ class CallEdit:
         latent_shape: Sequence[int],
         as_patch: Callable[[Callable], Callable] | None = UNet.as_patch,
         plain: Tensor | None = None,
+        patch: int | None = None,
     ) -> None:
-        self.as_patch, self.plain = as_patch, plain
+        self.as_patch, self.plain, self.patch = as_patch, plain, patch
         self.keys, self.values, self.gates, self.edit = keys, values, gates, edit
         self.masks = {j: region for j, region in enumerate(regions) if region is not None}
         everywhere = torch.tensor([region is None for region in regions], device=gates.device)
@@ -96,8 +98,7 @@ class CallEdit:
             share = attention(queries, context=self.keys, value=self.values)
             share = share - attention.to_out(torch.zeros_like(share[:1, :1]))
             self.regional = None
-            cells = mask_at(mask, *_grid(output.shape[1], self.latent_shape))
-            cells = cells.repeat(output.shape[1] // len(cells))
+            cells = _cells(mask, output.shape[1], self.latent_shape, self.patch)
             output = output + cells.to(output).unsqueeze(-1) * share
         return output
 
@@ -111,14 +112,28 @@ def _check_tokens(gates: Tensor, projected: Tensor) -> None:
         )
 
 
-def _grid(queries: int, latent_shape: Sequence[int]) -> tuple[int, int]:
-    """Rows and columns of the layer whose ``queries`` positions cover a latent; each level halves, rounding up.
+def _cells(mask: Tensor, queries: int, latent_shape: Sequence[int], patch: int | None) -> Tensor:
+    """A region at each of a layer's ``queries`` positions (Q,): frames (B, C, frames, h, w) lie one below the other.
 
-    Frames (B, C, frames, h, w) lie one below the other.
+    What stands behind the picture's patches, as reference pictures do, is outside of every region.
     """
-    height, width = latent_shape[-2:]
     frames = latent_shape[2] if len(latent_shape) == 5 else 1
-    queries //= frames
+    if patch is None:
+        cells = mask_at(mask, *_grid(queries // frames, latent_shape))
+        return cells.repeat(queries // len(cells))
+    height, width = (-(-side // patch) for side in latent_shape[-2:])
+    picture = mask_at(mask, height, width).repeat(frames)
+    if len(picture) > queries:
+        raise ValueError(
+            f"A cross-attention layer reads {queries} places; expected at least the picture's {len(picture)}. Another "
+            "node cuts the picture inside the model: take the concept's region away, or connect that node elsewhere."
+        )
+    return nn.functional.pad(picture, (0, queries - len(picture)))
+
+
+def _grid(queries: int, latent_shape: Sequence[int]) -> tuple[int, int]:
+    """Rows and columns of the layer whose ``queries`` positions cover a latent; each level halves, rounding up."""
+    height, width = latent_shape[-2:]
     while height * width > queries:
         height, width = -(-height // 2), -(-width // 2)
     return height, width

@@ -94,11 +94,13 @@ class CrossWorld:
         return model, clip
 
     @torch.inference_mode()
-    def draw(self, model, clip, text: str, cfg: float = 3.0) -> torch.Tensor:
-        """Two Euler steps with CFG from fixed noise, of the host's own sampling."""
+    def draw(self, model, clip, text: str, cfg: float = 3.0, entries=None) -> torch.Tensor:
+        """Two Euler steps with CFG from fixed noise, of the host's own sampling; both conditionings with ``entries``.
+        """
         import comfy.sample
 
         conds = [clip.encode_from_tokens_scheduled(clip.tokenize(words), show_pbar=False) for words in (text, "a boat")]
+        conds = [[[encodings, others | (entries or {})] for encodings, others in cond] for cond in conds]
         noise, empty = torch.randn(self.latent, generator=torch.Generator().manual_seed(1)), torch.zeros(self.latent)
         settings = {"disable_pbar": True, "seed": 1}
         return comfy.sample.sample(model, noise, 2, cfg, "euler", "simple", *conds, empty, **settings)

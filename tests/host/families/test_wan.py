@@ -58,3 +58,20 @@ def test_one_concept_draws_in_both_experts_and_in_the_model_of_other_latents(pac
     assert (world.draw(model, clip, text) - superclass).abs().max() > 1e-2
     assert torch.equal(world.draw(model, clip, TEXT.format("teddy bear")), superclass)
     world.family.check_trainable(other)
+
+
+def test_a_region_beside_a_pictures_own_tokens(pack):
+    """Pictures to look at stand behind the one that is drawn: a region is found in the latter, of whatever sizes."""
+    world = CrossWorld(pack, "wan21")
+    beside = {"context_latents": [torch.ones(1, 16, 1, 4, 8), torch.ones(1, 16, 1, 6, 6)]}
+    concept, text, close = world.position_concept(), TEXT.format("teddy_t"), {"rtol": 1e-3, "atol": 1e-4}
+    superclass = world.draw(world.model, world.clip, TEXT.format("teddy bear"), entries=beside)
+    pictures = {
+        name: world.draw(*world.applied(concept, region=region), text, entries=beside)
+        for name, region in {"whole": None, "white": torch.ones(8, 8), "black": torch.zeros(8, 8)}.items()
+    }
+    torch.testing.assert_close(pictures["black"], superclass, **close)
+    assert all((pictures[name] - superclass).abs().max() > 1e-2 for name in ("white", "whole"))
+    assert torch.equal(world.draw(*world.applied(concept), TEXT.format("teddy bear"), entries=beside), superclass)
+    # The pictures to look at take no look from inside a region, so that it stays inside.
+    assert (pictures["white"] - pictures["whole"]).abs().max() > 1e-4
