@@ -59,7 +59,9 @@ class _FrozenLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, module: nn.Module) -> Tensor:
         ctx.module = module
-        return functional.linear(x, acting(module, "weight", x.dtype), acting(module, "bias", x.dtype))
+        output = functional.linear(x, acting(module, "weight", x.dtype), acting(module, "bias", x.dtype))
+        # Torch forbids in-place sums, as Flux has, onto a view from here: nothing else sees what it is a view of.
+        return torch.ops.aten._unsafe_view(output, output.shape) if output._is_view() else output
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:

@@ -35,7 +35,9 @@ class JointCall:
         """Name of the layer whose attention comes next, and how many places its announcer read."""
 
     def options(self, transformer_options: dict) -> dict:
-        """``transformer_options`` with our function, which calls what another node had set."""
+        """``transformer_options`` for the next call, with our function, which calls what another node had set."""
+        # A call that an error ended may have announced a layer whose attention never came.
+        self.layer = None
         before = transformer_options.get(OVERRIDE)
 
         def override(attention, queries, keys, values, heads, *args, **settings):

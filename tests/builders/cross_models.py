@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import torch
 
-from .joint_models import randomize
+from .joint_models import randomize, small_model
 
 WIDTH = 64
 _COSMOS = {"max_img_h": 240, "max_img_w": 240, "max_frames": 128, "in_channels": 16, "out_channels": 16}
@@ -103,23 +103,8 @@ CROSS = {
 
 def cross_model(family: str, dtype: torch.dtype = torch.float32):
     """A MODEL of ``family`` with random weights, as the host's loader would make it."""
-    import comfy.model_patcher
-    import comfy.ops
-    import comfy.supported_models
-
     facts = CROSS[family]
-    config = getattr(comfy.supported_models, facts.config)(dict(facts.unet))
-    small = dtype != torch.float32
-    config.custom_operations = comfy.ops.manual_cast if small else comfy.ops.disable_weight_init
-    config.set_inference_dtype(torch.float32, torch.float32 if small else None)
-    model = config.get_model({}, device="cpu")
-    facts.narrow(model.diffusion_model, config.custom_operations)
-    randomize(model.diffusion_model)
-    if small:
-        for parameter in model.diffusion_model.parameters():
-            parameter.data = parameter.data.to(dtype)
-    device = torch.device("cpu")
-    return comfy.model_patcher.ModelPatcher(model, device, device)
+    return small_model(facts.config, facts.unet, dtype, facts.narrow)
 
 
 def cross_clip(family: str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -60,18 +61,28 @@ TOKENS = 11
 WIDTH = 40
 
 
-def joint_model(family: str, **changes):
+def joint_model(family: str, dtype: torch.dtype = torch.float32, **changes):
     """A MODEL of ``family`` with random weights, as the host's loader would make it; ``changes`` in its sizes."""
+    facts = JOINT[family]
+    return small_model(facts.config, facts.unet | changes, dtype)
+
+
+def small_model(config: str, sizes: dict, dtype: torch.dtype, narrow: Callable = lambda net, operations: None):
+    """A MODEL of one of the host's classes, computing in float32; smaller weights are cast at every use."""
     import comfy.model_patcher
     import comfy.ops
     import comfy.supported_models
 
-    facts = JOINT[family]
-    config = getattr(comfy.supported_models, facts.config)(facts.unet | changes)
-    config.custom_operations = comfy.ops.disable_weight_init
-    config.set_inference_dtype(torch.float32, None)
+    config = getattr(comfy.supported_models, config)(dict(sizes))
+    small = dtype != torch.float32
+    config.custom_operations = comfy.ops.manual_cast if small else comfy.ops.disable_weight_init
+    config.set_inference_dtype(torch.float32, torch.float32 if small else None)
     model = config.get_model({}, device="cpu")
+    narrow(model.diffusion_model, config.custom_operations)
     randomize(model.diffusion_model)
+    if small:
+        for parameter in model.diffusion_model.parameters():
+            parameter.data = parameter.data.to(dtype)
     device = torch.device("cpu")
     return comfy.model_patcher.ModelPatcher(model, device, device)
 

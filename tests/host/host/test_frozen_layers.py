@@ -171,3 +171,20 @@ def test_a_function_the_host_put_on_a_weight_acts_and_leaves_the_weight_alone(pa
     assert torch.equal(output, nn.functional.linear(x, 2 * before, layer.bias))
     assert torch.equal(torch.autograd.grad(output.sum(), x)[0], torch.ones(2, 3) @ (2 * before))
     assert torch.equal(layer.weight, before)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_sum_written_into_a_layers_output_has_its_gradient(pack, bias):
+    """As the blocks of Flux.1 and Chroma write into theirs: they train from small weights too."""
+    kept = nn.Linear(16, 12, bias).requires_grad_(False).half()
+    cast = copy.deepcopy(kept).float()
+    pack.frozen_layers.compute_in(kept, torch.float32)
+
+    def gradient(net: nn.Module) -> Tensor:
+        x = torch.randn(2, 3, 16, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        output = net(x)
+        output += x[..., :12] ** 2
+        output.square().sum().backward()
+        return x.grad
+
+    assert torch.equal(gradient(kept), gradient(cast))

@@ -1,0 +1,163 @@
+"""Joint attention in the host's other modes: small weights, LoRA, halves, compiled, and trainings that are stopped."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+import torch
+
+from builders.joint_models import JOINT, TOKENS, joint_model
+from builders.joint_world import MARKED, JointWorld
+
+TEMPLATES = ("a {}", "the {} at sea")
+
+
+@pytest.fixture
+def world(joint_world):
+    return joint_world
+
+
+def prompts(world) -> tuple[torch.Tensor, torch.Tensor]:
+    """One that names the concept, and the superclass's own."""
+    named = world.prompt(5, ["teddy_t"])
+    return named, world.pack.encoded_prompt.plain(named)
+
+
+def with_concept(world, model):
+    """``model`` with the concept that ``world.applied`` puts into its own."""
+    term = world.pack.ops.EditTerm(world.concept(), world.pack.ops.Gate(), 1.0)
+    return world.pack.model.model_with_concept(model, world.pack.model.AppliedConcept(term))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn], ids=str)
+@pytest.mark.parametrize("family", list(JOINT))
+def test_small_weights_draw_and_train_where_they_lie(pack, family, dtype):
+    """A model kept in few bytes draws its concept, and a training makes no second copy of it."""
+    world = JointWorld(pack, family)
+    world.model = joint_model(family, dtype)
+    named, plain = prompts(world)
+    one = {"steps": 1, "cfg": 1.0}
+    superclass = world.draw(world.model, plain, **one)
+    assert (world.draw(with_concept(world, world.model), named, **one) - superclass).abs().max() > 1e-3
+    task = training(world)
+    theirs = dict(world.model.model.diffusion_model.named_parameters())
+    shared = [theirs[name].data_ptr() == own.data_ptr() for name, own in task.injection.net.named_parameters()
+              if own.dtype == dtype]  # fmt: skip
+    assert len(shared) > len(world.family.layers(world.net)) and all(shared)
+    with torch.inference_mode(False), torch.enable_grad():
+        concept = pack.ops.train(task, settings(pack, steps=2)).concept
+    assert all(residual.abs().max() > 0 for residual in concept.value_residuals.values())
+
+
+def test_a_lora_before_and_after_the_concept_is_the_same(world):
+    """A LoRA on the very projections that the concept is learned at may be loaded before or after Apply."""
+    named, plain = prompts(world)
+    net, module = world.net, next(iter(world.family.layers(world.net).values()))[0]
+    name = next(name for name, part in net.named_modules() if part is module)
+    change = 0.3 * torch.randn(module.weight.shape, generator=torch.Generator().manual_seed(2))
+    patch = {f"diffusion_model.{name}.weight": ("diff", (change,))}
+    before, after = world.model.clone(), world.applied(world.concept())
+    before.add_patches(patch)
+    without = world.draw(after, named, steps=1)
+    after = after.clone()
+    after.add_patches(patch)
+    drawn = world.draw(after, named, steps=1)
+    assert torch.equal(world.draw(with_concept(world, before), named, steps=1), drawn)
+    assert (drawn - without).abs().max() > 1e-3
+    assert torch.equal(world.draw(after, plain, steps=1), world.draw(before, plain, steps=1))
+
+
+def test_a_model_loaded_by_halves_draws_the_same(world):
+    """As --lowvram loads it: most weights stay aside and are cast at every call."""
+    named, _ = prompts(world)
+    model = world.applied(world.concept())
+    whole = world.draw(model, named, steps=1)
+    model.unpatch_model(model.offload_device)
+    model.partially_load(model.load_device, 1000)
+    aside = [part for part in model.model.modules() if getattr(part, "comfy_cast_weights", False)]
+    assert aside and torch.equal(world.draw(model, named, steps=1), whole)
+    model.unpatch_model(model.offload_device)
+
+
+def test_a_compiled_model_draws_the_concept_that_is_asked_for(pack):
+    """What the plain prompt compiled is not used again without the edit; other prompts stay compiled."""
+    world = JointWorld(pack, "flux1")
+    named, plain = prompts(world)
+    once = {"steps": 1, "cfg": 1.0}
+    expected = [world.draw(world.applied(world.concept()), prompt, **once) for prompt in (plain, named)]
+    compiled = importlib.import_module("comfy_api.torch_helpers").set_torch_compile_wrapper
+    model, calls = world.model.clone(), []
+
+    def backend(graph, _inputs):
+        calls.append(graph)
+        return graph.forward
+
+    model = with_concept(world, model)
+    compiled(model, backend, keys=["diffusion_model.double_blocks.0", "diffusion_model.single_blocks.1"])
+    for prompt, drawn in zip((plain, named, plain), (*expected, expected[0]), strict=True):
+        torch.testing.assert_close(world.draw(model, prompt, **once), drawn, rtol=1e-4, atol=1e-4)
+    assert calls
+
+
+def training(world):
+    """A training of two random latents, on encodings with marks."""
+    pack, task = world.pack, importlib.import_module(f"{world.pack.task.__package__}.task")
+    marks = torch.zeros(1, TOKENS)
+    marks[:, list(MARKED)] = 1
+    encoded = {t: pack.ops.Encoded(world.prompt(n), torch.tensor([4]), None, marks) for n, t in enumerate(TEMPLATES)}
+    pooled = None if world.facts.pooled is None else torch.ones(1, world.facts.pooled)
+    texts = pack.superclass_prompts.SuperclassPrompts("bear", encoded, pooled)
+    generator = torch.Generator().manual_seed(8)
+    pictures = [pack.ops.Picture(torch.randn(world.latent[1:], generator=generator)) for _ in range(2)]
+    private = task.PrivateModel.of(world.model, "float32", False)
+    return task.training_task(world.model, private, texts, "my_bear", pictures, TEMPLATES, None, {"encoder": "e"})
+
+
+def settings(pack, **changes):
+    """A short training of values alone."""
+    usual = {"steps": 4, "batch_size": 2, "seed": 3, "gate_kind": pack.ops.GateKind.POSITION}
+    return pack.ops.TrainingSettings(**usual | changes)
+
+
+class Stopped(BaseException):
+    pass
+
+
+def test_a_training_that_was_cancelled_or_short_of_memory_ends_alike(world, tmp_path):
+    """Cancel and queue again: the same concept to the bit. Memory runs out in a layer: half the batch, the same concept.
+    """
+    train, task, short = world.pack.ops.train, training(world), settings(world.pack)
+
+    def cancel(report) -> None:
+        if report.step == 2:
+            raise Stopped
+
+    with torch.inference_mode(False), torch.enable_grad():
+        whole = train(task, short).concept.value_residuals
+        with pytest.raises(Stopped):
+            train(task, short, checkpoint=tmp_path / "run", callback=cancel)
+        resumed = train(task, short, checkpoint=tmp_path / "run").concept.value_residuals
+        with once_out_of_memory(world, task):
+            told = {"is_out_of_memory": world.pack.device_memory.is_out_of_memory}
+            halved = train(task, short, **told).concept.value_residuals
+    for name, residual in whole.items():
+        assert torch.equal(resumed[name], residual) and residual.abs().max() > 0
+        torch.testing.assert_close(halved[name], residual, rtol=1e-3, atol=1e-5)
+
+
+class once_out_of_memory:
+    """In the first joint layer, between its projections and its attention."""
+
+    def __init__(self, world, task) -> None:
+        self.module = next(iter(world.family.layers(task.injection.net).values()))[0]
+
+    def __enter__(self) -> None:
+        def fail(*_) -> None:
+            self.handle.remove()
+            raise torch.OutOfMemoryError("out of memory")
+
+        self.handle = self.module.register_forward_hook(fail)
+
+    def __exit__(self, *_error) -> None:
+        self.handle.remove()
