@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 import torch
 
 from builders.cross_models import WIDTH, cross_model
-from builders.cross_world import TEXT, reads_inside
+from builders.cross_world import TEXT, CrossWorld, reads_inside
 
 
 @pytest.fixture
@@ -64,3 +66,33 @@ def test_small_weights_draw_and_train_where_they_lie(world, dtype):
         injected.use(world.pack.ops.EditedContext(context, context, gates), residuals)
         predict(torch.randn(1, 16, 8, 8), torch.tensor([300]), context).square().sum().backward()
     assert all(residual.grad.abs().max() > 0 for residual in residuals.values())
+
+
+def test_a_model_loaded_by_halves_draws_the_same(world):
+    """As --lowvram loads it: most weights stay aside and are cast at every call, the reading layers' too."""
+    text, (model, clip) = TEXT.format("teddy_t"), world.applied(world.concept())
+    whole = world.draw(model, clip, text)
+    model.unpatch_model(model.offload_device)
+    model.partially_load(model.load_device, 1000)
+    aside = [part for part in model.model.modules() if getattr(part, "comfy_cast_weights", False)]
+    assert aside and torch.equal(world.draw(model, clip, text), whole)
+    model.unpatch_model(model.offload_device)
+
+
+def test_a_compiled_model_draws_the_concept_that_is_asked_for(pack):
+    """What the plain prompt compiled is not used again without the edit; other prompts stay compiled."""
+    world = CrossWorld(pack, "wan21")
+    compiled = importlib.import_module("comfy_api.torch_helpers").set_torch_compile_wrapper
+    texts, (model, clip) = [TEXT.format(word) for word in ("teddy bear", "teddy_t")], world.applied(world.concept())
+    plain, named = (world.draw(model, clip, text, cfg=1.0) for text in texts)
+    calls = []
+
+    def backend(graph, _inputs):
+        calls.append(graph)
+        return graph.forward
+
+    model = model.clone()
+    compiled(model, backend, keys=["diffusion_model.blocks.0"])
+    for text, drawn in zip((*texts, texts[0]), (plain, named, plain), strict=True):
+        torch.testing.assert_close(world.draw(model, clip, text, cfg=1.0), drawn, rtol=1e-4, atol=1e-4)
+    assert calls

@@ -158,8 +158,9 @@ class _Teacher:
         return Taught(flow.sigmas)
 
 
-def test_a_cancelled_training_goes_on_to_the_same_concept(world, task, tmp_path):
-    """Cancel in the middle, queue again: the concept is that of a training that was never cancelled, to the bit."""
+def test_a_training_that_was_cancelled_or_short_of_memory_ends_alike(world, task, tmp_path):
+    """Cancel and queue again: the same concept to the bit. Memory runs out in a layer and in the text encoder: the
+    same, by half a batch."""
     ops = world.pack.ops
     settings = ops.TrainingSettings(steps=4, batch_size=2, seed=3)
 
@@ -175,11 +176,28 @@ def test_a_cancelled_training_goes_on_to_the_same_concept(world, task, tmp_path)
         with pytest.raises(Cancelled):
             ops.train(task, settings, checkpoint=tmp_path / "run", callback=cancel)
         resumed = ops.train(task, settings, checkpoint=tmp_path / "run").concept
+        for part in (next(iter(task.projections.values()))[1], next(iter(task.encoder.encoders.values()))):
+            _runs_out_of_memory_once(part, after=8)
+        halved = ops.train(task, settings, is_out_of_memory=world.pack.device_memory.is_out_of_memory).concept
     assert torch.equal(resumed.target_input, whole.target_input)
     for group in ("word_embeddings", "value_residuals"):
         parts = getattr(whole, group)
         assert all(torch.equal(getattr(resumed, group)[name], parts[name]) for name in parts)
         assert all(part.abs().max() > 0 for part in parts.values())
+        for name, part in parts.items():
+            torch.testing.assert_close(getattr(halved, group)[name], part, rtol=1e-3, atol=1e-5)
+
+
+def _runs_out_of_memory_once(module: torch.nn.Module, after: int) -> None:
+    calls = []
+
+    def fail(*_) -> None:
+        calls.append(None)
+        if len(calls) > after:
+            hook.remove()
+            raise torch.OutOfMemoryError("out of memory")
+
+    hook = module.register_forward_hook(fail)
 
 
 def test_the_position_gate_is_learned_on_what_keys_and_values_read(world, pack):

@@ -125,8 +125,7 @@ class Stopped(BaseException):
 
 
 def test_a_training_that_was_cancelled_or_short_of_memory_ends_alike(world, tmp_path):
-    """Cancel and queue again: the same concept to the bit. Memory runs out in a layer: half the batch, the same concept.
-    """
+    """Cancel and queue again: the same concept to the bit. Memory runs out in a layer: the same, by half a batch."""
     train, task, short = world.pack.ops.train, training(world), settings(world.pack)
 
     def cancel(report) -> None:
