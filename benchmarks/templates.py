@@ -20,6 +20,7 @@ from builders.family_files import install, write_concepts
 from builders.family_templates import Template, templates
 from builders.server import Rejected, Server, WorkflowError
 from builders.template_trial import COSMOS, Case, Trial, cosmos, good
+from builders.weight_forms import TITLES
 from builders.workflows import training_pictures
 from report import ROOT, add_record_option, markdown_table, origin, publish, replace_section
 
@@ -33,7 +34,8 @@ def rows(trial: Trial, cases: list[Case], train: bool) -> Iterator[dict[str, Any
     for case in cases:
         kinds = sorted({node["class_type"] for node in case.graph.values()} - PLAIN)
         through = [kind for kind in kinds if not kind.startswith("Primitive")]
-        row = {"template": case.name, "family": case.family, "through": ", ".join(through)}
+        weights = "; ".join(TITLES[form] for form in case.forms)
+        row = {"template": case.name, "family": case.family, "weights": weights, "through": ", ".join(through)}
         try:
             row |= trial.trained(case, "shot0.png") if train else trial.drawn(case)
         except (WorkflowError, Rejected) as error:
@@ -45,8 +47,8 @@ def rows(trial: Trial, cases: list[Case], train: bool) -> Iterator[dict[str, Any
 
 
 def one_each(cases: list[Case]) -> list[Case]:
-    """The first workflow of each kind of network."""
-    return list({case.kinds[0]: case for case in reversed(cases)}.values())[::-1]
+    """The first workflow of each kind of network in each form of its weights."""
+    return list({(case.kinds[0], case.forms): case for case in reversed(cases)}.values())[::-1]
 
 
 def page(drawn: list[dict], trained: list[dict], unfit: dict[str, str], versions: dict[str, str]) -> str:
@@ -61,7 +63,7 @@ def page(drawn: list[dict], trained: list[dict], unfit: dict[str, str], versions
             f"{told}, {made['date']}, commit {made['commit']}. {sum(map(good, drawn))} of {len(drawn)} workflows draw "
             f"the concept and nothing else; {sum(map(good, trained))} of {len(trained)} train it and hand it on.",
             markdown_table([_shown(row) for row in drawn]),
-            "One training of each kind of model, of two steps, with the model, CLIP and VAE of the template's loaders:",
+            "One training of each kind of model and weights, of two steps, with what the template's loaders give:",
             markdown_table([_shown(row) for row in trained]),
             "Templates of these models that were not run:",
             markdown_table(reasons),

@@ -13,10 +13,12 @@ import torch
 from safetensors import safe_open
 
 from builders.places import ROOT
+from builders.weight_forms import form_of
 from perfusion_ops import Concept
 from perfusion_ops.concept.file import save_concept
 
-MAKERS = [ROOT / "tests/builders" / name for name in ("make_family_files.py", "joint_models.py", "cross_models.py")]
+_NAMES = ("make_family_files.py", "weight_forms.py", "joint_models.py", "cross_models.py")
+MAKERS = [ROOT / "tests/builders" / name for name in _NAMES]
 HELPER = ROOT / "tests/builders/small_sizes"
 WORD, SUPERCLASS = "teddy_t", "bear"
 LOUD = 10.0
@@ -73,6 +75,13 @@ LAYERS |= {"chroma": LAYERS["flux1"], "flux2": LAYERS["flux1"], "cosmos2": LAYER
 def kind_of(folder: str, name: str) -> str | None:
     """The kind of file that a name in an official template asks for; none for a model that no small file is like."""
     return next((kind for pattern, kind in KINDS[folder] if re.search(pattern, name, re.IGNORECASE)), None)
+
+
+def file_of(folder: str, name: str) -> str | None:
+    """The small file, in the form of the official one, for a name below one of the host's folders; none if none is."""
+    kind = kind_of("networks" if folder in ("diffusion_models", "checkpoints") else folder, name)
+    form = form_of(name)
+    return kind and f"{folder}/{kind}" + ("" if form == "whole" else f"@{form}")
 
 
 def family_of(kind: str) -> str:

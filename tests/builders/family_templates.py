@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from builders.family_files import family_of, kind_of
+from builders.family_files import family_of, file_of, kind_of
 from builders.subgraphs import unfolded
 from builders.templates import PACKAGE
 from builders.ui_workflows import NOTES, nodes_of, to_api
@@ -79,12 +79,9 @@ class Template:
         for node in self.flat["nodes"]:
             for number, folder in enumerate(LOADERS.get(node["type"], {}).values()):
                 name = node["widgets_values"][number]
-                if folder in ("diffusion_models", "checkpoints"):
-                    yield f"{folder}/{name}", f"{folder}/{kind_of('networks', name)}"
-                elif folder == "loras":
-                    yield f"{folder}/{name}", f"{folder}/{self.kinds[0]}"
-                elif kind_of(folder, name):
-                    yield f"{folder}/{name}", f"{folder}/{kind_of(folder, name)}"
+                file = f"loras/{self.kinds[0]}" if folder == "loras" else file_of(folder, name)
+                if file:
+                    yield f"{folder}/{name}", file
 
 
 def templates() -> list[Template]:

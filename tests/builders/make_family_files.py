@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from builders import cross_models, joint_models  # noqa: E402
 from builders.joint_models import randomize  # noqa: E402
+from builders.weight_forms import in_form  # noqa: E402
 
 KEY = "small_sizes"
 HEAD_KEYS = {
@@ -31,6 +32,7 @@ HEAD_KEYS = {
 """Kind of network -> the keys by whose width the host knows it."""
 WIDTH = joint_models.WIDTH
 ADAPTER = dict.fromkeys(("source_dim", "target_dim", "model_dim"), cross_models.WIDTH)
+NET = ("anima", "cosmos2")
 PARTS = {
     "anima": {"comfy.ldm.anima.model.LLMAdapter": ADAPTER | {"num_layers": 1, "num_heads": 4}},
     "qwen25": {
@@ -74,7 +76,7 @@ def network(kind: str) -> dict[str, torch.Tensor]:
     model = config.get_model({}, device="cpu").diffusion_model
     randomize(model)
     # The official files of both models say so before each key.
-    prefix = "net." if kind in ("anima", "cosmos2") else ""
+    prefix = "net." if kind in NET else ""
     weights = {name: tensor.bfloat16().contiguous() for name, tensor in model.state_dict().items()}
     weights[KEY] = note(sizes, HEAD_KEYS.get(kind, {}), PARTS.get(kind, {}))
     return {prefix + name: tensor for name, tensor in weights.items()}
@@ -208,13 +210,13 @@ def _autoencoder(channels: int, normed: bool) -> torch.nn.Module:
     )
 
 
-def whole_checkpoint(kind: str, texts: dict[str, str]) -> dict[str, torch.Tensor]:
+def whole_checkpoint(kind: str, texts: dict[str, str], form: str) -> dict[str, torch.Tensor]:
     """Network, text encoders (kind -> name) and VAE in one, as Load Checkpoint takes them."""
-    weights = {f"model.diffusion_model.{name}": tensor for name, tensor in network(kind).items()}
+    weights = {f"model.diffusion_model.{name}": tensor for name, tensor in in_form(network(kind), form).items()}
     weights |= {f"vae.{name}": tensor for name, tensor in first_stage("ae").items()}
     sizes = {}
     for text, name in texts.items():
-        part = encoder(text)
+        part = in_form(encoder(text), form)
         sizes |= json.loads(bytes(part.pop(KEY).tolist()))["sizes"]
         if "spiece_model" in part:
             weights["text_encoders.spiece_model"] = part.pop("spiece_model")
@@ -239,12 +241,16 @@ CHECKPOINTS = {"schnell": {"clip_l": "clip_l", "t5xxl": "t5xxl"}, "lumina2": {"g
 
 
 def made(name: str) -> dict[str, torch.Tensor]:
-    """The file of a name such as ``vae/ae``."""
+    """The file of a name such as ``vae/ae`` or ``diffusion_models/zimage@int8``."""
     folder, kind = name.split("/")
-    makers = {"diffusion_models": network, "text_encoders": encoder, "vae": first_stage}
-    makers |= {"loras": lambda kind: lora(network(kind))}
-    makers |= {"checkpoints": lambda kind: whole_checkpoint(kind, CHECKPOINTS[kind])}
-    return makers[folder](kind)
+    kind, _, form = kind.partition("@")
+    form = form or "whole"
+    if folder == "checkpoints":
+        return whole_checkpoint(kind, CHECKPOINTS[kind], form)
+    if folder == "loras":
+        return lora(network(kind))
+    weights = {"diffusion_models": network, "text_encoders": encoder, "vae": first_stage}[folder](kind)
+    return in_form(weights, form, "net." if kind in NET else "")
 
 
 def main(comfyui: str, folder: str, *names: str) -> None:

@@ -12,6 +12,7 @@ from builders.family_templates import Template, small
 from builders.server import Server
 from builders.splicing import drawing, model_loaders, training, with_prompt
 from builders.ui_workflows import nodes_of
+from builders.weight_forms import form_of
 from builders.workflows import Workflow
 
 COSMOS = {
@@ -31,10 +32,13 @@ class Case:
     name: str
     kinds: list[str]
     graph: dict[str, dict]
+    forms: tuple[str, ...] = ("whole",)
+    """How the weights of its networks lie in their files."""
 
     @classmethod
     def of(cls, template: Template, server: Server) -> Case:
-        return cls(template.name, template.kinds, small(template, server))
+        forms = tuple(dict.fromkeys(map(form_of, template.networks)))
+        return cls(template.name, template.kinds, small(template, server), forms)
 
     @property
     def family(self) -> str:
