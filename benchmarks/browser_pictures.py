@@ -20,12 +20,16 @@ from builders.ui_workflows import TRAIN, USE, shipped
 from demonstration.host_studio import HostStudio, Plan, picture_names
 from demonstration.studio import STARS
 from host_demo import CHECKPOINT, prepared
+from pixelworld.concepts import TEMPLATES
 from pixelworld.once import corpus
 from report import ROOT
 
 APPLY, LOAD = "PerfusionApplyKeyLockedAttention", "PerfusionLoadConcept"
 JPEG = {"type": "jpeg", "quality": 82}
 MARGIN = 14
+PATIENCE_PER_STEP = 30_000
+"""Milliseconds: a busy processor takes some seconds for a step, and a preview as long as many steps."""
+FEWEST_STEPS = 40
 SET = """
 ([kind, values]) => {
   for (const node of app.graph.nodes.filter(node => node.type === kind))
@@ -53,6 +57,14 @@ captions => {
   node.connect(0, train, train.inputs.findIndex(input => input.name === 'statistics'))
 }
 """
+SHOWN = """
+() => {
+  const points = document.querySelector('.perfusion-training .perfusion-line')?.getAttribute('d').split('L').length
+  const train = app.graph.nodes.find(node => node.type === 'PerfusionTrainConcept')
+  return points >= 4 && train.imgs?.length > 0
+}
+"""
+"""The first step is a point, and so is the mean of every ten."""
 LOOK_AT = """
 kinds => {
   const nodes = app.graph.nodes.filter(node => kinds.includes(node.type))
@@ -69,8 +81,10 @@ kinds => {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "web" / "docs" / "pictures", help="the folder to write to")
-    parser.add_argument("--steps", type=int, default=60, help="steps of the training that is shown")
+    parser.add_argument("--steps", type=int, default=60, help=f"steps of each training, at least {FEWEST_STEPS}")
     options = parser.parse_args()
+    if options.steps < FEWEST_STEPS:
+        parser.error(f"--steps is {options.steps}; a curve of four points takes at least {FEWEST_STEPS}.")
     if CHROMIUM is None or "COMFYUI_PATH" not in os.environ:
         sys.exit("This needs Chromium and a ComfyUI, named by COMFYUI_PATH.")
     from playwright.sync_api import sync_playwright
@@ -112,13 +126,11 @@ def show_training(page, out: Path, steps: int) -> None:
     star = STARS[0]
     page.evaluate(PICTURES, picture_names(star))
     names = {"word": "my_cat", "superclass": star.individual.class_word, "steps": steps, "batch_size": 2}
-    page.evaluate(SET, ["PerfusionTrainConcept", {**names, "micro_batch": 2, "preview_every": steps // 4}])
+    settings = {"micro_batch": 2, "preview_every": steps // 4, "templates": "\n".join(TEMPLATES[:2])}
+    page.evaluate(SET, ["PerfusionTrainConcept", {**names, **settings}])
     page.evaluate(STATISTICS, "\n".join(corpus(60)))
     page.click('[data-testid="queue-button"]')
-    page.wait_for_function(
-        "() => document.querySelector('.perfusion-training .perfusion-line')?.getAttribute('d').split('L').length > 3"
-    )
-    page.wait_for_function("() => app.graph.nodes.find(one => one.type === 'PerfusionTrainConcept').imgs?.length")
+    page.wait_for_function(SHOWN, timeout=PATIENCE_PER_STEP * steps)
     area = page.evaluate(LOOK_AT, ["PerfusionTrainConcept"])
     page.set_viewport_size({"width": 1600, "height": round(area["height"]) + 300})
     page.wait_for_timeout(2000)
