@@ -5,22 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from builders.judging_nodes import EVALUATE_PROMPT, evaluate
 from builders.server import WorkflowError
 from builders.workflows import Workflow, apply, encode, load, sample, show, training_pictures
-
-PROMPT = "a photo of a {} on a beach"
-SAMPLER = {"seed": 5, "steps": 2, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
-DIALS = {"bias": -0.5, "temperature": 0.15, "visual_strength": 1.0, "key_locking": "local"}
-
-
-def evaluate(graph: Workflow, loaded, **settings):
-    """Evaluate Perfusion Concept on one prompt, small and short."""
-    model, clip, vae = loaded
-    concept = graph.add("PerfusionLoadConcept", concept="teddy.safetensors")[0]
-    latent = graph.add("EmptyLatentImage", width=64, height=64, batch_size=1)[0]
-    wires = {"model": model, "clip": clip, "vae": vae, "concept": concept, "latent_image": latent}
-    inputs = {"kind": "object", "prompts": PROMPT, "negative": "", **SAMPLER, **DIALS, **settings}
-    return graph.add("PerfusionEvaluate", **wires, **inputs)
 
 
 def test_the_rows_are_what_the_users_own_workflow_draws_and_the_table_says_what_they_are(server):
@@ -29,13 +16,14 @@ def test_the_rows_are_what_the_users_own_workflow_draws_and_the_table_says_what_
     loaded = load(graph)
     pixels = graph.add("LoadImage", image=training_pictures(server.folder, 1)[0])[0]
     other = {"other_model": loaded[0], "other_clip": loaded[1], "other_word": "cat"}
-    node = evaluate(graph, loaded, images=pixels, **other)
+    concept = graph.add("PerfusionLoadConcept", concept="teddy.safetensors")[0]
+    node = evaluate(graph, loaded, concept, images=pixels, **other)
     sheet, pictures = (graph.add("PreviewImage", images=node[index]).name for index in (0, 1))
     table = graph.add("PreviewAny", source=node[2]).name
     named = apply(graph, *loaded[:2], "teddy.safetensors", bias=-0.5)
     shown = []
     for (model, clip), word in ((loaded[:2], "bear"), (named, "teddy_t"), (loaded[:2], "cat")):
-        text = encode(graph, clip, PROMPT.replace("{}", word))
+        text = encode(graph, clip, EVALUATE_PROMPT.replace("{}", word))
         shown.append(show(graph, sample(graph, model, text, encode(graph, clip, ""), size=64), loaded[2]))
     result = server.run(graph)
     expected = np.concatenate([server.pictures(result, name) for name in shown])
@@ -61,6 +49,7 @@ def test_half_a_method_is_refused_in_one_sentence(server, wired, settings, sente
     graph = Workflow()
     loaded = load(graph)
     wires = {name: loaded[0] if name.endswith("model") else loaded[1] for name in wired}
-    graph.add("PreviewImage", images=evaluate(graph, loaded, **wires, **settings)[0])
+    concept = graph.add("PerfusionLoadConcept", concept="teddy.safetensors")[0]
+    graph.add("PreviewImage", images=evaluate(graph, loaded, concept, **wires, **settings)[0])
     with pytest.raises(WorkflowError, match=sentence):
         server.run(graph)

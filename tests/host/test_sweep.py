@@ -5,32 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from builders.judging_nodes import SWEEP_PROMPTS, sweep
 from builders.server import WorkflowError
 from builders.workflows import Workflow, apply, encode, load, sample, show, training_pictures
 
-PROMPTS = ("a photo of a {} on a beach", "a {} in the snow")
-SAMPLER = {"seed": 5, "steps": 2, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
-DIALS = {"bias": -0.5, "temperature": 0.15, "visual_strength": 1.0, "key_locking": "local"}
 FRONT, PICTURES, TABLE = 1, 2, 3
-
-
-def sweep(graph: Workflow, loaded, concept, **settings):
-    """A Perfusion Sweep over two biases and two strengths, small and short."""
-    model, clip, vae = loaded
-    latent = graph.add("EmptyLatentImage", width=64, height=64, batch_size=1)[0]
-    inputs = {
-        "prompts": "\n".join(PROMPTS),
-        "negative": "",
-        "columns": "bias",
-        "column_values": "-0.5, 0.6",
-        "rows": "visual_strength",
-        "row_values": "1, 0",
-        **SAMPLER,
-        **DIALS,
-        **settings,
-    }
-    wires = {"model": model, "clip": clip, "vae": vae, "concept": concept, "latent_image": latent}
-    return graph.add("PerfusionSweep", **wires, **inputs)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +30,7 @@ def swept(server):
     for strength in (1.0, 0.0):
         for bias in (-0.5, 0.6):
             model, clip = apply(graph, *loaded[:2], "teddy.safetensors", bias=bias, visual_strength=strength)
-            for prompt in PROMPTS:
+            for prompt in SWEEP_PROMPTS:
                 text = encode(graph, clip, prompt.replace("{}", "teddy_t"))
                 cells.append(show(graph, sample(graph, model, text, encode(graph, loaded[1], ""), size=64), loaded[2]))
     result = server.run(graph)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import ComfyExtension, io
 
+from .narrow_vision import open_narrow_vision_files
+
 CATEGORY = "perfusion tests"
 
 
@@ -139,6 +141,9 @@ class HelperContextPatch(io.ComfyNode):
 
 
 class HelperExtension(ComfyExtension):
+    async def on_load(self):
+        open_narrow_vision_files()
+
     async def get_node_list(self):
         return [
             HelperImageList,

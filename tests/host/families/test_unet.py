@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from builders.judging_nodes import PLAIN, USERS, evaluate, scored_by_vision
 from builders.server import Server, WorkflowError
+from builders.vision_files import write_vision_file
 from builders.workflows import Workflow, image_list, load, mean_difference, picture, train, training_pictures
 
 FAMILIES = ["sd2", pytest.param("sdxl", marks=pytest.mark.slow)]
@@ -13,7 +15,7 @@ FAMILIES = ["sd2", pytest.param("sdxl", marks=pytest.mark.slow)]
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_applies_trains_and_refuses_concepts_of_another(comfyui_path, host_folder, family):
-    """SD 2.x and SDXL draw and train, and a concept for another family is refused by name."""
+    """SD 2.x and SDXL draw and train, a concept for another family is refused by name."""
     folder = host_folder(family, "sd1")
     prompts = {"prompt": "a photo of a teddy_t", "family": family, "steps": 1}
     concept = f"{family}_teddy.safetensors"
@@ -39,3 +41,13 @@ def test_a_family_applies_trains_and_refuses_concepts_of_another(comfyui_path, h
         (trained,) = (folder / "output/perfusion/trained").glob("newbox_*.safetensors")
         drawn = draw("a photo of a newbox", [(f"trained/{trained.name}", {"bias": 0.6})], family=family, steps=1)
         assert drawn.shape == plain.shape
+        if family == "sd2":
+            agreement_is_with_the_prompt(server)
+
+
+def agreement_is_with_the_prompt(server) -> None:
+    """The text encoder of SD 2.x is the other half of a CLIP vision model: the scale of the scores keeps its ends."""
+    write_vision_file(server.folder / "models/clip_vision/narrow.safetensors", "h")
+    rows, said = scored_by_vision(server, evaluate, "sd2")
+    assert rows[0][2:4] == PLAIN and rows[1][2] == USERS[0]
+    assert "the prompt's encoding by the text encoder" in said
