@@ -18,6 +18,8 @@ const BASES = {
   cosmos2: "Cosmos-Predict2",
   wan21: "Wan 2.1 and 2.2",
   wan22: "Wan 2.2 5B",
+  pixart_sigma: "PixArt Sigma",
+  pixart_alpha: "PixArt Alpha",
 }
 
 /** The thumbnail; where there is none, the word's first letter. */

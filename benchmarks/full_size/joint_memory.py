@@ -1,4 +1,4 @@
-"""What a training step of a model with joint attention holds in memory, counted at the true size, and its files."""
+"""What a training step with the position gate holds in memory, counted at the true size, and its files."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .scale import Scale
 PIXELS = 1024
 STORED = ("bfloat16", "float8_e4m3fn")
 ATTENTIONS = ("comfy.ldm.flux.math", "comfy.ldm.lumina.model", "comfy.ldm.qwen_image.model")
-ATTENTIONS += ("comfy.ldm.modules.diffusionmodules.mmdit",)
+ATTENTIONS += ("comfy.ldm.modules.diffusionmodules.mmdit", "comfy.ldm.pixart.blocks")
 
 
 def run(scale: Scale) -> dict[str, list[dict[str, Any]]]:
     names = ["lumina2"] if scale.name == "tiny" else list(TRUE_SIZES)
     rows = [row(TRUE_SIZES[name], stored) for name in names for stored in STORED]
-    return {"What a training step with joint attention holds, counted": rows}
+    return {"What a training step with the position gate holds, counted": rows}
 
 
 def row(size: TrueSize, stored: str) -> dict[str, Any]:
@@ -78,11 +78,12 @@ class Step:
         encoded = ops.Encoded(torch.zeros(1, size.tokens, size.context), torch.tensor([5]), None, marks)
         pooled = None if size.pooled is None else torch.zeros(1, size.pooled)
         prompts = host.pack("nodes.host.superclass_prompts").SuperclassPrompts("teddy bear", {"a {}": encoded}, pooled)
-        kind = host.pack("nodes.families.joint").JointFamily
+        family = host.pack("nodes.families.family").family_of(model)
         schedule = ops.FlowSchedule(torch.linspace(0.001, 1, 1000))
-        with mock.patch.object(kind, "noise_schedule", lambda _family, _model: schedule):
+        with mock.patch.object(type(family), "noise_schedule", lambda _family, _model: schedule):
             private = node.PrivateModel.of(model, "bfloat16", True)
-            given = model, private, prompts, "my_teddy", [picture], ["a {}"], None, {}
+            read = private.superclass_prompts(model, prompts)
+            given = model, private, read, "my_teddy", [picture], ["a {}"], None, {}
             self.task = node.training_task(*given)
         position = ops.GateKind.POSITION
         self.settings = ops.TrainingSettings(steps=1, batch_size=1, micro_batch=1, gate_kind=position)
@@ -101,10 +102,8 @@ class Step:
 
 def random_model(size: TrueSize, stored: torch.dtype):
     """A MODEL of the true shapes without numbers."""
-    from builders.joint_models import JOINT
-
     supported = host.comfy("comfy.supported_models")
-    config = getattr(supported, JOINT[size.family].config)(dict(size.unet))
+    config = getattr(supported, size.small.config)(size.unet)
     config.custom_operations = host.comfy("comfy.ops").disable_weight_init
     config.set_inference_dtype(stored, None)
     model = config.get_model({}, device="cpu")

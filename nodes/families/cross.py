@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from ...perfusion_ops import FlowSchedule, GateKind
+from ...perfusion_ops import FlowSchedule, GateKind, NoiseSchedule
 from .recompute import recompute
 from .rectified_flow import flow_schedule
 
@@ -59,6 +60,8 @@ class CrossFamily:
     """Side of the latent's patches, of which every layer reads all."""
     entry: str | None = None
     """The conditioning's entry of weights whose tokens K and V read one by one; none: the encodings' own tokens."""
+    schedule: Callable[[Any, str], NoiseSchedule | FlowSchedule] = flow_schedule
+    """(MODEL, title) -> its schedule. Raises ValueError for another kind."""
     guidance: float = 4.0
     """The sampler's cfg for previews."""
     gates: tuple[GateKind, ...] = (GateKind.LEARNED_WORD,)
@@ -98,13 +101,16 @@ class CrossFamily:
             )
         self.noise_schedule(model)
 
-    def noise_schedule(self, model) -> FlowSchedule:
-        """The model's own rectified flow with its shift. Raises ValueError for another kind of schedule."""
-        return flow_schedule(model, self.title)
+    def noise_schedule(self, model) -> NoiseSchedule | FlowSchedule:
+        """The model's own schedule, with its shift. Raises ValueError for a kind that training does not know."""
+        return self.schedule(model, self.title)
 
-    def time(self, model, shares: Tensor) -> Tensor:
-        """What the network is told (B,) for shares of noise (B,)."""
-        return shares * getattr(model.get_model_object("model_sampling"), "multiplier", 1.0)
+    def times(self, model) -> Tensor:
+        """What the network is told at every timestep of the schedule (N,)."""
+        schedule = self.noise_schedule(model)
+        if isinstance(schedule, NoiseSchedule):
+            return torch.arange(len(schedule)).float()
+        return schedule.sigmas * getattr(model.get_model_object("model_sampling"), "multiplier", 1.0)
 
     def recompute(self, net: nn.Module) -> None:
         """Compute the blocks of a private copy again in the backward pass."""

@@ -9,13 +9,14 @@ from .cross import CrossFamily
 from .flux import FLUX
 from .joint import JointFamily
 from .lumina import LUMINA
+from .pixart import PIXART
 from .qwen import QWEN
 from .sd3 import SD3
 from .unet import UNETS, UNet
 from .wan import WAN
 
 Family = UNet | CrossFamily | JointFamily
-FAMILIES: tuple[Family, ...] = (*UNETS, *SD3, *LUMINA, *FLUX, *QWEN, *ANIMA, *WAN)
+FAMILIES: tuple[Family, ...] = (*UNETS, *SD3, *LUMINA, *FLUX, *QWEN, *ANIMA, *WAN, *PIXART)
 REFINER = "SDXLRefiner"
 
 

@@ -6,19 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import comfy.model_sampling
 import comfy.supported_models
 import torch
 from torch import Tensor, nn
 
 from ...perfusion_ops import GateKind, NoiseSchedule
 from ...perfusion_ops.text.covariance import DEFAULT_MIX
+from .discrete import discrete_schedule
 
 LATENT_CHANNELS = 4
-PREDICTIONS = {
-    comfy.model_sampling.EPS.calculate_denoised: "epsilon",
-    comfy.model_sampling.V_PREDICTION.calculate_denoised: "velocity",
-}
 
 
 @dataclass(frozen=True)
@@ -93,18 +89,7 @@ class UNet:
 
     def noise_schedule(self, model) -> NoiseSchedule:
         """The model's own schedule. Raises ValueError for a kind that training does not know."""
-        sampling = model.get_model_object("model_sampling")
-        discrete = comfy.model_sampling.ModelSamplingDiscrete
-        # What a kind computes, not what it descends from: LCM and x0 prediction descend from noise prediction.
-        prediction = PREDICTIONS.get(getattr(type(sampling), "calculate_denoised", None))
-        if prediction is None or getattr(type(sampling), "timestep", None) is not discrete.timestep:
-            kinds = " and ".join(kind.__name__ for kind in type(sampling).__bases__)
-            raise ValueError(
-                f"The model samples by {kinds}; training expects a discrete schedule with noise or v prediction, as SD "
-                "1.x, SD 2.x and SDXL have. Connect the model directly from Load Checkpoint."
-            )
-        alphas = 1 / (sampling.sigmas.double() ** 2 + 1)
-        return NoiseSchedule(alphas.float().cpu(), prediction)
+        return discrete_schedule(model, self.title)
 
     def conditioning(self, model, pooled: Tensor | None, pixels: tuple[int, int]) -> dict[str, Tensor]:
         """What the network reads beside noise, timestep and context: SDXL's pooled encoding (1, 1280) and sizes."""

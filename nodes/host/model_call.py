@@ -68,7 +68,11 @@ class CallEdit:
         return queries, self.keys, self.values
 
     def projection_input(self, part: str, context: Tensor) -> Tensor:
-        """What ``to_k`` or ``to_v`` reads (B, T, d): the network's own context, to the bit, wherever none is edited."""
+        """What ``to_k`` or ``to_v`` reads (B, T, d): the network's own context, to the bit, wherever none is edited.
+
+        Some networks hand on (1, B T, d), all prompts one behind the other.
+        """
+        context = context.reshape(self.keys.shape) if context.numel() == self.keys.numel() else context
         _, keys, values = self.swap_context(context, context, context)
         return torch.where(self.plain.bool(), context, keys if part == "k" else values)
 

@@ -21,6 +21,8 @@ from .own_encoders import OwnEncoders
 
 CLIP_NAMES = frozenset("ghl")
 """CLIP's own tokenizers, as prompts have them."""
+PADDED = 512
+"""Tokens that most networks pad a prompt to. All prompts of a training get a multiple, so that any fit one batch."""
 Read = Callable[[Tensor, Mapping[str, Any]], Tensor]
 """(encodings (1, T, d), the conditioning's other entries) -> what K and V read (1, T', d')."""
 
@@ -69,7 +71,7 @@ class WholePromptEncoder(OwnEncoders):
         """See perfusion_ops.TextEncoder."""
         prompts = [self._prompt(template) for template in templates]
         read = [self._context(prompt.filled(embeddings)) for prompt in prompts]
-        length = max(context.shape[1] for context, _ in read)
+        length = PADDED * -(-max(context.shape[1] for context, _ in read) // PADDED)
         encodings = torch.cat([nn.functional.pad(context, (0, 0, 0, length - context.shape[1])) for context, _ in read])
         keep = torch.cat([nn.functional.pad(kept, (0, length - kept.shape[1]), value=True) for _, kept in read])
         marks = torch.zeros(encodings.shape[:2])

@@ -33,14 +33,14 @@ def cross_predictor(
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """``predict`` of a training task, by a private copy ``net`` of the model's network."""
     family = family_of(model)
-    sigmas = family.noise_schedule(model).sigmas
+    times = family.times(model)
     has_frames = model.model.latent_format.latent_dimensions == 3
 
     def predict(noisy: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
         latents = noisy.unsqueeze(2) if has_frames else noisy
         predicted = net(
             latents.to(device, dtype),
-            family.time(model, sigmas[timesteps.cpu()]).to(device),
+            times[timesteps.cpu()].to(device),
             context=context.to(device, dtype),
             transformer_options={},
         )

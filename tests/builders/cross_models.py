@@ -24,6 +24,8 @@ _QWEN3 = {"hidden_size": WIDTH, "intermediate_size": 96, "num_hidden_layers": 2,
 _QWEN3 |= {"num_key_value_heads": 2}
 _WAN = {"image_model": "wan2.1", "model_type": "t2v", "dim": WIDTH, "ffn_dim": 96, "num_heads": 4, "num_layers": 2}
 _WAN |= {"text_dim": 48, "freq_dim": 32, "in_dim": 16, "out_dim": 16}
+_PIXART = {"patch_size": 2, "in_channels": 4, "hidden_size": WIDTH, "num_heads": 4, "depth": 2, "mlp_ratio": 2.0}
+_PIXART |= {"caption_channels": 48}
 _UMT5 = {"d_model": 48, "num_layers": 2, "d_ff": 64, "num_heads": 4, "d_kv": 16, "vocab_size": 96}
 _T5 = {"d_model": WIDTH, "num_layers": 2, "d_ff": 96, "num_heads": 4, "d_kv": 16}
 
@@ -60,6 +62,12 @@ def _wan_clip():
     return wan.WanT5Tokenizer, wan.te()
 
 
+def _pixart_clip():
+    from comfy.text_encoders import pixart_t5
+
+    return pixart_t5.PixArtTokenizer, pixart_t5.pixart_te()
+
+
 def _narrow_adapter(net, operations) -> None:
     from comfy.ldm.anima.model import LLMAdapter
 
@@ -84,6 +92,10 @@ class Facts:
     """Width of the word embedding."""
     parts: tuple[str, str] = ("k_proj", "v_proj")
     """What the host calls the projections of keys and values."""
+    padded: int = 512
+    """How many tokens the host pads a prompt to; 0 for none."""
+    exact: bool = True
+    """Whether local key locking is exact: a norm in every head, and no bias."""
     pieces: Callable | None = None
     """What its tokenizer reads from a text encoder's file."""
     narrow: Callable = lambda net, operations: None
@@ -96,7 +108,13 @@ CROSS = {
     ),
     "cosmos2": Facts("CosmosT2IPredict2", {**_COSMOS, "image_model": "cosmos_predict2"}, _cosmos_clip, "t5xxl", _T5),
     "wan21": Facts(
-        *("WAN21_T2V", _WAN, _wan_clip, "umt5xxl", _UMT5), embedding=48, parts=("k", "v"), pieces=_pieces
+        *("WAN21_T2V", _WAN, _wan_clip, "umt5xxl", _UMT5), embedding=48, parts=("k", "v"), exact=False, pieces=_pieces
+    ),
+    "pixart_sigma": Facts(
+        *("PixArtSigma", {**_PIXART, "image_model": "pixart_sigma", "micro_condition": False, "pe_interpolation": 2}),
+        *(_pixart_clip, "t5xxl", _T5 | {"d_model": 48}),
+        # The host draws no side below 34.
+        **{"latent": (4, 34, 34), "embedding": 48, "parts": ("kv_linear", "kv_linear"), "padded": 0, "exact": False},
     ),
 }
 

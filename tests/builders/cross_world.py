@@ -105,8 +105,19 @@ class CrossWorld:
         settings = {"disable_pbar": True, "seed": 1}
         return comfy.sample.sample(model, noise, 2, cfg, "euler", "simple", *conds, empty, **settings)
 
+    def noise(self, seed: int = 3) -> torch.Tensor:
+        """A latent as training has it (1, C, h, w)."""
+        latent = torch.randn(1, *self.facts.latent, generator=torch.Generator().manual_seed(seed))
+        return latent.squeeze(2) if latent.ndim == 5 else latent
+
     def private(self, recompute: bool = False):
         return self.pack.task.PrivateModel.of(self.model, "float32", recompute)
+
+
+def weights(projection) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """A projection's weight and bias: those of its own outputs, where the host has keys and values in one matrix."""
+    whole, outputs = getattr(projection, "whole", projection), getattr(projection, "outputs", slice(None))
+    return whole.weight[outputs], None if whole.bias is None else whole.bias[outputs]
 
 
 def reads_inside(family) -> bool:

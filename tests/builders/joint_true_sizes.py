@@ -1,10 +1,13 @@
-"""The true sizes of models with joint attention, as the host's loader finds them in their checkpoints."""
+"""The true sizes of models that learn by the position gate, as the host's loader finds them in their checkpoints."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .cross_models import CROSS
+from .cross_models import Facts as CrossFacts
 from .joint_models import JOINT
+from .joint_models import Facts as JointFacts
 
 
 @dataclass(frozen=True)
@@ -21,12 +24,17 @@ class TrueSize:
     latent_ratio: int = 8
 
     @property
+    def small(self) -> JointFacts | CrossFacts:
+        """The tests' small model of its family."""
+        return (JOINT | CROSS)[self.family]
+
+    @property
     def unet(self) -> dict:
-        return JOINT[self.family].unet | self.changes
+        return self.small.unet | self.changes
 
     @property
     def latent_channels(self) -> int:
-        return JOINT[self.family].latent[0]
+        return self.small.latent[0]
 
 
 _FLUX = {"hidden_size": 3072, "mlp_ratio": 4.0, "num_heads": 24, "depth": 19, "depth_single_blocks": 38}
@@ -44,6 +52,8 @@ _ZIMAGE |= {"axes_dims": [32, 48, 48], "axes_lens": [1536, 512, 512], "ffn_dim_m
 _LUMINA2 = {"dim": 2304, "n_layers": 26, "n_refiner_layers": 2, "n_heads": 24, "n_kv_heads": 8, "multiple_of": 256}
 _LUMINA2 |= {"axes_dims": [32, 32, 32], "axes_lens": [300, 512, 512], "ffn_dim_multiplier": 4.0, "cap_feat_dim": 2304}
 _QWEN = {"num_layers": 60, "attention_head_dim": 128, "num_attention_heads": 24, "joint_attention_dim": 3584}
+_PIXART = {"hidden_size": 1152, "num_heads": 16, "depth": 28, "mlp_ratio": 4.0, "caption_channels": 4096}
+_PIXART |= {"pe_interpolation": None}
 
 
 def _sd3(title: str, depth: int, places: int, **others) -> TrueSize:
@@ -66,5 +76,6 @@ TRUE_SIZES = {
     "sd3_medium": _sd3("SD 3 medium", 24, 192, qk_norm=None),
     "sd35_medium": _sd3("SD 3.5 medium", 24, 384, x_block_self_attn_layers=list(range(13))),
     "sd35_large": _sd3("SD 3.5 large", 38, 192),
+    "pixart_sigma": TrueSize("pixart_sigma", "PixArt Sigma", _PIXART | {"model_max_length": 300}, 32, 4096),
     "qwen_image": TrueSize("qwen_image", "Qwen-Image", _QWEN | {"axes_dims_rope": (16, 56, 56)}, 64, 3584),
 }

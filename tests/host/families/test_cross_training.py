@@ -32,24 +32,24 @@ def test_training_reads_and_predicts_as_sampling_does(world):
     with torch.inference_mode(False), torch.no_grad(), injection.inject():
         encoded = encoder.encode([TEXT], dict(concept.word_embeddings))
         superclass = encoder.encode([TEXT], None)
-        noisy = torch.randn(1, *world.latent[1:], generator=torch.Generator().manual_seed(3)).squeeze(2)
+        noisy = world.noise()
         timestep = torch.tensor([300])
         predicted = predict(noisy, timestep, superclass.encodings)
     torch.testing.assert_close(encoded.concept_encodings()[0], concept.target_input, rtol=1e-4, atol=1e-4)
     text = TEXT.format("teddy bear")
     plain = world.context(text)
-    torch.testing.assert_close(superclass.encodings, plain[:, : superclass.encodings.shape[1]], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(superclass.encodings[:, : plain.shape[1]], plain, rtol=1e-4, atol=1e-4)
     assert encoded.keep.any() and not encoded.keep[0, : encoded.positions[0] + 1].any()
-    share = world.family.noise_schedule(world.model).sigmas[timestep].item()
-    expected = world.net(noisy.unsqueeze(2), world.family.time(world.model, torch.tensor([share])), world.given(text))
-    torch.testing.assert_close(predicted, expected.squeeze(2), rtol=1e-3, atol=1e-4)
+    time = world.family.times(world.model)[timestep]
+    expected = world.net(noisy.view(1, *world.facts.latent), time, world.given(text))
+    torch.testing.assert_close(predicted, expected.view_as(noisy), rtol=1e-3, atol=1e-4)
 
 
 def test_the_gradient_reaches_the_word_and_every_layer(world):
     """Through the network's attention, its reading layers and the text encoder; against finite differences."""
     injection, predict, encoder = predicting(world, recompute=True)
     word = {world.facts.encoder: encoder.initial_embeddings()[world.facts.encoder].requires_grad_()}
-    noisy = torch.randn(1, *world.latent[1:], generator=torch.Generator().manual_seed(3)).squeeze(2)
+    noisy = world.noise()
     probe = torch.randn(noisy.shape, generator=torch.Generator().manual_seed(4))
     layers = world.family.value_widths(world.net)
     residuals = {name: torch.zeros(1, width, requires_grad=True) for name, width in layers.items()}
@@ -88,7 +88,9 @@ def task(world, monkeypatch, tmp_path):
     private = world.private()
     encoder = private.text_encoder(world.model, world.clip, encoders, "teddy bear", device)
     generator = torch.Generator().manual_seed(8)
-    pictures = [world.pack.ops.Picture(torch.randn(16, 8, size, generator=generator)) for size in (8, 10)]
+    channels, *_, side = world.facts.latent
+    latents = [torch.randn(channels, side, width, generator=generator) for width in (side, side + 2)]
+    pictures = [world.pack.ops.Picture(latent) for latent in latents]
     arguments = ("my_bear", pictures, (TEXT, "the {}"), inverse, {"encoder": "e"})
     return world.pack.task.training_task(world.model, private, encoder, *arguments)
 
@@ -155,7 +157,20 @@ class _Teacher:
                 teacher.injected.use(rows, teacher.hidden)
                 return teacher.predict(self.add_noise(latents, noise, timesteps), timesteps, rows.keys)
 
-        return Taught(flow.sigmas)
+        return Taught(**vars(flow))
+
+
+def test_prompts_of_all_lengths_learn_in_one_batch(world):
+    """A short caption beside a long one is read as it is read alone: what fills it up says nothing."""
+    injection, predict, encoder = predicting(world)
+    texts, noisy = ["a {}", TEXT], world.noise()
+    with torch.inference_mode(False), torch.no_grad(), injection.inject():
+        together = encoder.encode(texts, None).encodings
+        found = predict(noisy.expand(2, *noisy.shape[1:]), torch.tensor([300, 300]), together)
+    time = world.family.times(world.model)[300].unsqueeze(0)
+    for row, text in zip(found, texts, strict=True):
+        expected = world.net(noisy.view(1, *world.facts.latent), time, world.given(text.format("teddy bear")))
+        torch.testing.assert_close(row, expected.view_as(row), rtol=1e-3, atol=1e-3)
 
 
 def test_a_training_that_was_cancelled_or_short_of_memory_ends_alike(world, task, tmp_path):
@@ -209,7 +224,7 @@ def test_the_position_gate_is_learned_on_what_keys_and_values_read(world, pack):
     plain = world.context(TEXT.format("teddy bear"))
     torch.testing.assert_close(encoded.encodings, plain, rtol=1e-4, atol=1e-4)
     assert set(encoded.marks.unique().tolist()) == {0.0, 1.0}
-    pictures = [pack.ops.Picture(torch.randn(16, 8, 8, generator=torch.Generator().manual_seed(8)))]
+    pictures = [pack.ops.Picture(world.noise(8)[0])]
     arguments = (read, "teddy_t", pictures, (TEXT,), None, {"encoder": "e"})
     settings = pack.ops.TrainingSettings(steps=3, batch_size=2, gate_kind=pack.ops.GateKind.POSITION)
     with torch.inference_mode(False), torch.enable_grad():

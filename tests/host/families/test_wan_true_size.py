@@ -8,9 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from builders.file_sizes import kilobytes
 from builders.places import ROOT
-from perfusion_ops import Concept
-from perfusion_ops.concept.file import concept_bytes
 
 SIZES = {
     "Wan 2.1 1.3B": ("wan21", 1536, 8960, 30, 16),
@@ -40,26 +39,6 @@ def test_the_host_finds_the_family_and_its_layers_in_a_file(pack, title):
     assert (family.name, family.context_width(net)) == (name, width)
     assert config.latent_format.latent_channels == channels
     assert family.value_widths(net) == {f"blocks.{block}.cross_attn": width for block in range(blocks)}
-    files = [_kilobytes(name, width, blocks, learned) for learned in (False, True)]
+    files = [kilobytes(name, family.value_widths(net), learned) for learned in (None, (width, "umt5xxl", 4096))]
     page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
     assert re.findall(rf"^\| {re.escape(title)} \| (\d[^|]*) \| (\d[^|]*) \|$", page, re.MULTILINE) == [tuple(files)]
-
-
-def _kilobytes(name: str, width: int, blocks: int, learned: bool) -> str:
-    generator = torch.Generator().manual_seed(0)
-
-    def normal(size: int) -> torch.Tensor:
-        return torch.randn(size, generator=generator)
-
-    metadata = {"encoder": "0" * 16, "base_model": "0" * 16, "training": "done=400"}
-    parts = {"gate": "position"}
-    if learned:
-        heard = normal(width)
-        parts = {"target_input": heard, "target_dual": heard.clone(), "superclass_encoding": normal(width)}
-        parts |= {"word_embeddings": {"umt5xxl": normal(4096)}}
-        metadata |= {"statistics": "0" * 16}
-    concept = Concept(
-        **{"word": "my_subject", "superclass": "teddy bear", "base_family": name, "metadata": metadata, **parts},
-        value_residuals={f"blocks.{block}.cross_attn": normal(width) for block in range(blocks)},
-    )
-    return ", ".join(f"{len(concept_bytes(concept, 'it', precision)) / 1000:.0f}" for precision in ("fp16", "int8"))

@@ -1,0 +1,65 @@
+"""What is particular to PixArt: two models, one of which reads the picture's size, and their true sizes."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from builders.cross_models import CROSS
+from builders.cross_world import TEXT, CrossWorld
+from builders.file_sizes import kilobytes
+from builders.joint_true_sizes import TRUE_SIZES
+from builders.places import ROOT
+
+
+def test_pixart_alpha_trains_and_draws_with_the_pictures_size(pack, monkeypatch):
+    """Alpha reads height, width and their ratio beside the prompt: in training those of the training's pictures."""
+    sizes = {"image_model": "pixart_alpha", "micro_condition": True, "hidden_size": 96}
+    alpha = dataclasses.replace(CROSS["pixart_sigma"], config="PixArtAlpha", unet=CROSS["pixart_sigma"].unet | sizes)
+    monkeypatch.setitem(CROSS, "pixart_alpha", alpha)
+    world = CrossWorld(pack, "pixart_alpha")
+    private = world.private()
+    predict = pack.cross_model.cross_predictor(world.model, private.unet, private.device, torch.float32)
+    noisy, text = world.noise(), TEXT.format("teddy bear")
+    conds = world.model.model.extra_conds(
+        cross_attn=world.given(text), noise=noisy, device=torch.device("cpu"), height=8 * 34, width=8 * 34
+    )
+    sizes = {name: conds[name].cond for name in ("c_size", "c_ar")}
+    with torch.no_grad():
+        found = predict(noisy, torch.tensor([300]), world.context(text))
+        expected = world.net(noisy, torch.tensor([300.0]), world.given(text), **sizes)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    widths = world.family.value_widths(world.net)
+    parts = {"word": "teddy_t", "superclass": "teddy bear", "base_family": "pixart_alpha", "gate": "position"}
+    concept = pack.ops.Concept(**parts, value_residuals={name: torch.ones(width) for name, width in widths.items()})
+    superclass = world.draw(world.model, world.clip, text)
+    model, clip = world.applied(concept)
+    assert (world.draw(model, clip, TEXT.format("teddy_t")) - superclass).abs().max() > 1e-3
+    assert torch.equal(world.draw(model, clip, text), superclass)
+
+
+@pytest.mark.parametrize(("title", "alpha"), [("PixArt Sigma", False), ("PixArt Alpha", True)])
+def test_the_host_finds_the_family_and_its_layers_in_a_file(pack, title, alpha):
+    """The models that people load are told apart by their weights' names; files for them are as small as we say."""
+    import comfy.ldm.pixart.pixartms
+    import comfy.model_detection
+    import comfy.ops
+
+    sizes = TRUE_SIZES["pixart_sigma"].unet | ({"micro_condition": True, "model_max_length": 120} if alpha else {})
+    net = comfy.ldm.pixart.pixartms.PixArtMS(
+        **sizes, device=torch.device("meta"), dtype=torch.bfloat16, operations=comfy.ops.disable_weight_init
+    )
+    config = comfy.model_detection.model_config_from_unet(net.state_dict(), "")
+    known = ("depth", "hidden_size", "num_heads", "in_channels", "patch_size", "micro_condition", "model_max_length")
+    assert {key: config.unet_config[key] for key in known} == {key: sizes[key] for key in known}
+    family = pack.family.family_of(SimpleNamespace(model=SimpleNamespace(model_config=config, diffusion_model=net)))
+    assert (family.title, family.context_width(net)) == (title, 1152)
+    widths = family.value_widths(net)
+    assert widths == {f"blocks.{block}.cross_attn": 1152 for block in range(28)}
+    files = tuple(kilobytes(family.name, widths, learned) for learned in (None, (1152, "t5xxl", 4096)))
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    assert re.findall(rf"^\| {re.escape(title)} \| (\d[^|]*) \| (\d[^|]*) \|$", page, re.MULTILINE) == [files]
