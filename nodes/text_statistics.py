@@ -37,8 +37,8 @@ class PerfusionTextStatistics(io.ComfyNode):
                 io.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="For Anima and Wan: the model, whose own layers read the text before the concept does. "
-                    "Other CLIPs need none.",
+                    tooltip="For Anima, Wan and PixArt: the model, whose own layers read the text before the concept "
+                    "does. Other CLIPs need none.",
                 ),
             ],
             outputs=[StatisticsIO.Output(display_name="statistics", tooltip="For Train Perfusion Concept.")],

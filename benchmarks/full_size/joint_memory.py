@@ -77,7 +77,8 @@ class Step:
         marks = torch.nn.functional.one_hot(torch.tensor([5]), size.tokens).float()
         encoded = ops.Encoded(torch.zeros(1, size.tokens, size.context), torch.tensor([5]), None, marks)
         pooled = None if size.pooled is None else torch.zeros(1, size.pooled)
-        prompts = host.pack("nodes.host.superclass_prompts").SuperclassPrompts("teddy bear", {"a {}": encoded}, pooled)
+        kept = {"a {}": encoded}, pooled, "my_teddy", {"a {}": {}}
+        prompts = host.pack("nodes.host.superclass_prompts").SuperclassPrompts("teddy bear", *kept)
         family = host.pack("nodes.families.family").family_of(model)
         schedule = ops.FlowSchedule(torch.linspace(0.001, 1, 1000))
         with mock.patch.object(type(family), "noise_schedule", lambda _family, _model: schedule):
@@ -106,6 +107,8 @@ def random_model(size: TrueSize, stored: torch.dtype):
     config = getattr(supported, size.small.config)(size.unet)
     config.custom_operations = host.comfy("comfy.ops").disable_weight_init
     config.set_inference_dtype(stored, None)
-    model = config.get_model({}, device="cpu")
+    # PixArt's network reads numbers that it has no use for.
+    with mock.patch.object(torch.Tensor, "item", lambda _tensor: 0.0):
+        model = config.get_model({}, device="cpu")
     device = torch.device("cpu")
     return host.comfy("comfy.model_patcher").ModelPatcher(model, device, device)

@@ -116,6 +116,13 @@ RECIPES = {
         "14B model takes the same nodes. Wan 2.2 14B has two models: train on one, and put one *Apply Key-Locked "
         "Attention* before each. How well that works is not measured.",
     ),
+    "PixArt Sigma": Recipe(
+        *("PixArt-Sigma-XL-2-1024-MS.pth", (_T5, "pixart"), "sdxl_vae.safetensors"),
+        latent="EmptyLatentImage",
+        cfg=4.5,
+        note="PixArt Alpha takes the same nodes, with the VAE of Stable Diffusion 1.5. A concept of one does not fit "
+        "the other.",
+    ),
 }
 
 
