@@ -25,6 +25,7 @@ LOUD = 10.0
 """Of a concept's values: a prompt of some hundred tokens pays its subject little attention in a random network."""
 KINDS = {
     "networks": (
+        (r"sd3\.5_large", "sd3"),
         (r"z_image", "zimage"),
         (r"netayume|lumina", "lumina2"),
         (r"schnell", "schnell"),
@@ -61,6 +62,7 @@ KINDS = {
 FAMILIES = {"schnell": "flux1", "klein": "flux2"}
 """Kind of network -> its family as concept files name it, where the two differ."""
 LAYERS = {
+    "sd3": r"(joint_blocks\.\d+)\.context_block\.attn\.qkv\.weight",
     "zimage": r"(layers\.\d+\.attention)\.qkv\.weight",
     "lumina2": r"(layers\.\d+\.attention)\.qkv\.weight",
     "flux1": r"(double_blocks\.\d+|single_blocks\.\d+)\.(?:txt_attn\.proj|linear2)\.weight",
@@ -126,7 +128,7 @@ def widths(kind: str, network: Path) -> dict[str, int]:
 
 
 def _value_width(family: str, shape: list[int]) -> int:
-    heads = {"zimage": (4, 4), "lumina2": (4, 2)}.get(family)
+    heads = {"sd3": (3, 3), "zimage": (4, 4), "lumina2": (4, 2)}.get(family)
     if heads is None:
         return shape[0]
     queries, values = heads

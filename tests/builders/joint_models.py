@@ -138,9 +138,7 @@ def joint_clip(family: str):
     target = comfy.supported_models_base.ClipTarget(getattr(texts, tokenizer), getattr(texts, encoder)())
     with small_eyes():
         clip = comfy.sd.CLIP(target, model_options={**sizes, "dtype": torch.float32})
-    for part in clip.cond_stage_model.modules():
-        if isinstance(part, torch.nn.Embedding) and part.weight.numel() > MOST_NUMBERS:
-            part.weight = _overlapping_rows(*part.weight.shape)
+    overlap_wide_vocabularies(clip.cond_stage_model)
     randomize(clip.cond_stage_model)
     return clip
 
@@ -160,6 +158,13 @@ def small_eyes():
 
 MOST_NUMBERS = 50_000_000
 """Of a vocabulary in a test's text encoder, with numbers of its own."""
+
+
+def overlap_wide_vocabularies(module: torch.nn.Module) -> None:
+    """Before ``randomize``, which leaves these alone."""
+    for part in module.modules():
+        if isinstance(part, torch.nn.Embedding) and part.weight.numel() > MOST_NUMBERS:
+            part.weight = _overlapping_rows(*part.weight.shape)
 
 
 def _overlapping_rows(words: int, width: int) -> torch.nn.Parameter:

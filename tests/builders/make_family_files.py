@@ -96,13 +96,18 @@ def note(sizes: dict, shown: dict, parts: dict) -> torch.Tensor:
 
 def encoders() -> dict[str, tuple]:
     """Kind -> (the host's text encoder, its name there, sizes, shown shapes, what its tokenizer reads)."""
+    from comfy import sd1_clip, sdxl_clip
     from comfy.text_encoders import anima, cosmos, flux, lumina2, pixart_t5, qwen_image, wan, z_image
 
     wide = {**_T5, "num_layers": 24}
+    sd3 = joint_models.CLIPS["sd3"][3]
     gemma = {**_QWEN3, "num_hidden_layers": 3, "vocab_size": 800}
     mistral = {**_QWEN3, "num_hidden_layers": 30, "vocab_size": 1400}
     return {
         "t5xxl": (pixart_t5.pixart_te(), "t5xxl", wide, {f"{_DEPTH}.wi_1.weight": (10240, 4096)}, {}),
+        "sd3_t5xxl": (pixart_t5.pixart_te(), "t5xxl", sd3["t5xxl_model_config"], {}, {}),
+        "sd3_clip_l": (sd1_clip.SD1ClipModel, "clip_l", sd3["clip_l_model_config"], {}, {}),
+        "sd3_clip_g": (sdxl_clip.SDXLRefinerClipModel, "clip_g", sd3["clip_g_model_config"], {}, {}),
         "t5xxl_old": (cosmos.te(), "t5xxl", wide | {"d_model": cross_models.WIDTH}, {}, {}),
         "umt5": (
             *(wan.te(), "umt5xxl", wide | {"d_model": 48, "vocab_size": 800}),
@@ -142,6 +147,7 @@ def encoder(kind: str) -> dict[str, torch.Tensor]:
         sizes = {f"{name}_model_config": small}
         whole = made(dtype=torch.float32, model_options=dict(sizes))
         part = getattr(whole, whole.clip)
+    joint_models.overlap_wide_vocabularies(part.transformer)
     randomize(part.transformer, 2)
     weights = {name: tensor.bfloat16().contiguous() for name, tensor in part.transformer.state_dict().items()}
     return {**weights, **beside, KEY: note(sizes, shown, PARTS.get(kind, {}))}
@@ -213,7 +219,8 @@ def _autoencoder(channels: int, normed: bool) -> torch.nn.Module:
 def whole_checkpoint(kind: str, texts: dict[str, str], form: str) -> dict[str, torch.Tensor]:
     """Network, text encoders (kind -> name) and VAE in one, as Load Checkpoint takes them."""
     weights = {f"model.diffusion_model.{name}": tensor for name, tensor in in_form(network(kind), form).items()}
-    weights |= {f"vae.{name}": tensor for name, tensor in first_stage("ae").items()}
+    prefix = "first_stage_model" if kind == "sd3" else "vae"
+    weights |= {f"{prefix}.{name}": tensor for name, tensor in first_stage("ae").items()}
     sizes = {}
     for text, name in texts.items():
         part = in_form(encoder(text), form)
@@ -237,7 +244,12 @@ def lora(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return made
 
 
-CHECKPOINTS = {"schnell": {"clip_l": "clip_l", "t5xxl": "t5xxl"}, "lumina2": {"gemma2": "gemma2_2b"}}
+CHECKPOINTS = {
+    "schnell": {"clip_l": "clip_l", "t5xxl": "t5xxl"},
+    "lumina2": {"gemma2": "gemma2_2b"},
+    # The host pads CLIP's encodings to 4096 features, so that this T5 has as many: 260 MB of vocabulary.
+    "sd3": {"sd3_clip_l": "clip_l", "sd3_clip_g": "clip_g", "sd3_t5xxl": "t5xxl"},
+}
 
 
 def made(name: str) -> dict[str, torch.Tensor]:
