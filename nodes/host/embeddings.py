@@ -12,6 +12,7 @@ from ...perfusion_ops import Concept, KeyLocking
 from ...perfusion_ops.files.atomic import write_atomically
 from .clip import clip_with_concept, text_encoder, vocabulary
 from .concept_words import superclass_tokens
+from .own_encoders import embedding_of
 
 
 def embedding_tensors(concept: Concept, clip) -> dict[str, Tensor]:
@@ -28,9 +29,8 @@ def embedding_tensors(concept: Concept, clip) -> dict[str, Tensor]:
     clip_with_concept(clip, concept, 1.0, KeyLocking.LOCAL)
     found = {}
     for name, learned in concept.word_embeddings.items():
-        known = text_encoder(clip, name).transformer.get_input_embeddings().weight
         before = superclass_tokens(vocabulary(clip, name), concept.superclass)[:-1]
-        rows = [known[token].detach().float().cpu() for token in before]
+        rows = [embedding_of(text_encoder(clip, name), token).cpu() for token in before]
         found[name] = torch.stack([*rows, learned])
     if len(found) == 1:
         return {"emb_params": next(iter(found.values()))}

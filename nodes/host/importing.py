@@ -18,7 +18,7 @@ from .clip import clip_with_concept, text_encoder, text_encoder_names
 from .concept_words import check_concept_word
 from .fingerprints import encoder_identity
 from .frozen_layers import QuantizedTensor
-from .private_copies import loaded, patched_weights
+from .private_copies import is_known, loaded, patched_weights
 
 KEY_TOLERANCE = 0.01
 """Relative error of the keys above which a file was trained on another model."""
@@ -59,6 +59,11 @@ def _weights(model, layers: list[str]) -> dict[str, tuple[Tensor, Tensor]]:
 
     def plain(name: str) -> Tensor:
         weight = acting[name]
+        if not is_known(weight):
+            raise ValueError(
+                f"The model's weights are of the kind {type(weight).__name__}, which another pack packs, as GGUF files "
+                "are; expected weights that can be read. Connect the same model from a safetensors file."
+            )
         return (weight.dequantize() if isinstance(weight, QuantizedTensor) else weight).detach().cpu().float()
 
     return {layer: (plain(f"{layer}.to_k.weight"), plain(f"{layer}.to_v.weight")) for layer in layers}

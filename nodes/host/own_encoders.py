@@ -11,6 +11,13 @@ from .clip import vocabulary
 from .concept_words import superclass_tokens
 
 
+@torch.no_grad()
+def embedding_of(encoder: nn.Module, token: int) -> Tensor:
+    """A token's embedding (width,), float32, as the text encoder itself reads it, however its table is packed."""
+    table = encoder.transformer.get_input_embeddings()
+    return table(torch.tensor([token], device=table.weight.device), out_dtype=torch.float32)[0].clone()
+
+
 class OwnEncoders:
     """Text encoders and vocabularies of one CLIP, for one superclass."""
 
@@ -26,10 +33,7 @@ class OwnEncoders:
 
     def initial_embeddings(self) -> dict[str, Tensor]:
         """Text encoder name -> the embedding (width,) of the superclass's last token, from which the word starts."""
-        return {
-            name: encoder.transformer.get_input_embeddings().weight[self.last_token(name)].detach().float().clone()
-            for name, encoder in self.encoders.items()
-        }
+        return {name: embedding_of(encoder, self.last_token(name)) for name, encoder in self.encoders.items()}
 
     def last_token(self, name: str) -> int:
         """Id of the superclass's last token for one text encoder."""

@@ -41,11 +41,29 @@ def patched_weights(patcher, name: str) -> Iterator[tuple[str, Tensor]]:
     """The parameters of the network ``name`` as they act, with the LoRA patches the host would add at each use."""
     for key, tensor in getattr(patcher.model, name).named_parameters():
         whole = f"{name}.{key}"
-        if whole in patcher.patches and whole not in patcher.backup and _is_known(tensor):
+        if whole in patcher.patches and whole not in patcher.backup and is_known(tensor):
             with torch.no_grad():
                 patched = patcher.patch_weight_to_device(whole, device_to=patcher.load_device, return_weight=True)
             tensor = _parameter(patched)
         yield key, _in_model_dtype(patcher, f"{name}.{key}", tensor)
+
+
+def acting_weights(patcher, name: str) -> Iterator[tuple[str, Tensor]]:
+    """The same to be read as numbers: of other packs' kinds the bytes, and what LoRAs have their layers add to them."""
+    for key, tensor in patched_weights(patcher, name):
+        yield key, tensor if is_known(tensor) else tensor.as_subclass(Tensor)
+        if not is_known(tensor):
+            added = _numbers_in(patcher.patches.get(f"{name}.{key}", ()))
+            yield from ((f"{key} patch {number}", part) for number, part in enumerate(added))
+
+
+def _numbers_in(value) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (int, float)):
+        yield torch.tensor([float(value)])
+    for part in value if isinstance(value, (tuple, list)) else (getattr(value, "weights", None) or ()):
+        yield from _numbers_in(part)
 
 
 def private_copy(patcher, name: str) -> nn.Module:
@@ -61,7 +79,7 @@ def private_copy(patcher, name: str) -> nn.Module:
     acting = (*patched_weights(patcher, name), *module.named_buffers())
     theirs = (*module.parameters(), *module.buffers())
     for (key, tensor), original in zip(acting, theirs, strict=True):
-        if _is_known(tensor):
+        if is_known(tensor):
             known[id(original)] = _own_tensor(tensor, patcher.load_device, shared=key not in changing)
     copied = copy.deepcopy(module, known).requires_grad_(False).eval()
     for part in copied.modules():
@@ -84,7 +102,8 @@ def _left_out(module: nn.Module) -> dict[int, object]:
     return known
 
 
-def _is_known(tensor: Tensor) -> bool:
+def is_known(tensor: Tensor) -> bool:
+    """Whether a weight is of torch's or the host's kinds: other packs bring kinds that their own layers alone read."""
     quantized = isinstance(tensor, QuantizedTensor) and hasattr(tensor, "__tensor_flatten__")
     return type(tensor) in (Tensor, nn.Parameter) or quantized
 

@@ -13,11 +13,11 @@ from torch import Tensor
 from ...perfusion_ops.text.captions import corpus_fingerprint
 from ...perfusion_ops.text.covariance import TokenKind, UncenteredCovariance
 from . import folders
-from .clip import text_encoder, text_encoder_names, tokenizer_names
+from .clip import encoder_attribute, text_encoder_names, tokenizer_names
 from .encoders import encode_captions
 from .fingerprints import fingerprint
 from .network_reader import NetworkReader, as_encoded
-from .private_copies import loaded
+from .private_copies import acting_weights, loaded
 from .short_prompts import batches, cut_after
 from .whole_prompts import encode_whole, reads_whole
 
@@ -49,7 +49,7 @@ def _encoder_parameters(clip) -> Iterator[tuple[str, Tensor]]:
     """All that encodings are made of. Checkpoints of SD 1.x lack the projection of pooled encodings, and the host
     leaves it as the memory was: with it, statistics would be measured anew at every start."""
     for name in text_encoder_names(clip):
-        for key, tensor in text_encoder(clip, name).named_parameters():
+        for key, tensor in acting_weights(clip.patcher, encoder_attribute(clip, name)):
             if "text_projection" not in key:
                 yield f"{name}.{key}", tensor
 

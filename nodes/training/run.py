@@ -20,7 +20,7 @@ from ..host.device_memory import is_out_of_memory
 from ..host.encoders import private_encoders
 from ..host.fingerprints import encoder_identity, fingerprint, first_stage_identity
 from ..host.messages import tell_saved
-from ..host.private_copies import loaded, patched_weights
+from ..host.private_copies import acting_weights, loaded
 from ..host.statistics import CAPTION_SEED, DEFAULT_CAPTIONS, measured
 from ..host.superclass_prompts import SuperclassPrompts
 from ..host.thumbnails import save_thumbnail
@@ -102,7 +102,7 @@ class Training:
         """Train, or take the concept of an earlier run with the same inputs."""
         messages.warn_of(self._without_effect())
         statistics = None if self.by_position else self.statistics or _measured_statistics(self.clip, self.model)
-        base = fingerprint(patched_weights(loaded(self.model), "diffusion_model"))
+        base = fingerprint(acting_weights(loaded(self.model), "diffusion_model"))
         files = RunFiles.of(self.word, self._key(base, statistics))
         progress = Progress(self.settings.steps, self.preview_every, self._preview().draw)
         snapshots = files.snapshots(self.snapshot_every, self.settings.steps)

@@ -1,0 +1,106 @@
+"""Models whose weights another pack packs, as GGUF files are: drawn and trained as they act, never read as bytes."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+import torch
+
+from builders.cross_models import cross_clip
+from builders.joint_models import TOKENS, joint_model
+from builders.joint_world import MARKED, JointWorld
+from builders.packed_weights import Packed, packed, packing_patcher
+from builders.places import PACK
+
+FAMILIES = ("flux1", "qwen_image")
+
+
+@pytest.fixture(params=FAMILIES)
+def world(pack, request):
+    made = JointWorld(pack, request.param)
+    packed(made.net)
+    made.model = packing_patcher(made.model)
+    return made
+
+
+def with_lora(world):
+    """The model with a LoRA on the first projection that a concept is learned at."""
+    module = next(iter(world.family.layers(world.net).values()))[0]
+    name = next(name for name, part in world.net.named_modules() if part is module)
+    change = 0.3 * torch.randn(tuple(module.weight.shape), generator=torch.Generator().manual_seed(2))
+    model = world.model.clone()
+    model.add_patches({f"diffusion_model.{name}.weight": ("diff", (change,))})
+    return model
+
+
+def predicted(world, model) -> torch.Tensor:
+    """What a training's private copy of ``model`` predicts, after the host has left that model."""
+    import comfy.model_management
+
+    pack = world.pack
+    private = pack.task.PrivateModel.of(model, "float32", False)
+    injection = pack.joint_model.JointInjection(world.family, private.unet)
+    comfy.model_management.unload_all_models()
+    pooled = None if world.facts.pooled is None else torch.ones(1, world.facts.pooled)
+    predict = pack.joint_model.joint_predictor(model, injection, pooled, private.device, private.dtype)
+    noisy = torch.randn(world.latent, generator=torch.Generator().manual_seed(3))
+    encodings, residuals = world.prompt(5).expand(2, -1, -1), {}
+    gates = torch.zeros(2, TOKENS, 1)
+    gates[:, list(MARKED)] = 1
+    with torch.inference_mode(False), torch.enable_grad(), injection.inject() as injected:
+        residuals = {n: torch.zeros(1, width, requires_grad=True) for n, width in injection.value_widths.items()}
+        injected.use(pack.ops.EditedContext(encodings, encodings, gates), residuals)
+        prediction = predict(noisy, torch.tensor([300, 800]), encodings)
+        prediction.square().sum().backward()
+    assert all(residual.grad.abs().max() > 0 for residual in residuals.values())
+    return prediction.detach()
+
+
+def test_packed_weights_draw_and_train_as_they_act(world):
+    """A concept draws in such a model, and trains in it with its LoRAs, whatever the host does with them meanwhile."""
+    named = world.prompt(5, ["teddy_t"])
+    plain = world.pack.encoded_prompt.plain(named)
+    before = world.draw(world.model, plain)
+    assert (world.draw(world.applied(world.concept()), named) - before).abs().max() > 1e-3
+    assert torch.equal(world.draw(world.applied(world.concept()), plain), before)
+    unpacked = JointWorld(world.pack, world.name)
+    torch.testing.assert_close(predicted(world, world.model), predicted(unpacked, unpacked.model), rtol=0.1, atol=0.1)
+    close = {"rtol": 0.1, "atol": 0.1}
+    changed = with_lora(unpacked)
+    torch.testing.assert_close(predicted(world, with_lora(world)), predicted(unpacked, changed), **close)
+    assert (predicted(unpacked, changed) - predicted(unpacked, unpacked.model)).abs().max() > 0.3
+
+
+def test_a_training_under_a_lora_is_another_training(world):
+    """Queued again with a LoRA, such a model is trained again, and no concept of the bare model is given out for it."""
+    read, name = world.pack.private_copies, world.pack.fingerprints.fingerprint
+    bare, changed = (
+        name(read.acting_weights(read.loaded(model), "diffusion_model")) for model in (world.model, with_lora(world))
+    )
+    assert bare != changed
+    ordinary = joint_model(world.name)
+    weights = list(read.acting_weights(read.loaded(ordinary), "diffusion_model"))
+    assert [key for key, _ in weights] == [key for key, _ in ordinary.model.diffusion_model.named_parameters()]
+
+
+def test_the_word_starts_from_the_packed_vocabulary_as_it_is_read(pack):
+    """The bytes of a row are no embedding: the word would start from noise of another width."""
+    clip, superclass = cross_clip("cosmos2"), "teddy bear"
+    rows = []
+    for _ in range(2):
+        encoders, device = pack.encoders.private_encoders(clip)
+        rows.append(pack.own_encoders.OwnEncoders(clip, encoders, superclass, device).initial_embeddings()["t5xxl"])
+        packed(clip.cond_stage_model)
+    assert isinstance(clip.cond_stage_model.t5xxl.transformer.get_input_embeddings().weight, Packed)
+    torch.testing.assert_close(rows[1], rows[0], rtol=0.05, atol=0.02)
+
+
+def test_another_programs_checkpoint_is_refused_for_a_packed_model(pack):
+    """Its values are computed from the model's own weights, which are not to be read there."""
+    importing = importlib.import_module(f"{PACK}.nodes.host.importing")
+    model = joint_model("flux1")
+    projections = torch.nn.ModuleDict({name: torch.nn.Linear(8, 8) for name in ("to_k", "to_v")})
+    model.model.diffusion_model.layer = packed(projections)
+    with pytest.raises(ValueError, match="of the kind Packed, which another pack packs, as GGUF .* safetensors file"):
+        importing._weights(packing_patcher(model), ["layer"])
