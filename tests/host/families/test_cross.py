@@ -203,7 +203,8 @@ def test_the_gates_that_are_shown_are_those_of_the_layers(world, pack):
 
 @pytest.mark.parametrize("locking", ["local", "exact"])
 def test_the_key_at_the_concepts_own_token(world, locking):
-    """The superclass's own: with a bias and a norm by exact key locking alone, as the models' page says."""
+    """The superclass's own: with a bias by exact key locking alone. Local locking misses by less than in U-Nets, whose
+    key shrinks to what the gate opens, as the models' page says."""
     concept, text = world.concept(), TEXT.format("teddy_t")
     layer, keys = next(iter(world.family.layers(world.net).values())), []
     hooks = []
@@ -220,8 +221,7 @@ def test_the_key_at_the_concepts_own_token(world, locking):
     norm = getattr(layer.attention, "norm_k", getattr(layer.attention, "k_norm", torch.nn.Identity()))
     target = layer.to_k(concept.superclass_encoding.unsqueeze(0))
     heads = (lambda key: key.unflatten(-1, (4, -1))) if world.facts.exact else (lambda key: key)
-    own = max(
-        torch.cosine_similarity(norm(heads(key)).flatten(), norm(heads(target[0])).flatten(), dim=0).item()
-        for key in keys[0][0]
-    )
-    assert own == pytest.approx(1, abs=1e-5) if locking == "exact" or world.facts.exact else own < 1 - 1e-5
+    found, wanted = norm(heads(keys[0][0])).flatten(1), norm(heads(target[0])).flatten()
+    missed = ((found - wanted).norm(dim=-1) / wanted.norm()).min().item()
+    unopened = 1 - torch.sigmoid(torch.tensor((1 - 0.75) / 0.1)).item()
+    assert missed < 1e-5 if locking == "exact" or world.facts.exact else 1e-4 < missed < unopened
