@@ -62,6 +62,8 @@ class CrossFamily:
     """The conditioning's entry of weights whose tokens K and V read one by one; none: the encodings' own tokens."""
     schedule: Callable[[Any, str], NoiseSchedule | FlowSchedule] = flow_schedule
     """(MODEL, title) -> its schedule. Raises ValueError for another kind."""
+    sides: tuple[int, int] = (8, 8)
+    """Of training pictures in pixels: what both are multiples of, and what they measure at least, on average."""
     guidance: float = 4.0
     """The sampler's cfg for previews."""
     gates: tuple[GateKind, ...] = (GateKind.LEARNED_WORD,)

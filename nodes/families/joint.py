@@ -42,6 +42,7 @@ class JointFamily:
     transformer = True
     covariance_mix = None
     entry = None
+    sides = (8, 8)
     gates = (GateKind.POSITION,)
 
     def fits(self, model) -> bool:

@@ -75,6 +75,8 @@ def _family(name: str, title: str, config: type) -> CrossFamily:
         reading_layers=lambda net: net.y_embedder.y_proj,
         differentiable=_for_training,
         schedule=discrete_schedule,
+        # The host counts its positions in pairs of latent cells, and a picture's size in steps of 64 cells.
+        sides=(16, 272),
         guidance=4.5,
         # The first needs no gradient through T5 XXL.
         gates=(GateKind.POSITION, GateKind.LEARNED_WORD),

@@ -30,6 +30,7 @@ class UNet:
     transformer = False
     covariance_mix = DEFAULT_MIX
     entry = None
+    sides = (8, 8)
     gates = tuple(GateKind)
     guidance = 6.0
 

@@ -19,16 +19,23 @@ class Shot:
     """One training picture."""
 
     pixels: Tensor
-    """(H, W, 3), 0 to 1, both sides multiples of 8."""
+    """(H, W, 3), 0 to 1, both sides multiples of 8 or of what the model needs."""
     mask: Tensor | None
     """(H, W), 0 or more."""
 
 
-def shots(images: Sequence[Tensor], masks: Sequence[Tensor], resolution: int) -> list[Shot]:
+def shots(
+    images: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    resolution: int,
+    multiple: int = MULTIPLE,
+    smallest: int = MULTIPLE,
+) -> list[Shot]:
     """Flatten lists and batches of images (N, H, W, C) and masks (N, H, W) to training pictures.
 
-    Pictures of more than ``resolution`` squared pixels are scaled down, keeping their shape. An alpha channel serves
-    as the mask of a picture that has no other. Raises ValueError, in one sentence, for what cannot be trained on.
+    Sides are multiples of ``multiple`` pixels, and measure ``smallest`` or more on average. Pictures of more than
+    ``resolution`` squared pixels are scaled down, keeping their shape. An alpha channel serves as the mask of a picture
+    that has no other. Raises ValueError, in one sentence, for what cannot be trained on.
     """
     pictures = [picture for image in images for picture in image]
     covers = [mask for group in masks for mask in group.reshape(-1, *group.shape[-2:])]
@@ -40,12 +47,12 @@ def shots(images: Sequence[Tensor], masks: Sequence[Tensor], resolution: int) ->
             "order, or none."
         )
     return [
-        _shot(number, picture, covers[number - 1] if covers else None, resolution)
+        _shot(number, picture, covers[number - 1] if covers else None, (resolution, multiple), smallest)
         for number, picture in enumerate(pictures, start=1)
     ]
 
 
-def _shot(number: int, picture: Tensor, mask: Tensor | None, resolution: int) -> Shot:
+def _shot(number: int, picture: Tensor, mask: Tensor | None, size: tuple[int, int], smallest: int) -> Shot:
     low, high = picture.aminmax()
     if not (torch.isfinite(low) and torch.isfinite(high)):
         raise ValueError(f"Picture {number} holds pixels that are not numbers (NaN or infinite); load it again.")
@@ -60,8 +67,13 @@ def _shot(number: int, picture: Tensor, mask: Tensor | None, resolution: int) ->
     channels = picture[..., :3].movedim(-1, 0).float()
     if low < 0 or high > 1:  # clamping copies the picture
         channels = channels.clamp(0, 1)
-    pixels = _resized(channels, resolution).movedim(0, -1)
-    return Shot(pixels, None if mask is None else _resized(mask.float()[None], resolution)[0].clamp_min(0))
+    pixels = _resized(channels, *size).movedim(0, -1)
+    if sum(pixels.shape[:2]) < 2 * smallest:
+        raise ValueError(
+            f"Picture {number} would be trained at {pixels.shape[1]} x {pixels.shape[0]} pixels; this model needs "
+            f"{smallest} x {smallest} or more. Raise the resolution, or connect a larger picture."
+        )
+    return Shot(pixels, None if mask is None else _resized(mask.float()[None], *size)[0].clamp_min(0))
 
 
 def _check_mask(number: int, picture: Tensor, mask: Tensor) -> None:
@@ -75,13 +87,13 @@ def _check_mask(number: int, picture: Tensor, mask: Tensor) -> None:
         raise ValueError(f"Mask {number} is empty (all black); paint the subject white, or connect no masks.")
 
 
-def _resized(channels: Tensor, resolution: int) -> Tensor:
-    """(C, H, W) scaled down to ``resolution`` squared pixels at most, centre-cropped to multiples of 8."""
+def _resized(channels: Tensor, resolution: int, multiple: int) -> Tensor:
+    """(C, H, W) scaled down to ``resolution`` squared pixels at most, centre-cropped to multiples of ``multiple``."""
     height, width = channels.shape[1:]
     scale = min(1.0, resolution / math.sqrt(height * width))
     if scale < 1:
         size = [max(MULTIPLE, round(side * scale)) for side in (height, width)]
         channels = functional.interpolate(channels[None], size=size, mode="bilinear", antialias=True)[0]
-    height, width = (side - side % MULTIPLE for side in channels.shape[1:])
+    height, width = (side - side % multiple for side in channels.shape[1:])
     top, left = (channels.shape[1] - height) // 2, (channels.shape[2] - width) // 2
     return channels[:, top : top + height, left : left + width].contiguous()

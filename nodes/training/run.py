@@ -76,7 +76,7 @@ class Training:
         settings = settings_of(one, family)
         if one.get("statistics") is not None and settings.gate_kind is GateKind.LEARNED_WORD:
             check_statistics(one["statistics"], family, one["model"])
-        taken = shots(inputs["images"], inputs.get("masks") or [], one["resolution"])
+        taken = shots(inputs["images"], inputs.get("masks") or [], one["resolution"], *family.sides)
         captions = captions_of(inputs["captions"], len(taken), word, superclass)
         if one["preview_every"]:
             split_template(one["preview_prompt"])

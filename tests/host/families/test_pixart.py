@@ -12,8 +12,12 @@ import torch
 from builders.cross_models import CROSS
 from builders.cross_world import TEXT, CrossWorld
 from builders.file_sizes import kilobytes
+from builders.joint_models import joint_vae
 from builders.joint_true_sizes import TRUE_SIZES
 from builders.places import ROOT
+from builders.schema_snapshot import read_snapshot
+
+SCHEMA = read_snapshot()["PerfusionTrainConcept"]
 
 
 def test_pixart_alpha_trains_and_draws_with_the_pictures_size(pack, monkeypatch):
@@ -40,6 +44,26 @@ def test_pixart_alpha_trains_and_draws_with_the_pictures_size(pack, monkeypatch)
     model, clip = world.applied(concept)
     assert (world.draw(model, clip, TEXT.format("teddy_t")) - superclass).abs().max() > 1e-3
     assert torch.equal(world.draw(model, clip, text), superclass)
+
+
+def test_the_node_trains_on_photographs_of_any_shape(pack, tmp_path, monkeypatch):
+    """Sides are cut to what PixArt counts in, and a picture that is too small for it is named."""
+    import folder_paths
+
+    monkeypatch.setattr(folder_paths, "output_directory", str(tmp_path))
+    world = CrossWorld(pack, "pixart_sigma")
+    values = {
+        **{name: entry["default"] for name, entry in SCHEMA["inputs"].items() if "default" in entry},
+        **{"model": world.model, "clip": world.clip, "vae": joint_vae(4), "images": torch.rand(1, 300, 296, 3)},
+        **{"word": "my_bear", "superclass": "teddy bear", "steps": 2, "batch_size": 1, "preview_every": 0},
+        **{"templates": "a {}\nthe old {}", "gradient_checkpointing": True, "value_learning_rate": 0.3},
+    }
+    concept = pack.run.Training.of({name: [value] for name, value in values.items()}).run().concept
+    assert concept.gate.value == "position" and concept.base_family == "pixart_sigma"
+    assert all(residual.abs().max() > 0.1 for residual in concept.value_residuals.values())
+    values["images"] = torch.rand(1, 64, 96, 3)
+    with pytest.raises(ValueError, match="Picture 1 would be trained at 96 x 64 pixels; this model needs 272 x 272"):
+        pack.run.Training.of({name: [value] for name, value in values.items()})
 
 
 @pytest.mark.parametrize(("title", "alpha"), [("PixArt Sigma", False), ("PixArt Alpha", True)])
