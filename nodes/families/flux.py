@@ -29,8 +29,9 @@ def _family(name: str, title: str, *configs: type, **facts) -> JointFamily:
     )
 
 
+_FLUX1 = tuple(getattr(comfy.supported_models, kind) for kind in ("Flux", "FluxInpaint", "FluxSchnell"))
 FLUX = (
-    _family("flux1", "Flux.1", comfy.supported_models.Flux, comfy.supported_models.FluxSchnell, guidance=1.0),
+    _family("flux1", "Flux.1", *_FLUX1, guidance=1.0),
     _family("chroma", "Chroma", comfy.supported_models.Chroma, guidance=4.0),
     _family(
         "flux2",

@@ -30,6 +30,14 @@ def with_concept(world, model):
     return world.pack.model.model_with_concept(model, world.pack.model.AppliedConcept(term))
 
 
+def lora(world) -> dict:
+    """A change of the first projection that concepts are learned at."""
+    module = next(iter(world.family.layers(world.net).values()))[0]
+    name = next(name for name, part in world.net.named_modules() if part is module)
+    change = 0.3 * torch.randn(module.weight.shape, generator=torch.Generator().manual_seed(2))
+    return {f"diffusion_model.{name}.weight": ("diff", (change,))}
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn], ids=str)
 @pytest.mark.parametrize("family", list(JOINT))
 def test_small_weights_draw_and_train_where_they_lie(pack, family, dtype):
@@ -53,10 +61,7 @@ def test_small_weights_draw_and_train_where_they_lie(pack, family, dtype):
 def test_a_lora_before_and_after_the_concept_is_the_same(world):
     """A LoRA on the very projections that the concept is learned at may be loaded before or after Apply."""
     named, plain = prompts(world)
-    net, module = world.net, next(iter(world.family.layers(world.net).values()))[0]
-    name = next(name for name, part in net.named_modules() if part is module)
-    change = 0.3 * torch.randn(module.weight.shape, generator=torch.Generator().manual_seed(2))
-    patch = {f"diffusion_model.{name}.weight": ("diff", (change,))}
+    patch = lora(world)
     before, after = world.model.clone(), world.applied(world.concept())
     before.add_patches(patch)
     without = world.draw(after, named, steps=1)
@@ -69,9 +74,10 @@ def test_a_lora_before_and_after_the_concept_is_the_same(world):
 
 
 def test_a_model_loaded_by_halves_draws_the_same(world):
-    """As --lowvram loads it: most weights stay aside and are cast at every call."""
+    """As --lowvram loads it: most weights stay aside, and get their LoRA and are cast at every call."""
     named, _ = prompts(world)
-    model = world.applied(world.concept())
+    model = world.applied(world.concept()).clone()
+    model.add_patches(lora(world))
     whole = world.draw(model, named, steps=1)
     model.unpatch_model(model.offload_device)
     model.partially_load(model.load_device, 1000)

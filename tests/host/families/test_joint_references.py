@@ -7,7 +7,7 @@ import importlib
 import pytest
 import torch
 
-from builders.joint_models import WIDTH, joint_clip
+from builders.joint_models import JOINT, WIDTH, joint_clip, small_model
 from builders.joint_world import MARKED, JointWorld
 
 NOISE, OTHER_NOISE = 1, 2
@@ -134,3 +134,17 @@ def test_pictures_in_the_prompt_move_the_words(pack):
     places = marks.nonzero().flatten().tolist()
     # A decoder's encodings change from the changed token on.
     assert places[0] > 100 and places[-1] == (plain != other).any(-1)[0].nonzero()[0].item()
+
+
+def test_flux_fill_draws_and_is_refused_for_training(pack):
+    """A concept of Flux.1 fills a hole in a picture; training has no holes to give."""
+    world, facts = JointWorld(pack, "flux1"), JOINT["flux1"]
+    world.model = small_model("FluxInpaint", facts.unet | {"in_channels": 96, "out_channels": 16}, torch.float32)
+    entries = {"concat_latent_image": torch.ones(1, 16, 8, 8), "concat_mask": torch.ones(1, 1, 64, 64)}
+    named, once = world.prompt(5, ["teddy_t"]), {"steps": 1, "entries": entries}
+    plain = world.pack.encoded_prompt.plain(named)
+    before, model = world.draw(world.model, plain, **once), world.applied(world.concept())
+    assert (world.draw(model, named, **once) - before).abs().max() > 1e-3
+    assert torch.equal(world.draw(model, plain, **once), before)
+    with pytest.raises(ValueError, match="reads 96 channels, as inpainting and editing models do"):
+        pack.family.family_of(world.model).check_trainable(world.model)
