@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from builders.cross_models import cross_clip, cross_model
@@ -12,7 +13,8 @@ SCHEMA = read_snapshot()["PerfusionTrainConcept"]
 CAPTIONS = [f"a {colour} {thing}" for colour in ("red", "old", "big", "tiny") for thing in ("dog", "car", "cup", "sea")]
 
 
-def test_the_node_trains_and_the_concept_draws(pack, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("gate", "taken"), [("auto", "learned word"), ("position", "position")])
+def test_the_node_trains_and_the_concept_draws(pack, tmp_path, monkeypatch, gate, taken):
     """Train and Apply work on Anima as on Stable Diffusion: auto takes the learned word; a run is reused."""
     import comfy.sample
     import folder_paths
@@ -25,15 +27,18 @@ def test_the_node_trains_and_the_concept_draws(pack, tmp_path, monkeypatch):
         **{"model": model, "clip": clip, "vae": joint_vae(), "images": torch.rand(2, 64, 64, 3), "word": "my_bear"},
         **{"superclass": "teddy bear", "steps": 3, "batch_size": 2, "preview_every": 3},
         **{"templates": "a {}\nthe old {}", "gradient_checkpointing": True, "value_learning_rate": 0.3},
-        "statistics": pack.statistics.measured(clip, CAPTIONS, model),
+        "gate": gate,
     }
+    if taken == "learned word":
+        values["statistics"] = pack.statistics.measured(clip, CAPTIONS, model)
     inputs = {name: [value] for name, value in values.items()}
     finished = pack.run.Training.of(inputs).run()
     concept = finished.concept
-    assert concept.gate.value == "learned word" and concept.base_family == "anima" and len(finished.losses) == 3
+    assert concept.gate.value == taken and concept.base_family == "anima" and len(finished.losses) == 3
     assert all(residual.abs().max() > 0.1 for residual in concept.value_residuals.values())
-    assert set(concept.word_embeddings) == {"qwen3_06b"} and finished.sheet is not None
-    assert torch.equal(pack.run.Training.of(inputs).run().concept.target_input, concept.target_input)
+    assert list(concept.word_embeddings) == ["qwen3_06b"] * (taken == "learned word") and finished.sheet is not None
+    again = pack.run.Training.of(inputs).run().concept.value_residuals
+    assert all(torch.equal(again[name], residual) for name, residual in concept.value_residuals.items())
     applied = pack.model.AppliedConcept(pack.ops.EditTerm(concept, pack.ops.Gate()))
     edited = pack.model.model_with_concept(model, applied)
     knowing = pack.clip.clip_with_concept(clip, concept, 1.0, pack.ops.KeyLocking.LOCAL, applied.naming)
