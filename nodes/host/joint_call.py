@@ -90,6 +90,14 @@ class JointCall:
         behind = 0 if self.behind is None else end - self.before - text
         return nn.functional.pad(self.gates, (0, 0, self.before, behind)) if self.before or behind else self.gates
 
+    def check_attended(self) -> None:
+        """Raise ValueError if an announced layer's attention was computed where no function of ours is asked."""
+        if self.layer is not None:
+            raise ValueError(
+                f"The attention of the layer {self.layer[0]} is computed by another node or pack, past ComfyUI's own, "
+                "so a concept would have no effect there. Connect the model without that node."
+            )
+
     @contextmanager
     def announced(self, layers: Mapping[str, nn.Module]) -> Iterator[None]:
         """Hooks that tell which layer's attention comes next, removed whatever happens.
@@ -106,6 +114,7 @@ class JointCall:
 
     def _announcer(self, name: str):
         def announce(_module: nn.Module, args: tuple) -> None:
+            self.check_attended()
             self.layer = name, args[0].shape[1]
 
         return announce

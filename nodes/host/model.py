@@ -262,6 +262,7 @@ class JointModelCall(ModelCall):
         edit.masks = {j: mask_at(region, *cells).to(edit.gates) for j, region in regions.items()}
         with edit.announced(self.layers[x.device]):
             yield edit.options
+            edit.check_attended()
 
 
 def call_kind(family: Family) -> type[ModelCall]:

@@ -106,6 +106,24 @@ def test_a_compiled_model_draws_the_concept_that_is_asked_for(pack):
     assert calls
 
 
+def test_an_attention_that_asks_nobody_is_refused(pack, monkeypatch):
+    """A pack with an attention of its own, past ComfyUI's, would draw the superclass and say nothing."""
+    from comfy.ldm.flux import layers
+    from comfy.ldm.modules.attention import attention_pytorch
+
+    world = JointWorld(pack, "flux1")
+    named, plain = prompts(world)
+    bare = attention_pytorch.__wrapped__
+
+    def theirs(q, k, v, pe, mask=None, transformer_options=None):
+        return bare(q, k, v, q.shape[1], mask=mask, skip_reshape=True)
+
+    monkeypatch.setattr(layers, "attention", theirs)
+    with pytest.raises(ValueError, match="attention of the layer double_blocks.0 is computed by another node or pack"):
+        world.draw(world.applied(world.concept()), named, steps=1)
+    world.draw(world.applied(world.concept()), plain, steps=1)
+
+
 def training(world):
     """A training of two random latents, on encodings with marks."""
     pack, task = world.pack, importlib.import_module(f"{world.pack.task.__package__}.task")
