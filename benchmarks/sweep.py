@@ -1,6 +1,6 @@
 """Whether the point that Sweep and Evaluate suggest without another model is near the best of its grid.
 
-python dev.py bench sweep [--individuals 8] [--seen 10] [--record]
+python dev.py bench sweep [--individuals 8] [--seen 10] [--seeds 4] [--record]
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--tuning-individuals", type=int, default=0, help="the rule was chosen on these")
     parser.add_argument("--seen", type=int, default=10, help="prompts whose pictures are scored, of 20 that are drawn")
+    parser.add_argument("--seeds", type=int, default=1, help="pictures of each prompt, for the true score")
     parser.add_argument("--out", type=Path, default=Path("bench_out/sweep"))
+    parser.add_argument("--name", default="sweep", help="of the record")
     report.add_record_option(parser)
     options = parser.parse_args()
     store = Store(options.out)
@@ -34,11 +36,12 @@ def main() -> None:
         ("Tuning individuals", options.tuning_individuals, 0, True),
         ("Reported individuals", options.individuals, options.first, False),
     ):
-        found = [judged(Subject(first + index, tuning=tuning), store, options.seen) for index in range(count)]
+        subjects = [Subject(first + index, tuning=tuning) for index in range(count)]
+        found = [judged(subject, store, options.seen, options.seeds) for subject in subjects]
         if found:
             tables[title] = [row(each) for each in found]
             tables[f"{title}: in all"] = [summary(found)]
-    report.publish("sweep", tables, options.out, options.record, world_weights=weights_fingerprint())
+    report.publish(options.name, tables, options.out, options.record, world_weights=weights_fingerprint())
 
 
 def row(each: Judged) -> dict:

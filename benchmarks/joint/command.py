@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,13 @@ from torch import Tensor
 import report
 from pixelworld.evaluate import held_out_captions, rates
 from pixelworld.joint.evaluate import rendered, share_right
-from pixelworld.joint.world import WEIGHTS, the_joint_world
+from pixelworld.joint.world import GUIDANCE, WEIGHTS, the_joint_world
 from pixelworld.joint.world import draw as draw_plain
 from pixelworld.reader import read
 from pixelworld.world import fast_bfloat16
 from proof import studies, tables
 from proof.reading import rows_of
+from proof.recipes import STEPS
 from proof.specs import BASE, BESIDE, UNNAMED, Drawing, Learning, Subject, of_all, result_key
 from proof.tables import BESIDE_COLUMNS, GROUP_COLUMNS, Row, Samples
 from proof.work import Store, in_processes, keep_learned, pictures_of
@@ -54,11 +56,11 @@ def learned(learning: Learning, store: Store) -> Mapping[str, Tensor]:
     return state
 
 
-def made(drawing: Drawing, store: Store) -> None:
+def made(drawing: Drawing, store: Store, guidance: float) -> None:
     """Draws, and keeps what the reader finds where ``proof.tables`` looks for it."""
     states = [learned(learning, store) for learning in drawing.learnings]
     with mixed_precision():
-        pictures = draw(drawing, states)
+        pictures = draw(drawing, states, guidance)
     store.keep_tensors("pictures", result_key(drawing), {"pictures": pictures})
     store.keep_record("drawing", result_key(drawing), {"rows": rows_of(drawing, pictures)})
 
@@ -68,17 +70,19 @@ class JointProof:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.seeds = options, options.seeds
-        self.store = Store(options.out / fingerprint())
+        self.store = Store(options.out / f"{fingerprint()}-guidance-{options.guidance:g}")
         self.subjects = [Subject(index) for index in range(options.individuals)]
         self.tuned_on = [Subject(index, tuning=True) for index in range(options.tuning_individuals)]
-        self.drawings = {method: drawing_of(method, seeds=self.seeds) for method in options.methods}
+        how = {"steps": options.steps, "seeds": self.seeds}
+        self.drawings = {method: drawing_of(method, **how) for method in options.methods}
 
     def make(self, drawings: Iterable[Drawing]) -> None:
         """Whatever the store lacks; what several drawings need is learned first."""
         missing = [d for d in dict.fromkeys(drawings) if self.store.record("drawing", result_key(d)) is None]
         needed = dict.fromkeys(learning for drawing in missing for learning in drawing.learnings)
         unknown = [each for each in needed if self.store.tensors("learned", result_key(each)) is None]
-        for function, work, what in ((learned, unknown, "learnings"), (made, missing, "drawings")):
+        drawn = partial(made, guidance=self.options.guidance)
+        for function, work, what in ((learned, unknown, "learnings"), (drawn, missing, "drawings")):
             in_processes([(function, each, self.store.folder) for each in work], self.options.processes, what)
 
     def alone(self, drawings: Mapping[str, Drawing], subjects: Sequence[Subject]) -> list[Row]:
@@ -90,8 +94,9 @@ class JointProof:
         """What the world itself draws of held-out captions, beside the reader's ceiling on rendered pictures."""
         captions = held_out_captions(HELD_OUT)
         seeds = list(range(10_000, 10_000 + HELD_OUT))
+        how = {"guidance": self.options.guidance}
         with mixed_precision():
-            pictures = draw_plain(the_joint_world(), [caption.text() for caption in captions], seeds)
+            pictures = draw_plain(the_joint_world(), [caption.text() for caption in captions], seeds, **how)
         best = rendered(captions)
         top = rates(captions, read(best))
         rows = [
@@ -104,7 +109,7 @@ class JointProof:
 
     def tune_tables(self) -> dict[str, list[Row]]:
         drawings = {
-            f"{method}, rate {rate:g}": drawing_of(method, rate=rate, prompts=TUNING_PROMPTS)
+            f"{method}, rate {rate:g}": drawing_of(method, rate=rate, steps=self.options.steps, prompts=TUNING_PROMPTS)
             for method in self.options.methods
             for rate in RATE_GRID[method]
         }
@@ -161,7 +166,9 @@ def main(description: str, arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--individuals", type=int, default=8, help="reported individuals")
     parser.add_argument("--tuning-individuals", type=int, default=2, help="individuals that settings are chosen on")
     parser.add_argument("--seeds", type=int, default=1, help="pictures of each prompt")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of learning, of 8 pictures each")
     parser.add_argument("--group-prompts", type=int, default=8, help="pictures of each pair")
+    parser.add_argument("--guidance", type=float, default=GUIDANCE, help="of all pictures")
     parser.add_argument("--processes", type=int, default=2, help="one core each")
     parser.add_argument("--out", type=Path, default=Path("bench_out/joint"), help="for all results")
     report.add_record_option(parser)

@@ -14,7 +14,7 @@ from perfusion_ops import FlowSchedule, Picture, TrainingTask
 from pixelworld.captions import Caption, sample_scene
 from pixelworld.concepts import PLACEHOLDER, TEMPLATES, ConceptEncoder
 from pixelworld.joint.transformer import WIDTH, velocity
-from pixelworld.joint.world import sample, the_joint_world
+from pixelworld.joint.world import GUIDANCE, sample, the_joint_world
 from pixelworld.scene import render, training_pictures
 from pixelworld.train import SHORT
 from pixelworld.world import as_batch, latents_from_pictures, pictures_from_latents
@@ -128,7 +128,7 @@ def prior_loss(learning: Learning, task: TrainingTask):
     return loss
 
 
-def draw(drawing: Drawing, states: Sequence[Mapping[str, Tensor]]) -> Tensor:
+def draw(drawing: Drawing, states: Sequence[Mapping[str, Tensor]], guidance: float = GUIDANCE) -> Tensor:
     """Pictures (prompts * seeds, 16, 16, 3), uint8, with all that was learned in force together."""
     captions, world, method = captions_of(drawing), the_joint_world(), drawing.method
     wanted = [(index, seed) for seed in range(drawing.seeds) for index in range(len(captions))]
@@ -138,7 +138,7 @@ def draw(drawing: Drawing, states: Sequence[Mapping[str, Tensor]]) -> Tensor:
         if method == BASE or method in WAYS:
             texts = [captions[index].text() for index, _ in wanted]
             denoiser = None if method == BASE else edited(drawing, taught, texts)
-            latents = sample(world, world.encode(texts), seeds, denoiser=denoiser)
+            latents = sample(world, world.encode(texts), seeds, guidance=guidance, denoiser=denoiser)
         else:
             texts = texts_of(drawing)
             encodings, _ = encode(spelled(taught, [texts[n] for n, _ in wanted]), learned_words(taught, drawing.dial))
@@ -148,7 +148,7 @@ def draw(drawing: Drawing, states: Sequence[Mapping[str, Tensor]]) -> Tensor:
                 if change:
                     stack.enter_context(moved_weights(world.net, change))
                 stack.enter_context(adapted(attention_modules(), {n: (downs[n], ups[n]) for n in downs}))
-            latents = sample(world, encodings[:, :SHORT], seeds)
+            latents = sample(world, encodings[:, :SHORT], seeds, guidance=guidance)
     return (255 * pictures_from_latents(latents)).round().to(torch.uint8)
 
 

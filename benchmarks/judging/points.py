@@ -59,9 +59,12 @@ class Judged:
         return max(self.true) - self.true[self.index]
 
 
-def judged(subject: Subject, store: Store, seen: int) -> Judged:
-    """Draw, score and read the grid of one subject; what is drawn already is taken from the store."""
-    ours, base = drawing_of(OURS, subject), drawing_of(BASE, subject)
+def judged(subject: Subject, store: Store, seen: int, seeds: int = 1) -> Judged:
+    """Draw, score and read the grid of one subject; what is drawn already is taken from the store.
+
+    The scores see the first ``seen`` pictures of each point; the reader sees ``seeds`` of each of the 20 prompts.
+    """
+    ours, base = (drawing_of(method, subject, seeds=seeds) for method in (OURS, BASE))
     drawings = [ours.turned(bias=bias, strength=strength) for strength in STRENGTHS for bias in BIASES]
     state = learned(ours.learnings[0], store)
     judge = _Judge(ours, Taught(ours.learnings[0], state), seen)
@@ -69,7 +72,7 @@ def judged(subject: Subject, store: Store, seen: int) -> Judged:
         judge.look_at_plain(_latents(base, store, seen))
         pairs = [judge.score(_latents(drawing, store, seen)) for drawing in drawings]
     dials = [drawing.dial for drawing in drawings]
-    samples = Samples(store, [subject], 1)
+    samples = Samples(store, [subject], seeds)
     true = [samples.alone(drawing)[0] for drawing in drawings]
     turned = [(dial.bias != ours.dial.bias) + (dial.strength != ours.dial.strength) for dial in dials]
     index = suggested(pairs, turned, [dial.strength > 1 for dial in dials])

@@ -54,7 +54,7 @@ def main() -> None:
     print(f"| all | {right:.3f} | | {ceiling:.3f} |")
     if args.known:
         known = known_captions(args.known)
-        drawn = draw(world, [caption.text() for caption in known], seeds[: len(known)], **how)
+        drawn = draw(world, [caption.text() for caption in known], list(range(10_000, 10_000 + len(known))), **how)
         print(f"| known individuals, identity | {known_identity(known, drawn):.3f} | {len(known)} | |")
     if args.sheet:
         sheet(pictures[:48]).save(args.sheet)

@@ -17,7 +17,7 @@ from ..world import pictures_from_latents
 from .transformer import transformer, velocity
 
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
-STEPS, GUIDANCE = 10, 5.0
+STEPS, GUIDANCE = 10, 3.0
 Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(latents (B, 4, 16, W), sigmas (B,), encodings (B, 26, 768)) -> velocity like the latents."""
 
