@@ -158,7 +158,6 @@ class JointProof:
         return {"Prompts without the concept": rows}
 
 
-
 def main(description: str, arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=[part for part in PARTS if part != "tune"])
