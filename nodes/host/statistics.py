@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from . import folders
 from .clip import encoder_attribute, text_encoder_names, tokenizer_names
 from .encoders import encode_captions
 from .fingerprints import fingerprint
+from .messages import running_node, show_on_node
 from .network_reader import NetworkReader, as_encoded
 from .private_copies import acting_weights, loaded
 from .short_prompts import batches, cut_after
@@ -78,24 +80,39 @@ def _measured_as_read(clip, captions: list[str], model) -> UncenteredCovariance:
     return _saved(_measure_as_read(clip, captions, encoder, reader), path)
 
 
+class _Told:
+    """On its node, what takes so long and when it ends: a processor needs many minutes."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.started = total, time.monotonic()
+        self.bar = comfy.utils.ProgressBar(total)
+
+    def __call__(self, done: int) -> None:
+        self.bar.update_absolute(done)
+        seconds = (time.monotonic() - self.started) / done * (self.total - done)
+        left = time.strftime("%H:%M:%S", time.gmtime(seconds))
+        line = f"Measuring the text encoder, once for this CLIP: {done}/{self.total} captions · {left} left"
+        show_on_node(line if done < self.total else "", running_node())
+
+
 @torch.inference_mode()
 def _measure_as_read(clip, captions: list[str], encoder: str, reader: NetworkReader | None) -> UncenteredCovariance:
     statistics = None
-    progress = comfy.utils.ProgressBar(len(captions))
+    told = _Told(len(captions))
     for done in range(0, len(captions), BATCH):
         comfy.model_management.throw_exception_if_processing_interrupted()
         for encodings, kinds in encode_whole(clip, captions[done : done + BATCH], reader or as_encoded):
             if statistics is None:
                 statistics = UncenteredCovariance(encodings.shape[-1], encoder, corpus_fingerprint(captions))
             statistics.update(encodings, kinds)
-        progress.update_absolute(min(done + BATCH, len(captions)))
+        told(min(done + BATCH, len(captions)))
     return statistics
 
 
 @torch.no_grad()
 def _measure(clip, captions: list[str], encoder: str) -> UncenteredCovariance:
     statistics, done = None, 0
-    progress = comfy.utils.ProgressBar(len(captions))
+    told = _Told(len(captions))
     for batch, tokens in batches(clip, captions, PADDED_CAPTIONS, BATCH):
         comfy.model_management.throw_exception_if_processing_interrupted()
         with cut_after(clip, tokens):
@@ -108,5 +125,5 @@ def _measure(clip, captions: list[str], encoder: str) -> UncenteredCovariance:
             statistics = UncenteredCovariance(encodings.shape[-1], encoder, corpus_fingerprint(captions))
         statistics.update(encodings, kinds)
         done += len(batch)
-        progress.update_absolute(done)
+        told(done)
     return statistics

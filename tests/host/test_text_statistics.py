@@ -22,3 +22,13 @@ def test_own_captions_are_measured_in_place_of_the_shipped_ones_and_blank_lines_
     assert re.fullmatch(rf"{77 * len(OWN)} tokens of encoder \w{{16}}\.", text)
     assert shown(server, ["", *OWN, "   "]) == text
     assert shown(server, OWN[:2]) != text
+
+
+def test_a_long_measuring_says_what_it_does_and_when_it_ends(server):
+    """Who waits for many minutes on a processor knows what for; the line goes when it is done."""
+    graph = Workflow()
+    captions = "\n".join(f"a red box number {number}" for number in range(20))
+    graph.add("PerfusionTextStatistics", clip=load(graph)[1], captions=100, own_captions=captions)
+    said = server.run(graph).texts()
+    line = r"Measuring the text encoder, once for this CLIP: 16/20 captions · 00:0\d:\d\d left"
+    assert [bool(re.fullmatch(line, text)) for text in said] == [True, False] and said[-1] == ""
