@@ -25,6 +25,7 @@ python dev.py test [pytest arguments]    all tests; the host's too when a ComfyU
 python dev.py demo [arguments]           train two concepts and draw them, without ComfyUI
 python dev.py demo --comfyui             the same in the real ComfyUI, through its API
 python dev.py comfyui                    start ComfyUI with the pack and leave it running for a browser
+python dev.py frontend VERSION [args]    the tests in a browser, with that version of ComfyUI's frontend
 python dev.py bench [name] [arguments]   one benchmark, or the list of them
 python dev.py gpu                        everything that needs a GPU, in eight minutes; --rehearse tries it on a CPU
 python dev.py lint                       ruff"""
@@ -33,7 +34,15 @@ python dev.py lint                       ruff"""
 def main() -> int:
     if sys.version_info < (3, 11):
         sys.exit(f"dev.py needs Python 3.11 or newer; this is {sys.version.split()[0]}.")
-    commands = {"test": test, "demo": demo, "comfyui": comfyui, "bench": bench, "gpu": gpu, "lint": lint}
+    commands = {
+        "test": test,
+        "demo": demo,
+        "comfyui": comfyui,
+        "frontend": frontend,
+        "bench": bench,
+        "gpu": gpu,
+        "lint": lint,
+    }
     if len(sys.argv) < 2 or sys.argv[1] not in commands:
         print(COMMANDS)
         return 2
@@ -68,6 +77,20 @@ def demo(arguments: list[str]) -> int:
 
 def comfyui(arguments: list[str]) -> int:
     return run(["benchmarks/host_demo.py", "--serve", *arguments], require_host())
+
+
+def frontend(arguments: list[str]) -> int:
+    if not arguments:
+        sys.exit("Name a version, such as 1.38.13.")
+    version, *arguments = arguments
+    folder = ROOT / "build" / "frontends" / version
+    static = folder / "comfyui_frontend_package" / "static"
+    if not static.exists():
+        install = [environment(require_host()), "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder]
+        if subprocess.run([*install, f"comfyui-frontend-package=={version}"]).returncode:
+            return 1
+    os.environ["PERFUSION_FRONT_END"] = str(static)
+    return test([*map(str, sorted((ROOT / "tests/host/pack").glob("test_browser*.py"))), "-v", *arguments])
 
 
 def bench(arguments: list[str]) -> int:

@@ -64,6 +64,10 @@ def _note(complaints: list[str], message) -> None:
         complaints.append(message.text)
 
 
+def frontend_version(page) -> tuple[int, ...]:
+    return tuple(map(int, page.evaluate("() => window.__COMFYUI_FRONTEND_VERSION__").split(".")[:3]))
+
+
 def open_workflow(page, workflow: dict) -> None:
     page.evaluate(OPEN, json.dumps(workflow))
     page.wait_for_function("count => app.graph.nodes.length === count", arg=len(workflow["nodes"]))

@@ -131,7 +131,9 @@ class Server:
         return self
 
     def _front_end_flags(self) -> tuple[str, ...]:
-        """A host without its front-end package starts with an empty folder to serve in its place."""
+        """A frontend that PERFUSION_FRONT_END names; a host without its own starts with an empty folder to serve."""
+        if os.environ.get("PERFUSION_FRONT_END"):
+            return "--front-end-root", os.environ["PERFUSION_FRONT_END"]
         if importlib.util.find_spec("comfyui_frontend_package"):
             return ()
         folder = self.folder / "front_end"

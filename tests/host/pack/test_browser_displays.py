@@ -8,13 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
-from builders.browser import PLACE, kept, new_page, open_workflow, saved, values
+from builders.browser import PLACE, frontend_version, kept, new_page, open_workflow, saved, values
 from builders.server import PACK_FOLDER
 from builders.ui_workflows import TWO, USE, shipped
 from perfusion_ops.edit.equations import Gate, gate_strength
 from perfusion_ops.text.words import find_words
 
 APPLY, LOAD = "PerfusionApplyKeyLockedAttention", "PerfusionLoadConcept"
+GIVES_WHILE_DRAGGED = (1, 49, 6)
+"""The oldest frontend whose Nodes 2.0 was seen to give a number's new values before the button is let go."""
 CALL = """
 async ([pack, file, name, many]) => {
   const module = await import(`/extensions/${pack}/${file}`)
@@ -107,6 +109,8 @@ def test_the_gate_moves_while_the_bias_is_dragged(page):
     page.mouse.down()
     page.mouse.move(x + 20, y, steps=4)
     page.mouse.move(x + 60, y, steps=4)
+    if page.vue and frontend_version(page) < GIVES_WHILE_DRAGGED:
+        page.mouse.up()
     page.wait_for_function(f"before => ({CURVE})() !== before", arg=before)
     page.mouse.up()
     assert values(page, APPLY)[0][1] != bias
