@@ -57,7 +57,8 @@ def main() -> None:
     for name, caption, turned in dials(studio, cat):
         pictures = [draw(studio, cat, caption, term) for term in turned.values()]
         save_dial(out, name, caption, dict(zip(turned, pictures, strict=True)))
-    pictures = [draw_in(studio, cat, ALONE, mask) for mask in REGIONS.values()]
+    named = [ALONE.text(CAT.word)], [studio.term(cat.concept)]
+    pictures = [draw_in(studio, *named, [mask])[0] for mask in REGIONS.values()]
     save_dial(out, "region", ALONE, dict(zip(REGIONS, pictures, strict=True)))
 
 
@@ -92,30 +93,36 @@ def drawn(studio: Studio, texts: Sequence[str], terms: Sequence[EditTerm]) -> np
     return pictures_of(studio.draw(texts, terms))
 
 
-def draw_in(studio: Studio, taught: Taught, caption: Caption, mask: Tensor) -> np.ndarray:
-    """A picture (16, 16, 3) with the concept's look only where ``mask`` (16, 16) is."""
-    edit = JointEdit.of([studio.term(taught.concept)])
-    prompts = encode_prompts(the_world().text_encoder, [caption.text(taught.star.word), ""], [taught.concept])
+def draw_in(studio: Studio, texts: Sequence[str], terms: Sequence[EditTerm], masks: Sequence[Tensor]) -> np.ndarray:
+    """Pictures (N, 16, 16, 3) with the look of each concept only where its mask (16, 16) is."""
+    edit = JointEdit.of(terms)
+    masks = [masks[terms.index(term)] for term in edit.terms]
+    prompts = encode_prompts(the_world().text_encoder, [*texts, *[""] * len(texts)], [t.concept for t in edit.terms])
     context = edit.contexts(prompts.encodings, present=prompts.present, keep=prompts.keep)
-    with inject(adapted_modules(RESIDUAL)) as injected, within(mask, injected):
+    with inject(adapted_modules(RESIDUAL)) as injected, within(masks, injected):
         injected.use(context, edit.value_residuals)
         # The projections read ``context``, whatever prompt they are given.
-        return pictures_of(studio.draw([caption.text()]))[0]
+        return drawn(studio, ["a photo"] * len(texts), [])
 
 
 @contextmanager
-def within(mask: Tensor, injected: InjectedEdit) -> Iterator[None]:
-    """Inside, value residuals change what a cross-attention layer gives only where ``mask`` (16, 16) is."""
+def within(masks: Sequence[Tensor], injected: InjectedEdit) -> Iterator[None]:
+    """Inside, each concept's residuals change what a cross-attention layer gives only where its mask (16, 16) is."""
     layers = [the_world().unet.get_submodule(name) for name in adapted_modules(RESIDUAL)]
 
     def masked(attention):
         def attend(queries: Tensor, context: Tensor | None = None) -> Tensor:
             residuals, side = injected.value_residuals, math.isqrt(queries.shape[1])
-            edited = attention(queries, context)
             injected.value_residuals = {}
-            plain = attention(queries, context)
+            plain, edited = attention(queries, context), []
+            for number in range(len(masks)):
+                injected.value_residuals = {name: _alone(each, number) for name, each in residuals.items()}
+                edited.append(attention(queries, context))
             injected.value_residuals = residuals
-            return torch.lerp(plain, edited, mask_at(mask, side, side).unsqueeze(-1).to(plain))
+            first, *others = [mask_at(mask, side, side).unsqueeze(-1).to(plain) for mask in masks]
+            # Exactly ``edited`` where the first mask is 1: in bfloat16 its difference to ``plain`` is not.
+            output = torch.lerp(plain, edited[0], first)
+            return output + sum(mask * (each - plain) for mask, each in zip(others, edited[1:], strict=True))
 
         return attend
 
@@ -126,6 +133,10 @@ def within(mask: Tensor, injected: InjectedEdit) -> Iterator[None]:
     finally:
         for layer in layers:
             del layer.forward
+
+
+def _alone(residuals: Tensor, concept: int) -> Tensor:
+    return residuals * (torch.arange(len(residuals)) == concept).unsqueeze(-1)
 
 
 def save_dial(out: Path, name: str, caption: Caption, pictures: dict[str, np.ndarray]) -> None:

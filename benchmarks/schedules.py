@@ -86,15 +86,16 @@ def drawn_by(schedule: Schedule, drawing: Drawing, store: Store) -> list:
     key = f"{result_key(drawing)}-{result_key(schedule)}"
     record = store.record("scheduled", key)
     if record is None:
-        record = {"spec": asdict(schedule), "rows": rows_of(drawing, draw(schedule, drawing, store))}
+        taught = Taught(drawing.learnings[0], learned(drawing.learnings[0], store))
+        record = {"spec": asdict(schedule), "rows": rows_of(drawing, draw(schedule, drawing, taught))}
         store.keep_record("scheduled", key, record)
     return record["rows"]
 
 
 @torch.no_grad()
-def draw(schedule: Schedule, drawing: Drawing, store: Store) -> Tensor:
+def draw(schedule: Schedule, drawing: Drawing, taught: Taught) -> Tensor:
     """Pictures (prompts, 16, 16, 3), uint8."""
-    taught, texts = Taught(drawing.learnings[0], learned(drawing.learnings[0], store)), texts_of(drawing)
+    texts = texts_of(drawing)
     term = EditTerm(concept_of(taught), drawing.dial.gate(), drawing.dial.strength)
     seeds = [noise_seed(drawing.scene, prompt, 0) for prompt in range(len(texts))]
     with scheduled(schedule, term, texts) as (encodings, denoiser):

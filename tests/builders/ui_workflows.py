@@ -9,7 +9,7 @@ from builders.places import ROOT
 
 FOLDER = ROOT / "example_workflows"
 TRAIN, USE, TWO = "Train a Perfusion concept", "Use a Perfusion concept", "Two concepts in one picture"
-SWEEP = "Sweep a Perfusion concept"
+SWEEP, REGIONS = "Sweep a Perfusion concept", "Two concepts in two regions"
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 NOTES = ("Note", "MarkdownNote")
 PRIMITIVE = "PrimitiveNode"

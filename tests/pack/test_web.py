@@ -217,6 +217,7 @@ def test_the_workflows_of_the_template_browser_are_there():
     """The workflows that the pages name are shipped, and one for each family beside Stable Diffusion."""
     names = {path.stem for path in WORKFLOWS}
     assert {"Train a Perfusion concept", "Two concepts in one picture", "Use a Perfusion concept"} <= names
+    assert "Two concepts in two regions" in names
     assert {TITLE.format(title) for title in RECIPES} <= names
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from builders.region_workflow import workflow
 from builders.server import Server
-from builders.ui_workflows import SWEEP, TRAIN, TWO, USE, nodes_of, set_inputs, shipped, to_api
+from builders.ui_workflows import REGIONS, SWEEP, TRAIN, TWO, USE, nodes_of, set_inputs, shipped, to_api
 from builders.workflows import mean_difference, training_pictures
 
 SMALL = {"width": 64, "height": 64}
@@ -95,6 +96,12 @@ def test_two_concepts_draw_beside_the_picture_without_them(host, trained):
     set_inputs(graph, "PerfusionApplyKeyLockedAttention", visual_strength=0.0)
     at_zero = host.pictures(host.run(graph), nodes_of(graph, "SaveImage")[0])
     np.testing.assert_array_equal(at_zero, without)
+
+
+def test_the_workflow_of_two_regions_is_what_its_command_writes(host):
+    """A changed node is not left behind in the workflow: the file is written anew by one command."""
+    written, saved = workflow(host.get("/object_info")), shipped(REGIONS)
+    assert written == saved
 
 
 def test_the_sweep_scores_its_cells(host, trained):

@@ -15,6 +15,7 @@ from PIL import Image
 
 from builders.places import ROOT
 from builders.server import Server
+from builders.ui_workflows import REGIONS, nodes_of, set_inputs, shipped, to_api
 from builders.workflows import Output, Workflow, apply, encode, load, sample, show
 from builders.workflows import train as train_in_host
 from perfusion_ops import Concept, EditedContext, EditTerm, Gate, JointEdit, KeyLocking, TrainingSettings, inject, train
@@ -117,7 +118,11 @@ def draw_in_host(host, text: str, words: list[str], locking: str, seed: int) -> 
     settings = {"sampler_name": "dpmpp_2m", "scheduler": "sgm_uniform", "steps": STEPS, "cfg": GUIDANCE, "seed": seed}
     latent = sample(graph, model, encode(graph, clip, text), encode(graph, clip, ""), size=16 * CELL, **settings)
     node = show(graph, latent, vae)
-    picture = host.pictures(host.run(graph), node)[0]
+    return in_cells(host.pictures(host.run(graph), node)[0])
+
+
+def in_cells(picture: np.ndarray) -> np.ndarray:
+    """A picture of the host as one of the pixel world (16, 16, 3) in [0, 1]."""
     return (picture.reshape(16, CELL, 16, CELL, 3).mean((1, 3)) / 255).astype(np.float32)
 
 
@@ -187,6 +192,32 @@ def test_identity_and_what_a_picture_shows_are_equal(world, concepts, host, word
     # Pictures of another seed would fail the first comparison of numbers, those without the concept the second.
     assert (np.abs(inside - other).mean((1, 2, 3)) > 0.05).all()
     assert ((scores - strangers).abs() > 0.2).all()
+
+
+@pytest.mark.slow
+def test_the_shipped_regions_keep_each_subject_on_its_side(host):
+    """Who opens the workflow of two regions would find one subject's look on the other, or both on the wrong sides."""
+    graph = to_api(shipped(REGIONS), host)
+    for node, word in zip(nodes_of(graph, "PerfusionLoadConcept"), SUBJECTS, strict=True):
+        graph[node]["inputs"]["concept"] = file_of(word)
+    (sampler,), (save,) = nodes_of(graph, "KSampler"), nodes_of(graph, "SaveImage")
+    texts = (f"a photo of a {' on the left and a '.join(SUBJECTS)} on the right in space", "")
+    for name, text in zip(("positive", "negative"), texts, strict=True):
+        graph[graph[sampler]["inputs"][name][0]]["inputs"]["text"] = text
+    set_inputs(graph, "KSampler", seed=11, steps=STEPS, cfg=GUIDANCE, sampler_name="dpmpp_2m", scheduler="sgm_uniform")
+    set_inputs(graph, "EmptyLatentImage", width=16 * CELL, height=16 * CELL)
+    found = drawn_sides(host, graph, save)
+    assert found == {("left", SUBJECTS["<momo>"].traits), ("right", SUBJECTS["<bolt>"].traits)}
+    # Negative control: with the masks exchanged both words draw their superclasses.
+    first, second = (graph[node]["inputs"] for node in nodes_of(graph, "PerfusionApplyKeyLockedAttention"))
+    first["region"], second["region"] = second["region"], first["region"]
+    assert not found & drawn_sides(host, graph, save)
+
+
+def drawn_sides(host, graph: dict, save: str) -> set:
+    """Where the figures of a picture stand, and their traits."""
+    (reading,) = Reader().read(torch.from_numpy(in_cells(host.pictures(host.run(graph), save)[0]))[None])
+    return {(figure.position, figure.traits) for figure in reading.figures}
 
 
 def test_what_a_picture_shows_tells_a_missing_thing_from_one_that_is_there():
