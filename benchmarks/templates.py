@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.family_files import install, write_concepts
-from builders.family_templates import Template, templates
+from builders.family_templates import SLOW, Template, templates
 from builders.server import Rejected, Server, WorkflowError
 from builders.template_trial import COSMOS, Case, Trial, cosmos, good
 from builders.weight_forms import TITLES
@@ -47,8 +48,9 @@ def rows(trial: Trial, cases: list[Case], train: bool) -> Iterator[dict[str, Any
 
 
 def one_each(cases: list[Case]) -> list[Case]:
-    """The first workflow of each kind of network in each form of its weights."""
-    return list({(case.kinds[0], case.forms): case for case in reversed(cases)}.values())[::-1]
+    """The first workflow of each kind of network in each form of its weights; none of those that take minutes."""
+    quick = [case for case in cases if not SLOW & {node["class_type"] for node in case.graph.values()}]
+    return list({(case.kinds[0], case.forms): case for case in reversed(quick)}.values())[::-1]
 
 
 def page(drawn: list[dict], trained: list[dict], unfit: dict[str, str], versions: dict[str, str]) -> str:
@@ -82,7 +84,9 @@ def prepare(folder: Path, chosen: list[Template], comfyui: Path) -> None:
     install(folder, {**wanted, **COSMOS}, comfyui)
     write_concepts(folder, {"cosmos2", *(template.kinds[0] for template in chosen)}, comfyui)
     (folder / "input").mkdir()
-    training_pictures(folder)
+    first, *_ = training_pictures(folder)
+    for name in {name for template in chosen for name in template.pictures}:
+        shutil.copy(folder / "input" / first, folder / "input" / name)
 
 
 def main() -> int:

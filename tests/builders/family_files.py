@@ -17,7 +17,7 @@ from builders.weight_forms import form_of
 from perfusion_ops import Concept
 from perfusion_ops.concept.file import save_concept
 
-_NAMES = ("make_family_files.py", "weight_forms.py", "joint_models.py", "cross_models.py")
+_NAMES = ("make_family_files.py", "make_checkpoints.py", "weight_forms.py", "joint_models.py", "cross_models.py")
 MAKERS = [ROOT / "tests/builders" / name for name in _NAMES]
 HELPER = ROOT / "tests/builders/small_sizes"
 WORD, SUPERCLASS = "teddy_t", "bear"
@@ -33,7 +33,7 @@ KINDS = {
         (r"chroma1", "chroma"),
         (r"flux2_dev", "flux2"),
         (r"flux-2-klein", "klein"),
-        (r"qwen_image", "qwen_image"),
+        (r"qwen_image(?!_layered)", "qwen_image"),
         (r"anima", "anima"),
         (r"cosmos_predict2", "cosmos2"),
         (r"wan2\.2_ti2v_5b", "wan22"),

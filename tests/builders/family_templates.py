@@ -1,4 +1,4 @@
-"""The official text-to-image templates of today's models, in API form and small."""
+"""The official templates of today's models, in API form and small."""
 
 from __future__ import annotations
 
@@ -26,9 +26,14 @@ LOADERS = {
     "LoraLoader": {"lora_name": "loras"},
 }
 """Node -> its inputs that name a file, and the folder below models/."""
-PICTURES = {"LoadImage", "LoadImageMask", "LoadVideo", "LoadAudio"}
+PICTURE = "LoadImage"
+OTHERS = {"LoadImageMask", "LoadVideo", "LoadAudio"}
+SLOW = {"TextEncodeQwenImageEdit", "TextEncodeQwenImageEditPlus"}
+"""Nodes that bring every picture to a megapixel: minutes for each on a processor."""
+TRIED = ("image_qwen_image_edit", "image_qwen_image_edit_2511")
+"""Of the templates with such nodes, one for each."""
 SAVERS = {"SaveImage", "SaveImageAdvanced", "PreviewImage", "SaveAnimatedWEBP", "SaveVideo"}
-SMALL = {"width": 64, "height": 64, "batch_size": 1, "length": 1, "steps": 2}
+SMALL = {"width": 64, "height": 64, "batch_size": 1, "length": 1, "steps": 2, "megapixels": 0.01}
 
 
 @dataclass(frozen=True)
@@ -61,15 +66,22 @@ class Template:
         """Why it is not run on a server, whose nodes are ``known`` if it is up; none for a template that is."""
         types = {node["type"] for node in self.flat["nodes"]}
         others = [name for name in self.networks if not kind_of("networks", name)]
-        loaders = {kind for kind in types if "Load" in kind} - {*LOADERS, *PICTURES}
+        loaders = {kind for kind in types if "Load" in kind} - {*LOADERS, *OTHERS, PICTURE}
         missing = types - {*known, "PrimitiveNode"} if known else set()
-        if types & PICTURES:
-            return "starts from a picture"
+        if types & SLOW and self.name not in TRIED:
+            return f"takes minutes on a processor; {' and '.join(TRIED)} stand for it"
+        if types & OTHERS:
+            return "starts from a film, a sound or a mask"
         if missing:
             return f"needs nodes of other packs or services: {', '.join(sorted(missing))}"
         if others or loaders:
             return f"loads another model too: {', '.join([*others, *sorted(loaders)])}"
         return None
+
+    @property
+    def pictures(self) -> list[str]:
+        """Names of the pictures that it starts from."""
+        return [node["widgets_values"][0] for node in self.flat["nodes"] if node["type"] == PICTURE]
 
     def files(self) -> dict[str, str]:
         """Path below models/ -> the small file that stands there."""
@@ -101,6 +113,9 @@ def small(template: Template, server) -> dict[str, dict]:
     for node in graph.values():
         inputs = node["inputs"]
         inputs |= {name: value for name, value in SMALL.items() if name in inputs}
+        if node["class_type"] == "FluxKontextImageScale":
+            scaled = {"image": inputs["image"], "upscale_method": "area", "width": 64, "height": 64, "crop": "center"}
+            node |= {"class_type": "ImageScale", "inputs": scaled}
         if node["class_type"] == "KSamplerAdvanced":
             first = inputs["add_noise"] == "enable"
             inputs |= {"end_at_step": 1} if first else {"start_at_step": 1, "end_at_step": 10000}

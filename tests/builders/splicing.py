@@ -8,7 +8,12 @@ from builders.family_files import SUPERCLASS, WORD
 from builders.family_templates import NETWORKS, is_link
 from builders.ui_workflows import nodes_of
 
-ENCODERS = {"CLIPTextEncode": ("text",), "CLIPTextEncodeFlux": ("clip_l", "t5xxl")}
+ENCODERS = {
+    "CLIPTextEncode": ("text",),
+    "CLIPTextEncodeFlux": ("clip_l", "t5xxl"),
+    "TextEncodeQwenImageEdit": ("prompt",),
+    "TextEncodeQwenImageEditPlus": ("prompt",),
+}
 """Node that encodes a prompt -> its inputs that hold it."""
 PROMPT = "a photo of a {}, "
 """Written before the workflow's own prompt."""
