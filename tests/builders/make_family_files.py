@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from builders import cross_models, joint_models  # noqa: E402
 from builders.joint_models import randomize  # noqa: E402
+from builders.make_checkpoints import random_weights, unet_config  # noqa: E402
 from builders.weight_forms import in_form  # noqa: E402
 
 KEY = "small_sizes"
@@ -244,6 +245,35 @@ def lora(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return made
 
 
+def refiner() -> dict[str, torch.Tensor]:
+    """A checkpoint of SDXL's refiner: its own depths, context, sizes and one text encoder; few channels and layers."""
+    import comfy.clip_model
+    import comfy.ldm.modules.diffusionmodules.openaimodel as openaimodel
+    import comfy.ops
+    import comfy.supported_models
+    import comfy.taesd.taesd
+
+    sizes = {"model_channels": 64, "num_res_blocks": [2] * 4, "channel_mult": [1] * 4, "transformer_depth_middle": 4}
+    sizes |= {"transformer_depth": [0, 0, 4, 4, 4, 4, 0, 0], "context_dim": 1280, "adm_in_channels": 2560}
+    sizes |= {"transformer_depth_output": [0, 0, 0, 4, 4, 4, 4, 4, 4, 0, 0, 0]}
+    known = {name: size for name, size in unet_config("sdxl").items() if name not in ("dtype", *sizes)}
+    whole, plain = {**known, **sizes}, comfy.ops.disable_weight_init
+    unet = openaimodel.UNetModel(**whole, dtype=torch.float32, device="meta", operations=plain)
+    weights = {f"model.diffusion_model.{name}": tensor for name, tensor in random_weights(unet, 0).items()}
+    first_stage = random_weights(comfy.taesd.taesd.TAESD(latent_channels=4), 7)
+    first_stage |= {"vae_scale": torch.tensor(1.0), "vae_shift": torch.tensor(0.0)}
+    weights |= {f"first_stage_model.{name}": tensor for name, tensor in first_stage.items()}
+    told = json.loads((Path(comfy.__path__[0]) / "clip_config_bigg.json").read_text())
+    few = {"num_hidden_layers": 3, "intermediate_size": 64}
+    text = comfy.clip_model.CLIPTextModel({**told, **few}, torch.float32, "meta", plain)
+    saved = {f"clip_g.transformer.{name}": tensor for name, tensor in random_weights(text, 1).items()}
+    weights |= comfy.supported_models.SDXLRefiner({}).process_clip_state_dict_for_saving(saved)
+    weights = {name: tensor.half().contiguous() for name, tensor in weights.items()}
+    weights[f"conditioner.embedders.0.model.{KEY}"] = note({"clip_g_model_config": few}, {}, {})
+    weights[f"model.diffusion_model.{KEY}"] = note(whole, {"input_blocks.0.0.weight": (384, 4, 3, 3)}, {})
+    return weights
+
+
 CHECKPOINTS = {
     "schnell": {"clip_l": "clip_l", "t5xxl": "t5xxl"},
     "lumina2": {"gemma2": "gemma2_2b"},
@@ -257,6 +287,8 @@ def made(name: str) -> dict[str, torch.Tensor]:
     folder, kind = name.split("/")
     kind, _, form = kind.partition("@")
     form = form or "whole"
+    if kind == "refiner":
+        return refiner()
     if folder == "checkpoints":
         return whole_checkpoint(kind, CHECKPOINTS[kind], form)
     if folder == "loras":

@@ -31,12 +31,13 @@ def _ours(workflow: dict) -> bool:
     return bool(checkpoints) and fit and all(OURS.search(name) for name in checkpoints)
 
 
-def small(workflow: dict, server, checkpoint: str) -> dict[str, dict]:
-    """A template in API form on ``checkpoint``: 64 pixels, three steps, of which a second sampler takes the last."""
+def small(workflow: dict, server, checkpoint: str, refiner: str) -> dict[str, dict]:
+    """A template in API form on two small files: 64 pixels, three steps, of which a second sampler takes the last."""
     graph = to_api(workflow, server)
     for node in graph.values():
         inputs = node["inputs"]
-        inputs |= {"ckpt_name": checkpoint} if "ckpt_name" in inputs else {}
+        if "ckpt_name" in inputs:
+            inputs["ckpt_name"] = refiner if "refiner" in inputs["ckpt_name"] else checkpoint
         inputs |= {name: 64 for name in ("width", "height") if name in inputs}
         if isinstance(inputs.get("steps"), int):
             inputs["steps"] = min(inputs["steps"], 3)

@@ -22,7 +22,7 @@ host builds with constants inside (module and class -> its arguments)."""
 
 def _of(state_dict: dict, prefix: str = "") -> dict[str, Any]:
     """What a file says of itself; nothing for a file of true size."""
-    told = state_dict.get(prefix + KEY)
+    told = next((tensor for name, tensor in state_dict.items() if name in (prefix + KEY, f"clip_g.{KEY}")), None)
     return {"shown": {}, "sizes": {}, "parts": {}} if told is None else json.loads(bytes(told.tolist()))
 
 

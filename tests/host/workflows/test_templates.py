@@ -1,6 +1,6 @@
-"""The official SDXL templates with a concept in them, and SDXL's own encode node. SD 1.x has no template any more.
+"""The official SDXL templates with a concept in them, their refiner, and SDXL's own encode node.
 
-The refiner's checkpoint is replaced by a second base: what is tried is a concept on the first model only.
+SD 1.x has no template any more. The refiner is a small one with its own layout: what is tried is a concept on the base.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import copy
 import numpy as np
 import pytest
 
-from builders.server import Server
+from builders.family_files import install
+from builders.server import Server, WorkflowError
 from builders.templates import first_loader, small, spliced, templates
 from builders.ui_workflows import nodes_of
 from builders.workflows import Workflow, apply, load, mean_difference, sample, show
@@ -22,7 +23,9 @@ PLAIN, NAMED = "a photo of a bear", "a photo of a teddy_t"
 
 @pytest.fixture(scope="module")
 def host(comfyui_path, host_folder):
-    with Server(comfyui_path, host_folder("sdxl")) as server:
+    folder = host_folder("sdxl")
+    install(folder, {"checkpoints/refiner.safetensors": "checkpoints/refiner"}, comfyui_path)
+    with Server(comfyui_path, folder) as server:
         yield server
 
 
@@ -46,11 +49,22 @@ def test_a_template_with_the_concept_draws_it_and_nothing_else_changes(host):
     if not found:
         pytest.skip("comfyui-workflow-templates has no template of SD 1.x, SD 2.x or SDXL")
     for name, workflow in found.items():
-        graph = small(workflow, host, "sdxl.safetensors")
+        graph = small(workflow, host, "sdxl.safetensors", "refiner.safetensors")
         plain = draw(host, with_prompt(graph, PLAIN))
         on_first = spliced(graph, first_loader(graph), CONCEPT)
         np.testing.assert_array_equal(draw(host, with_prompt(on_first, PLAIN)), plain, err_msg=name)
         assert mean_difference(draw(host, with_prompt(on_first, NAMED)), plain) > 0.1, name
+
+
+def test_the_refiner_is_told_to_go_without_the_concept(host):
+    """Who puts the concept on the refiner too reads where it belongs."""
+    graph = Workflow()
+    model, clip, vae = load(graph, "refiner")
+    model, clip = apply(graph, model, clip, CONCEPT)
+    prompts = [graph.add("CLIPTextEncode", clip=clip, text=text)[0] for text in (NAMED, "")]
+    show(graph, sample(graph, model, *prompts, steps=1), vae)
+    with pytest.raises(WorkflowError, match="The model is SDXL's refiner, .*Connect Apply .* to the base model"):
+        host.run(graph)
 
 
 def test_the_encode_node_of_sdxl_reads_the_word(host):
