@@ -1,6 +1,6 @@
 """The concept in every official template of today's models, on the real host with small files and the host's loaders.
 
-    python dev.py bench templates [--only TEXT ...] [--record]
+    python dev.py bench templates [--only TEXT ...] [--slow] [--record]
 
 With --record, writes its tables into docs/compatibility.md and benchmarks/results. Ends with 1 when a row is not good.
 """
@@ -92,15 +92,16 @@ def prepare(folder: Path, chosen: list[Template], comfyui: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", metavar="TEXT", help="templates with one of these texts in their name")
+    parser.add_argument("--slow", action="store_true", help="also templates that take minutes on a processor")
     add_record_option(parser)
     arguments = parser.parse_args()
     comfyui = Path(os.environ.get("COMFYUI_PATH") or sys.exit("This needs ComfyUI. Set COMFYUI_PATH to its folder."))
     every = [t for t in templates() if not arguments.only or any(text in t.name for text in arguments.only)]
     with tempfile.TemporaryDirectory() as folder:
-        prepare(Path(folder), [template for template in every if not template.unfit()], comfyui)
+        prepare(Path(folder), [template for template in every if not template.unfit(slow=arguments.slow)], comfyui)
         with Server(comfyui, Path(folder)) as server:
             trial, known = Trial(server), server.get("/object_info")
-            unfit = {template.name: why for template in every if (why := template.unfit(known))}
+            unfit = {template.name: why for template in every if (why := template.unfit(known, arguments.slow))}
             cases = [Case.of(template, server) for template in every if template.name not in unfit]
             cases += [] if arguments.only else [cosmos()]
             drawn = list(rows(trial, cases, train=False))

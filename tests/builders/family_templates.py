@@ -30,8 +30,6 @@ PICTURE = "LoadImage"
 OTHERS = {"LoadImageMask", "LoadVideo", "LoadAudio"}
 SLOW = {"TextEncodeQwenImageEdit", "TextEncodeQwenImageEditPlus"}
 """Nodes that bring every picture to a megapixel: minutes for each on a processor."""
-TRIED = ("image_qwen_image_edit", "image_qwen_image_edit_2511")
-"""Of the templates with such nodes, one for each."""
 SAVERS = {"SaveImage", "SaveImageAdvanced", "PreviewImage", "SaveAnimatedWEBP", "SaveVideo"}
 SMALL = {"width": 64, "height": 64, "batch_size": 1, "length": 1, "steps": 2, "megapixels": 0.01}
 
@@ -62,14 +60,17 @@ class Template:
     def family(self) -> str:
         return family_of(self.kinds[0])
 
-    def unfit(self, known: dict[str, Any] | None = None) -> str | None:
-        """Why it is not run on a server, whose nodes are ``known`` if it is up; none for a template that is."""
+    def unfit(self, known: dict[str, Any] | None = None, slow: bool = False) -> str | None:
+        """Why it is not run on a server, whose nodes are ``known`` if it is up; none for a template that is.
+
+        Templates that take minutes are run if ``slow`` says so.
+        """
         types = {node["type"] for node in self.flat["nodes"]}
         others = [name for name in self.networks if not kind_of("networks", name)]
         loaders = {kind for kind in types if "Load" in kind} - {*LOADERS, *OTHERS, PICTURE}
         missing = types - {*known, "PrimitiveNode"} if known else set()
-        if types & SLOW and self.name not in TRIED:
-            return f"takes minutes on a processor; {' and '.join(TRIED)} stand for it"
+        if types & SLOW and not slow:
+            return "brings its pictures to a megapixel: minutes for each on a processor; `--slow` runs it"
         if types & OTHERS:
             return "starts from a film, a sound or a mask"
         if missing:
