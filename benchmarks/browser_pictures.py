@@ -2,7 +2,8 @@
 
     python dev.py bench browser_pictures [--out web/docs/pictures] [--steps 60]
 
-Needs ComfyUI and Chromium. Two concepts are trained first; some minutes.
+Needs ComfyUI and Chromium. Two concepts are trained first; some minutes. It also draws the picture of the example
+workflow that evaluates a concept, whose place is beside that workflow.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from PIL import Image
+
 from builders.browser import CHROMIUM, FLAGS, new_page, open_workflow
 from builders.server import Server
-from builders.ui_workflows import TRAIN, USE, shipped
-from demonstration.host_studio import HostStudio, Plan, picture_names
+from builders.ui_workflows import EVALUATE, TRAIN, USE, nodes_of, set_inputs, shipped
+from demonstration.host_studio import CELL, SAMPLING, HostStudio, Plan, picture_names
 from demonstration.studio import STARS
 from host_demo import CHECKPOINT, prepared
 from pixelworld.concepts import TEMPLATES
@@ -26,6 +29,7 @@ from report import ROOT
 
 APPLY, LOAD = "PerfusionApplyKeyLockedAttention", "PerfusionLoadConcept"
 JPEG = {"type": "jpeg", "quality": 82}
+EVALUATED = ("a photo of a {} at the beach", "a {} in the snow wearing a hat", "a painting of a {} in space")
 MARGIN = 14
 PATIENCE_PER_STEP = 30_000
 """Milliseconds: a busy processor takes some seconds for a step, and a preview as long as many steps."""
@@ -96,10 +100,25 @@ def main() -> int:
             studio = HostStudio(server, CHECKPOINT, replace(Plan(), steps=options.steps, batch_size=2, captions=60))
             for star in STARS:
                 studio.train(star)
+            show_evaluation(studio, options.out)
             page = new_page(play.chromium.launch(executable_path=CHROMIUM, args=FLAGS), server, vue=False)
             show_using(page, options.out)
             show_training(page, options.out, options.steps)
     return 0
+
+
+def show_evaluation(studio: HostStudio, out: Path) -> None:
+    """The sheet of the shipped workflow that evaluates a concept."""
+    star = STARS[0]
+    graph = studio.workflow(EVALUATE)
+    for loader, name in zip(nodes_of(graph, "LoadImage"), picture_names(star), strict=False):
+        graph[loader]["inputs"]["image"] = name
+    set_inputs(graph, "PerfusionLoadConcept", concept=f"{star.name}.safetensors")
+    set_inputs(graph, "EmptyLatentImage", width=16 * CELL, height=16 * CELL)
+    set_inputs(graph, "PerfusionEvaluate", prompts="\n".join(EVALUATED), **SAMPLING)
+    (sheet,) = nodes_of(graph, "SaveImage")
+    (pixels,) = studio.server.pictures(studio.server.run(graph), sheet)
+    Image.fromarray(pixels).save(out / f"{EVALUATE}.jpg", quality=JPEG["quality"])
 
 
 def show_using(page, out: Path) -> None:

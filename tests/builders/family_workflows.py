@@ -141,6 +141,10 @@ def note_of(title: str, recipe: Recipe) -> str:
     ).replace("\n\n\n\n", "\n\n")
 
 
+GROWING = "COMFY_AUTOGROW_V3"
+"""An input that the browser replaces by as many as are connected."""
+
+
 class Canvas:
     """A workflow as the browser saves it."""
 
@@ -153,7 +157,8 @@ class Canvas:
         links = links or {}
         every = {**known["input"].get("required", {}), **known["input"].get("optional", {})}
         number = len(self.nodes) + 1
-        inputs = [{"name": name, "type": _type(every, name), "link": None} for name in every if name not in widgets]
+        wired = [name for name in every if name not in widgets and _type(every, name) != GROWING]
+        inputs = [{"name": name, "type": _type(every, name), "link": None} for name in wired]
         inputs += [{"name": name, "type": "IMAGE", "link": None} for name in links if name not in every]
         outputs = [
             {"name": name, "type": kind_of, "links": []}

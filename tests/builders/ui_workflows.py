@@ -10,6 +10,7 @@ from builders.places import ROOT
 FOLDER = ROOT / "example_workflows"
 TRAIN, USE, TWO = "Train a Perfusion concept", "Use a Perfusion concept", "Two concepts in one picture"
 SWEEP, REGIONS = "Sweep a Perfusion concept", "Two concepts in two regions"
+EVALUATE = "Evaluate a Perfusion concept"
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 NOTES = ("Note", "MarkdownNote")
 PRIMITIVE = "PrimitiveNode"

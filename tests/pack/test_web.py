@@ -218,6 +218,7 @@ def test_the_workflows_of_the_template_browser_are_there():
     names = {path.stem for path in WORKFLOWS}
     assert {"Train a Perfusion concept", "Two concepts in one picture", "Use a Perfusion concept"} <= names
     assert "Two concepts in two regions" in names
+    assert {"Sweep a Perfusion concept", "Evaluate a Perfusion concept"} <= names
     assert {TITLE.format(title) for title in RECIPES} <= names
 
 

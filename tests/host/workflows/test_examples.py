@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from builders import evaluate_workflow
 from builders.region_workflow import workflow
 from builders.server import Server
-from builders.ui_workflows import REGIONS, SWEEP, TRAIN, TWO, USE, nodes_of, set_inputs, shipped, to_api
+from builders.ui_workflows import EVALUATE, REGIONS, SWEEP, TRAIN, TWO, USE, nodes_of, set_inputs, shipped, to_api
 from builders.workflows import mean_difference, training_pictures
 
 SMALL = {"width": 64, "height": 64}
@@ -118,6 +119,11 @@ def test_the_sweep_scores_its_cells(host, trained):
     assert len(grid) == len(front) == 1
     (table,) = nodes_of(graph, "PreviewAny")
     assert "| 2 | bias 0.6" in result.outputs[table]["text"][0]
+
+
+def test_the_workflow_that_evaluates_is_what_its_command_writes(host):
+    """A changed node is not left behind in the workflow: the file is written anew by one command."""
+    assert evaluate_workflow.workflow(host.get("/object_info")) == shipped(EVALUATE)
 
 
 def test_a_value_too_many_is_noticed(host):

@@ -15,7 +15,7 @@ from PIL import Image
 
 from builders.places import ROOT
 from builders.server import Server
-from builders.ui_workflows import REGIONS, nodes_of, set_inputs, shipped, to_api
+from builders.ui_workflows import EVALUATE, REGIONS, nodes_of, set_inputs, shipped, to_api
 from builders.workflows import Output, Workflow, apply, encode, load, sample, show
 from builders.workflows import train as train_in_host
 from perfusion_ops import Concept, EditedContext, EditTerm, Gate, JointEdit, KeyLocking, TrainingSettings, inject, train
@@ -241,6 +241,34 @@ def write_shots(folder, individual) -> list[str]:
         large = (255 * pixels).round().astype(np.uint8).repeat(CELL, 0).repeat(CELL, 1)
         Image.fromarray(large, "RGBA").save(folder / "input" / names[-1])
     return names
+
+
+@pytest.mark.slow
+def test_the_shipped_evaluation_shows_the_subject_and_scores_it_above_the_plain_model(host):
+    """Who evaluates a concept by the shipped workflow sees the subject, every place, and a table that says the same."""
+    word, individual = "<momo>", SUBJECTS["<momo>"]
+    captions = [Caption(individual.class_word, place=place) for place in ("beach", "snow")]
+    graph = to_api(shipped(EVALUATE), host)
+    set_inputs(graph, "PerfusionLoadConcept", concept=file_of(word))
+    for loader, name in zip(nodes_of(graph, "LoadImage"), write_shots(host.folder, individual), strict=False):
+        graph[loader]["inputs"]["image"] = name
+    set_inputs(graph, "EmptyLatentImage", width=16 * CELL, height=16 * CELL)
+    settings = {"sampler_name": "dpmpp_2m", "scheduler": "sgm_uniform", "steps": STEPS, "cfg": GUIDANCE, "seed": 20}
+    prompts = "\n".join(caption.text("{}") for caption in captions)
+    set_inputs(graph, "PerfusionEvaluate", prompts=prompts, **settings)
+    (evaluated,), (table,) = nodes_of(graph, "PerfusionEvaluate"), nodes_of(graph, "PreviewAny")
+    graph["pictures"] = {"class_type": "PreviewImage", "inputs": {"images": [evaluated, 1]}}
+    result = host.run(graph)
+    pictures = torch.from_numpy(np.stack([in_cells(picture) for picture in host.pictures(result, "pictures")]))
+    plain, taught = identity_score(pictures, individual).split(len(captions))
+    assert (taught > plain + 0.2).all()
+    for caption, reading in zip(captions, Reader().read(pictures[len(captions) :]), strict=True):
+        assert shown(caption, reading) == {"class": True, "place": True}
+    rows = [line.split("|") for line in result.outputs[table]["text"][0].splitlines() if line.startswith("|")][2:]
+    assert [float(row[3]) for row in rows][0] == 0 and float(rows[1][3]) > 0.2
+    assert [row[-2].strip() for row in rows] == 2 * ["the same to the bit"]
+    (sheet,) = nodes_of(graph, "SaveImage")
+    assert len(host.pictures(result, sheet)) == 1
 
 
 @pytest.mark.slow
