@@ -124,4 +124,3 @@ def picture_cells(net: nn.Module, latents: Tensor) -> tuple[int, int]:
     """Rows and columns of picture places for latents (..., h, w), which the model pads to whole patches."""
     height, width = (-(-side // net.patch_size) for side in latents.shape[-2:])
     return height, width
-

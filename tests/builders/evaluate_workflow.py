@@ -5,9 +5,7 @@ python tests/builders/evaluate_workflow.py ADDRESS
 
 from __future__ import annotations
 
-import json
 import sys
-import urllib.request
 from typing import Any
 
 if __package__ in (None, ""):
@@ -15,8 +13,8 @@ if __package__ in (None, ""):
 
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from builders.family_workflows import Canvas
-from builders.ui_workflows import EVALUATE, FOLDER
+from builders.canvas import Canvas, definitions_at, write
+from builders.ui_workflows import EVALUATE
 
 PICTURES = 3
 NOTE = (
@@ -51,17 +49,12 @@ def workflow(definitions: dict[str, Any]) -> dict[str, Any]:
     canvas.add("SaveImage", (320, 60), (760, 560), {"images": evaluated[0]}, filename_prefix="Perfusion/evaluation")
     canvas.add("PreviewAny", (320, 680), (760, 300), {"source": evaluated[2]})
     canvas.note(NOTE, (-460, 830))
-    for node in canvas.nodes:
-        if node["type"] in OPEN:
-            node["widgets_values"] = []
+    canvas.leave_open(*OPEN)
     return canvas.saved(EVALUATE)
 
 
 def main() -> None:
-    with urllib.request.urlopen(f"http://{sys.argv[1]}/object_info", timeout=60) as answer:
-        saved = workflow(json.load(answer))
-    text = json.dumps(saved, indent=1, ensure_ascii=False) + "\n"
-    (FOLDER / f"{EVALUATE}.json").write_text(text, encoding="utf-8")
+    write(EVALUATE, workflow(definitions_at(sys.argv[1])))
 
 
 if __name__ == "__main__":

@@ -5,9 +5,7 @@ python tests/builders/region_workflow.py ADDRESS
 
 from __future__ import annotations
 
-import json
 import sys
-import urllib.request
 from typing import Any
 
 if __package__ in (None, ""):
@@ -15,8 +13,8 @@ if __package__ in (None, ""):
 
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from builders.family_workflows import Canvas, Node
-from builders.ui_workflows import FOLDER, REGIONS
+from builders.canvas import Canvas, Node, definitions_at, write
+from builders.ui_workflows import REGIONS
 
 SIDE = 512
 NOTE = (
@@ -49,9 +47,7 @@ def workflow(definitions: dict[str, Any]) -> dict[str, Any]:
         model, clip = applied[0], applied[1]
     _draw(canvas, model, clip, loaded[2])
     canvas.note(NOTE, (-960, 210))
-    for node in canvas.nodes:
-        if node["type"] in FILES:
-            node["widgets_values"] = []
+    canvas.leave_open(*FILES)
     return canvas.saved(REGIONS)
 
 
@@ -82,10 +78,7 @@ def _draw(canvas: Canvas, model, clip, vae) -> None:
 
 
 def main() -> None:
-    with urllib.request.urlopen(f"http://{sys.argv[1]}/object_info", timeout=60) as answer:
-        saved = workflow(json.load(answer))
-    text = json.dumps(saved, indent=1, ensure_ascii=False) + "\n"
-    (FOLDER / f"{REGIONS}.json").write_text(text, encoding="utf-8")
+    write(REGIONS, workflow(definitions_at(sys.argv[1])))
 
 
 if __name__ == "__main__":
