@@ -119,6 +119,11 @@ class CrossFamily:
         recompute(self.blocks(net))
 
 
+def zero_encodings(encodings: Tensor, _context: Tensor) -> Tensor:
+    """bool (B, T): where encodings (B, T, d) are filled up with zeros, of which a network's layers make words."""
+    return (encodings == 0).all(-1)
+
+
 def as_dict_patch(swap: Swap) -> Callable:
     """The swap as the ``attn2_patch`` of Cosmos and its kin: by name, with a dict for an answer."""
 

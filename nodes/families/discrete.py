@@ -5,6 +5,7 @@ from __future__ import annotations
 import comfy.model_sampling
 
 from ...perfusion_ops import NoiseSchedule
+from .sampling_kind import another_kind, denoising
 
 PREDICTIONS = {
     comfy.model_sampling.EPS.calculate_denoised: "epsilon",
@@ -16,13 +17,8 @@ def discrete_schedule(model, title: str) -> NoiseSchedule:
     """The schedule of a MODEL of the family ``title``. Raises ValueError for a kind that training does not know."""
     sampling = model.get_model_object("model_sampling")
     discrete = comfy.model_sampling.ModelSamplingDiscrete
-    # What a kind computes, not what it descends from: LCM and x0 prediction descend from noise prediction.
-    prediction = PREDICTIONS.get(getattr(type(sampling), "calculate_denoised", None))
+    prediction = PREDICTIONS.get(denoising(sampling))
     if prediction is None or getattr(type(sampling), "timestep", None) is not discrete.timestep:
-        kinds = " and ".join(kind.__name__ for kind in type(sampling).__bases__)
-        raise ValueError(
-            f"The model samples by {kinds}; training expects a discrete schedule with noise or v prediction, as "
-            f"{title} has. Connect the model directly from its loader."
-        )
+        raise another_kind(sampling, "a discrete schedule with noise or v prediction", title)
     alphas = 1 / (sampling.sigmas.double() ** 2 + 1)
     return NoiseSchedule(alphas.float().cpu(), prediction)

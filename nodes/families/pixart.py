@@ -13,7 +13,7 @@ import comfy.supported_models
 from torch import Tensor, nn
 
 from ...perfusion_ops import GateKind
-from .cross import CrossAttention, CrossFamily
+from .cross import CrossAttention, CrossFamily, zero_encodings
 from .discrete import discrete_schedule
 from .fused import Half
 
@@ -69,7 +69,7 @@ def _family(name: str, title: str, config: type) -> CrossFamily:
         blocks=lambda net: net.blocks,
         context=_projected,
         # Prompts are not padded; what a node fills up with zeros, the projection makes a word of.
-        padding=lambda encodings, _context: (encodings == 0).all(-1),
+        padding=zero_encodings,
         as_patch=None,
         patch=lambda net: net.patch_size,
         reading_layers=lambda net: net.y_embedder.y_proj,

@@ -6,6 +6,7 @@ import comfy.model_sampling
 from torch import Tensor
 
 from ...perfusion_ops import FlowSchedule
+from .sampling_kind import another_kind, denoising
 
 FLOWS = {comfy.model_sampling.CONST.calculate_denoised: lambda sigmas: sigmas}
 """What a host's kind of sampling computes -> the share of noise for its sigmas."""
@@ -22,15 +23,11 @@ def flow_schedule(model, title: str) -> FlowSchedule:
     sampling = model.get_model_object("model_sampling")
     shares = noise_shares(sampling)
     if shares is None:
-        kinds = " and ".join(kind.__name__ for kind in type(sampling).__bases__)
-        raise ValueError(
-            f"The model samples by {kinds}; training expects rectified flow, as {title} has. Connect the model "
-            "directly from its loader."
-        )
+        raise another_kind(sampling, "rectified flow", title)
     return FlowSchedule(shares)
 
 
 def noise_shares(sampling) -> Tensor | None:
     """The share of noise at every timestep of a rectified flow (N,), 0 to 1; none for another kind of schedule."""
-    share = FLOWS.get(getattr(type(sampling), "calculate_denoised", None))
+    share = FLOWS.get(denoising(sampling))
     return None if share is None else share(sampling.sigmas.detach().double()).float().cpu().clone()

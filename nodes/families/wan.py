@@ -13,7 +13,7 @@ import comfy.supported_models
 from torch import Tensor, nn
 
 from ...perfusion_ops import GateKind
-from .cross import CrossAttention, CrossFamily
+from .cross import CrossAttention, CrossFamily, zero_encodings
 
 
 class _ReadBefore(nn.Module):
@@ -54,7 +54,7 @@ def _family(name: str, title: str, config: str) -> CrossFamily:
         blocks=lambda net: net.blocks,
         context=_embedded,
         # The layers make a word of the zeros that the host pads with.
-        padding=lambda encodings, _context: (encodings == 0).all(-1),
+        padding=zero_encodings,
         as_patch=None,
         reading_layers=_reading_layers,
         differentiable=_read_once,
