@@ -20,21 +20,25 @@ except ImportError:  # ComfyUI 0.3.64
 def compute_in(network: nn.Module, dtype: torch.dtype) -> None:
     """Let a private copy compute in ``dtype``; Linear, Conv2d and Embedding weights stay in the memory they lie in.
 
-    No cast weight waits for the backward pass: it is cast again there. Biases, norms and what else is small are cast
-    once.
+    No cast or unpacked weight waits for the backward pass: it is made again there. Biases, norms and what else is
+    small are cast once, except weights of other packs' kinds, which their own layers cast at each use.
     """
     for module in network.modules():
         own = dict(module.named_parameters(recurse=False))
         if "forward" in vars(module) or isinstance(module, nn.Embedding) or not own:
             continue
-        if hasattr(module, "in_features") and _is_readable(module):
-            if not _acts_as_it_lies(module, own, dtype):
-                _cast_once(module, own, dtype, but="weight")
-                module.forward = _linear_forward(module)
-        elif isinstance(module, nn.Conv2d) and _is_readable(module):
+        linear = hasattr(module, "in_features") and hasattr(module, "weight")
+        convolution = isinstance(module, nn.Conv2d)
+        if (linear or convolution) and not _is_readable(module.weight):
+            _cast_once(module, own, dtype)
+            module.forward = _packed_forward(module.forward)
+        elif linear and not _acts_as_it_lies(module, own, dtype):
+            _cast_once(module, own, dtype, but="weight")
+            module.forward = _linear_forward(module)
+        elif convolution:
             _cast_once(module, own, dtype, but="weight")
             module.forward = _convolution_forward(module)
-        else:
+        elif not linear:
             _cast_once(module, own, dtype)
 
 
@@ -59,9 +63,7 @@ class _FrozenLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, module: nn.Module) -> Tensor:
         ctx.module = module
-        output = functional.linear(x, acting(module, "weight", x.dtype), acting(module, "bias", x.dtype))
-        # Torch forbids in-place sums, as Flux has, onto a view from here: nothing else sees what it is a view of.
-        return torch.ops.aten._unsafe_view(output, output.shape) if output._is_view() else output
+        return _unviewed(functional.linear(x, acting(module, "weight", x.dtype), acting(module, "bias", x.dtype)))
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
@@ -81,6 +83,38 @@ class _FrozenConvolution(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
         weight = acting(ctx.module, "weight", gradient.dtype)
         return nn.grad.conv2d_input(ctx.shape, weight, gradient, *ctx.how), None, None
+
+
+class _PackedLayer(torch.autograd.Function):
+    """A linear layer or convolution whose weight its own ``forward`` alone can unpack: once more for the backward pass.
+
+    Of ``x`` only the shape waits for it: what is linear in ``x`` has one slope, at zero too.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, own_forward: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.own_forward, ctx.shape = own_forward, x.shape
+        return _unviewed(own_forward(x))
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        with torch.enable_grad():
+            zero = gradient.new_zeros(ctx.shape).requires_grad_()
+            output = ctx.own_forward(zero)
+        return *torch.autograd.grad(output, zero, gradient), None
+
+
+def _unviewed(output: Tensor) -> Tensor:
+    """Torch forbids in-place sums, as Flux has, onto a view from here: nothing else sees what it is a view of."""
+    return torch.ops.aten._unsafe_view(output, output.shape) if output._is_view() else output
+
+
+def _packed_forward(own_forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    def forward(x: Tensor) -> Tensor:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        return _PackedLayer.apply(x, own_forward)
+
+    return forward
 
 
 def _linear_forward(module: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -104,9 +138,8 @@ def _convolution_forward(module: nn.Conv2d) -> Callable[[Tensor], Tensor]:
     return forward
 
 
-def _is_readable(module: nn.Module) -> bool:
-    """Whether the weight is of a kind known here; other packs bring kinds of their own, with layers to read them."""
-    weight = module.weight
+def _is_readable(weight: Tensor) -> bool:
+    """Whether a weight is of a kind known here; other packs bring kinds of their own, with layers to read them."""
     return type(weight) in (Tensor, nn.Parameter) or isinstance(weight, QuantizedTensor)
 
 
@@ -118,5 +151,5 @@ def _acts_as_it_lies(module: nn.Module, own: dict[str, nn.Parameter], dtype: tor
 
 def _cast_once(module: nn.Module, own: dict[str, nn.Parameter], dtype: torch.dtype, but: str = "") -> None:
     for name, parameter in own.items():
-        if name != but and parameter.is_floating_point() and parameter.dtype != dtype:
+        if name != but and _is_readable(parameter) and parameter.is_floating_point() and parameter.dtype != dtype:
             module.register_parameter(name, nn.Parameter(parameter.to(dtype), requires_grad=False))

@@ -79,7 +79,7 @@ def private_copy(patcher, name: str) -> nn.Module:
     acting = (*patched_weights(patcher, name), *module.named_buffers())
     theirs = (*module.parameters(), *module.buffers())
     for (key, tensor), original in zip(acting, theirs, strict=True):
-        if is_known(tensor):
+        if is_known(tensor) or _has_memory_of_its_own(tensor):
             known[id(original)] = _own_tensor(tensor, patcher.load_device, shared=key not in changing)
     copied = copy.deepcopy(module, known).requires_grad_(False).eval()
     for part in copied.modules():
@@ -108,6 +108,11 @@ def is_known(tensor: Tensor) -> bool:
     return type(tensor) in (Tensor, nn.Parameter) or quantized
 
 
+def _has_memory_of_its_own(tensor: Tensor) -> bool:
+    """Whether a weight of another pack's kind is bytes that its class reads, and no shell around other tensors."""
+    return type(tensor).__torch_dispatch__ is Tensor.__torch_dispatch__
+
+
 def _own_tensor(tensor: Tensor, device: torch.device, shared: bool) -> Tensor:
     """``tensor`` on ``device``, over the same memory where it can be."""
     if isinstance(tensor, QuantizedTensor):
@@ -115,6 +120,11 @@ def _own_tensor(tensor: Tensor, device: torch.device, shared: bool) -> Tensor:
         parts = {name: _own_tensor(getattr(tensor, name), device, shared) for name in names}
         own = type(tensor).__tensor_unflatten__(parts, how, tensor.shape, tensor.stride())
         return _parameter(own) if isinstance(tensor, nn.Parameter) else own
+    if not is_known(tensor):
+        # What its class knows of it, such as LoRAs that wait for each use, the host may take off it later.
+        own = _own_tensor(tensor.as_subclass(Tensor), device, shared).as_subclass(type(tensor))
+        vars(own).update({name: copy.copy(value) for name, value in vars(tensor).items()})
+        return own
     if tensor.is_meta:  # a weight that its file lacks, as the host fills it in
         own = torch.zeros(tensor.shape, dtype=tensor.dtype, device=device)
     else:

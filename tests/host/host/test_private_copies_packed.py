@@ -34,12 +34,12 @@ def with_lora(world):
     return model
 
 
-def predicted(world, model) -> torch.Tensor:
+def predicted(world, model, private=None) -> torch.Tensor:
     """What a training's private copy of ``model`` predicts, after the host has left that model."""
     import comfy.model_management
 
     pack = world.pack
-    private = pack.task.PrivateModel.of(model, "float32", False)
+    private = private or pack.task.PrivateModel.of(model, "float32", False)
     injection = pack.joint_model.JointInjection(world.family, private.unet)
     comfy.model_management.unload_all_models()
     pooled = None if world.facts.pooled is None else torch.ones(1, world.facts.pooled)
@@ -70,6 +70,40 @@ def test_packed_weights_draw_and_train_as_they_act(world):
     changed = with_lora(unpacked)
     torch.testing.assert_close(predicted(world, with_lora(world)), predicted(unpacked, changed), **close)
     assert (predicted(unpacked, changed) - predicted(unpacked, unpacked.model)).abs().max() > 0.3
+
+
+@pytest.mark.filterwarnings("ignore:Full backward hook")
+def test_no_packed_weight_is_there_twice_and_none_waits_unpacked(world):
+    """A card that draws with the small file trains with it: the bytes are the host's own, unpacked one at a time."""
+    model, kept = with_lora(world), {}
+    for name, each in (("packed", model), ("float32", JointWorld(world.pack, world.name).model)):
+        private = world.pack.task.PrivateModel.of(each, "float32", False)
+        own, theirs = dict(private.unet.named_parameters()), dict(each.model.diffusion_model.named_parameters())
+        matrices = [name for name, weight in theirs.items() if weight.ndim > 1]
+        assert len(matrices) > 20
+        assert all(own[name].data_ptr() == theirs[name].data_ptr() for name in matrices)
+        assert all(type(own[name]) is type(theirs[name]) for name in theirs)
+        kept[name] = bytes_that_wait(private.unet, lambda each=each, private=private: predicted(world, each, private))
+    assert kept["packed"] == kept["float32"]
+
+
+def bytes_that_wait(net: torch.nn.Module, step) -> int:
+    """Bytes that a step keeps for its backward pass, what lies in the network left out."""
+    shared, waiting = {weight.untyped_storage().data_ptr() for weight in net.parameters()}, {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in shared and not backward:
+            waiting[storage.data_ptr()] = storage
+        return tensor
+
+    backward: list = []
+    hook = net.register_full_backward_pre_hook(lambda *_: backward.append(None))
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        step()
+    hook.remove()
+    assert waiting and backward
+    return sum(storage.nbytes() for storage in waiting.values())
 
 
 def test_a_training_under_a_lora_is_another_training(world):
