@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
 import torch
 
+from builders.compiled import compile_first_block
 from builders.cross_models import WIDTH, cross_model
-from builders.cross_world import TEXT, CrossWorld, reads_inside
+from builders.cross_world import TEXT, reads_inside
 
 
 @pytest.fixture
@@ -87,20 +86,12 @@ def test_a_model_loaded_by_halves_draws_the_same(world):
     model.unpatch_model(model.offload_device)
 
 
-def test_a_compiled_model_draws_the_concept_that_is_asked_for(pack):
+def test_a_compiled_model_draws_the_concept_that_is_asked_for(world):
     """What the plain prompt compiled is not used again without the edit; other prompts stay compiled."""
-    world = CrossWorld(pack, "wan21")
-    compiled = importlib.import_module("comfy_api.torch_helpers").set_torch_compile_wrapper
     texts, (model, clip) = [TEXT.format(word) for word in ("teddy bear", "teddy_t")], world.applied(world.concept())
     plain, named = (world.draw(model, clip, text, cfg=1.0) for text in texts)
-    calls = []
-
-    def backend(graph, _inputs):
-        calls.append(graph)
-        return graph.forward
-
-    model = model.clone()
-    compiled(model, backend, keys=["diffusion_model.blocks.0"])
+    model, graphs = model.clone(), []
+    compile_first_block(model, next(iter(world.family.layers(world.net))), graphs)
     for text, drawn in zip((*texts, texts[0]), (plain, named, plain), strict=True):
         torch.testing.assert_close(world.draw(model, clip, text, cfg=1.0), drawn, rtol=1e-4, atol=1e-4)
-    assert calls
+    assert graphs

@@ -7,6 +7,7 @@ import importlib
 import pytest
 import torch
 
+from builders.compiled import compile_first_block
 from builders.joint_models import JOINT, TOKENS, joint_model
 from builders.joint_world import MARKED, JointWorld
 
@@ -86,24 +87,16 @@ def test_a_model_loaded_by_halves_draws_the_same(world):
     model.unpatch_model(model.offload_device)
 
 
-def test_a_compiled_model_draws_the_concept_that_is_asked_for(pack):
+def test_a_compiled_model_draws_the_concept_that_is_asked_for(world):
     """What the plain prompt compiled is not used again without the edit; other prompts stay compiled."""
-    world = JointWorld(pack, "flux1")
     named, plain = prompts(world)
     once = {"steps": 1, "cfg": 1.0}
     expected = [world.draw(world.applied(world.concept()), prompt, **once) for prompt in (plain, named)]
-    compiled = importlib.import_module("comfy_api.torch_helpers").set_torch_compile_wrapper
-    model, calls = world.model.clone(), []
-
-    def backend(graph, _inputs):
-        calls.append(graph)
-        return graph.forward
-
-    model = with_concept(world, model)
-    compiled(model, backend, keys=["diffusion_model.double_blocks.0", "diffusion_model.single_blocks.1"])
+    model, graphs = with_concept(world, world.model.clone()), []
+    compile_first_block(model, next(iter(world.family.layers(world.net))), graphs)
     for prompt, drawn in zip((plain, named, plain), (*expected, expected[0]), strict=True):
         torch.testing.assert_close(world.draw(model, prompt, **once), drawn, rtol=1e-4, atol=1e-4)
-    assert calls
+    assert graphs
 
 
 def test_an_attention_that_asks_nobody_is_refused(pack, monkeypatch):
