@@ -18,6 +18,7 @@ from perfusion_ops import Concept
 from perfusion_ops.concept.file import save_concept
 
 _NAMES = ("make_family_files.py", "make_checkpoints.py", "weight_forms.py", "joint_models.py", "cross_models.py")
+_NAMES += ("family_first_stages.py", "small_vocabularies.py")
 MAKERS = [ROOT / "tests/builders" / name for name in _NAMES]
 HELPER = ROOT / "tests/builders/small_sizes"
 WORD, SUPERCLASS = "teddy_t", "bear"

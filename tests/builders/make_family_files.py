@@ -7,8 +7,6 @@ host has as constants are told in each file: see small_sizes.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import os
 import sys
@@ -19,8 +17,10 @@ from safetensors.torch import save_file
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from builders import cross_models, joint_models  # noqa: E402
+from builders.family_first_stages import first_stage  # noqa: E402
 from builders.joint_models import randomize  # noqa: E402
 from builders.make_checkpoints import random_weights, unet_config  # noqa: E402
+from builders.small_vocabularies import pieces, tekken  # noqa: E402
 from builders.weight_forms import in_form  # noqa: E402
 
 KEY = "small_sizes"
@@ -47,10 +47,6 @@ _T5 = {"d_model": WIDTH, "d_ff": 64, "d_kv": 16, "num_heads": 2}
 _DEPTH = "encoder.block.23.layer.1.DenseReluDense"
 """The host counts to 24 layers to know a T5."""
 _NORM = "model.layers.0.post_attention_layernorm.weight"
-TEXT = (
-    "a photo of the teddy bear and a coffee cup, boat, cat, dog at sea by night in snow, high quality illustration of "
-    "a red car on the road with soft light and clouds in the sky, an old house behind trees"
-)
 
 
 def networks() -> dict[str, tuple[str, dict]]:
@@ -152,69 +148,6 @@ def encoder(kind: str) -> dict[str, torch.Tensor]:
     randomize(part.transformer, 2)
     weights = {name: tensor.bfloat16().contiguous() for name, tensor in part.transformer.state_dict().items()}
     return {**weights, **beside, KEY: note(sizes, shown, PARTS.get(kind, {}))}
-
-
-def pieces(**ids: int) -> torch.Tensor:
-    """A small sentencepiece model (bytes,), as files of text encoders hold it. What it does not know it reads as bytes.
-    """
-    import sentencepiece
-
-    file = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([TEXT, TEXT.title()] * 20), model_writer=file, vocab_size=420, minloglevel=2,
-        hard_vocab_limit=False, num_threads=1, byte_fallback=True, **{"bos_id": -1, **ids},
-    )  # fmt: skip
-    return torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
-
-
-def tekken() -> torch.Tensor:
-    """A tokenizer of single bytes (bytes,), in the form that Mistral's text encoder files hold."""
-    special = ("<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "<pad>")
-    vocabulary = [{"rank": n, "token_bytes": base64.b64encode(bytes([n])).decode()} for n in range(256)]
-    told = {
-        "config": {"default_vocab_size": 1256, "default_num_special_tokens": 1000},
-        "vocab": vocabulary,
-        "special_tokens": [{"rank": n, "token_str": token} for n, token in enumerate(special)],
-    }
-    return torch.frombuffer(bytearray(json.dumps(told).encode()), dtype=torch.uint8)
-
-
-def first_stage(kind: str) -> dict[str, torch.Tensor]:
-    """Weights of a VAE: Flux's and Flux.2's with a narrow decoder, Wan's narrow, for Wan 2.2 the class of previews."""
-    import comfy.ldm.wan.vae
-    import comfy.taesd.taehv
-
-    if kind == "wan21":
-        sizes = {"dim_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_scales": []}
-        sizes |= {"temperal_downsample": [False, True, True], "dropout": 0.0}
-        model = comfy.ldm.wan.vae.WanVAE(dim=8, z_dim=16, image_channels=3, conv_out_channels=3, **sizes)
-    elif kind == "wan22":
-        model = comfy.taesd.taehv.TAEHV(latent_channels=48)
-    else:
-        model = _autoencoder(16 if kind == "ae" else 32, normed=kind == "flux2")
-    randomize(model)
-    # bfloat16, not float16: the host takes a tiny VAE in float16 for another model's.
-    return {
-        name: (tensor.bfloat16() if tensor.is_floating_point() else tensor).contiguous()
-        for name, tensor in model.state_dict().items()
-    }
-
-
-def _autoencoder(channels: int, normed: bool) -> torch.nn.Module:
-    from comfy.ldm.models.autoencoder import AutoencoderKL, AutoencodingEngine
-
-    sizes = {"double_z": True, "z_channels": channels, "resolution": 256, "in_channels": 3, "out_ch": 3, "ch": 128}
-    sizes |= {"ch_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_resolutions": [], "dropout": 0.0}
-    narrow = sizes | {"ch": 32}
-    if normed:
-        sizes["batch_norm_latent"] = True
-        return AutoencoderKL(ddconfig=sizes, embed_dim=channels, decoder_ddconfig=narrow | {"batch_norm_latent": True})
-    parts = "comfy.ldm.modules.diffusionmodules.model"
-    return AutoencodingEngine(
-        regularizer_config={"target": "comfy.ldm.models.autoencoder.DiagonalGaussianRegularizer"},
-        encoder_config={"target": f"{parts}.Encoder", "params": sizes},
-        decoder_config={"target": f"{parts}.Decoder", "params": narrow},
-    )
 
 
 def whole_checkpoint(kind: str, texts: dict[str, str], form: str) -> dict[str, torch.Tensor]:
