@@ -25,7 +25,7 @@ def family_of(model) -> Family:
     for family in FAMILIES:
         if family.fits(model):
             return family
-    kind = type(model.model.model_config).__name__
+    kind = _kind(model.model.model_config)
     if kind == REFINER:
         raise ValueError(
             "The model is SDXL's refiner, which reads another context than SDXL, so concepts cannot edit it. Connect "
@@ -35,6 +35,12 @@ def family_of(model) -> Family:
         f"The model is of the kind {kind}, which concepts cannot edit; expected {titles()}. Load a model of one of "
         "these."
     )
+
+
+def _kind(config) -> str:
+    """What a model is called: by people, where it shares its class with a family, else by the host."""
+    relatives = [family.relative(config) for family in FAMILIES if family.joint and type(config) in family.configs]
+    return next(filter(None, relatives), type(config).__name__)
 
 
 def titles() -> str:

@@ -1,9 +1,14 @@
-"""Flux.1, Chroma and Flux.2 with Klein: blocks with two streams, then blocks with one, text first in both."""
+"""Flux.1, Ovis-Image, LongCat-Image, Chroma and Flux.2 with Klein: blocks with two streams, then blocks with one.
+
+Text comes first in both.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import comfy.supported_models
-from torch import nn
+from torch import Tensor, nn
 
 from .joint import JointFamily, Layers, clone_norm_inputs, padded_left
 
@@ -29,10 +34,25 @@ def _family(name: str, title: str, *configs: type, **facts) -> JointFamily:
     )
 
 
+def _behind_the_text(encodings: Tensor) -> dict[str, Any]:
+    """LongCat counts the picture's positions from the end of the text."""
+    length = float(encodings.shape[1])
+    return {"rope_options": {"shift_t": 1.0, "shift_y": length, "shift_x": length}}
+
+
+def _known(*configs: str) -> tuple[type, ...]:
+    """Of the classes of that name, those that the host has."""
+    return tuple(filter(None, (getattr(comfy.supported_models, config, None) for config in configs)))
+
+
 _FLUX1 = tuple(getattr(comfy.supported_models, kind) for kind in ("Flux", "FluxInpaint", "FluxSchnell"))
 FLUX = (
-    _family("flux1", "Flux.1", *_FLUX1, guidance=1.0),
+    _family("flux1", "Flux.1", *_FLUX1, kin={"yak_mlp": "Ovis-Image"}, guidance=1.0),
+    # The host has no class for it: it loads as Flux schnell.
+    _family("ovis", "Ovis-Image", comfy.supported_models.FluxSchnell, setting="yak_mlp", guidance=4.0),
+    _family("longcat", "LongCat-Image", *_known("LongCatImage"), options=_behind_the_text, guidance=4.0),
     _family("chroma", "Chroma", comfy.supported_models.Chroma, guidance=4.0),
+    _family("chroma_radiance", "Chroma Radiance", *_known("ChromaRadiance"), sides=(16, 16), guidance=4.0),
     _family(
         "flux2",
         "Flux.2",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -36,18 +36,33 @@ class JointFamily:
     many behind the picture; none: the picture follows the prompt, and whatever else there is follows the picture."""
     differentiable: Callable[[nn.Module], None] = lambda net: None
     """Let gradients pass through a private copy."""
+    options: Callable[[Tensor], dict[str, Any]] = lambda encodings: {}
+    """(encodings (B, T, d)) -> the options that the host's model sets before it calls its network."""
     guidance: float = 4.0
     """The sampler's cfg for previews."""
+    sides: tuple[int, int] = (8, 8)
+    """Of training pictures in pixels: what both are multiples of, and what they measure at least, on average."""
+    setting: str | None = None
+    """What the host sets in its checkpoints alone, where the host's class is another family's too."""
+    kin: Mapping[str, str] = field(default_factory=dict)
+    """What the host sets in another model's checkpoints of the same class -> that model, as people call it."""
     joint = True
     transformer = True
     covariance_mix = None
     entry = None
-    sides = (8, 8)
     gates = (GateKind.POSITION,)
 
     def fits(self, model) -> bool:
-        """Whether a MODEL is of this family."""
-        return type(model.model.model_config) in self.configs
+        """Whether a MODEL is of this family, and no relative that shares its class."""
+        config = model.model.model_config
+        if type(config) not in self.configs or self.relative(config):
+            return False
+        return self.setting is None or bool(config.unet_config.get(self.setting))
+
+    def relative(self, config) -> str | None:
+        """The other model whose checkpoint a ``config`` of this family's classes is, if there is one."""
+        found = [title for setting, title in self.kin.items() if config.unet_config.get(setting)]
+        return found[0] if found else None
 
     def value_widths(self, net: nn.Module) -> dict[str, int]:
         """Layer name -> width of its values."""

@@ -1,4 +1,7 @@
-"""Z-Image and Lumina 2: one stream of text and picture through every layer, queries, keys and values in one matrix."""
+"""Z-Image, Lumina 2 and NewBie: one stream of text and picture through every layer.
+
+Queries, keys and values come of one matrix.
+"""
 
 from __future__ import annotations
 
@@ -29,20 +32,24 @@ def _around(net: nn.Module, places: int, entries: Mapping[str, Any]) -> tuple[in
     return sum(length + -length % multiple for length in lengths), -places % multiple
 
 
-def _family(name: str, title: str, config: type, guidance: float) -> JointFamily:
+def _family(name: str, title: str, config: str, **facts) -> JointFamily:
     return JointFamily(
         name=name,
         title=title,
-        configs=(config,),
+        configs=tuple(filter(None, [getattr(comfy.supported_models, config, None)])),
         layers=_layers,
         blocks=lambda net: net.layers,
         text_places=lambda marks, net: padded_right(marks, net.pad_tokens_multiple),
         around=_around,
-        guidance=guidance,
+        guidance=4.0,
+        **facts,
     )
 
 
 LUMINA = (
-    _family("zimage", "Z-Image", comfy.supported_models.ZImage, 4.0),
-    _family("lumina2", "Lumina 2", comfy.supported_models.Lumina2, 4.0),
+    _family("zimage", "Z-Image", "ZImage"),
+    _family("zimage_pixel", "Z-Image in pixel space", "ZImagePixelSpace", sides=(32, 32)),
+    _family("lumina2", "Lumina 2", "Lumina2", kin={"clip_text_dim": "NewBie"}),
+    # The host has no class for it: it loads as Lumina 2.
+    _family("newbie", "NewBie", "Lumina2", setting="clip_text_dim"),
 )

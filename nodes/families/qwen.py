@@ -22,5 +22,7 @@ QWEN = (
         blocks=lambda net: net.transformer_blocks,
         differentiable=clone_norm_inputs,
         guidance=4.0,
+        # Its pictures are several layers in one latent.
+        kin={"use_additional_t_cond": "Qwen-Image-Layered"},
     ),
 )

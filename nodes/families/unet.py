@@ -23,8 +23,8 @@ class UNet:
 
     name: str
     """As concept files name it."""
-    config: type
-    """The host's class of its checkpoints."""
+    configs: tuple[type, ...]
+    """The host's classes of its checkpoints."""
 
     joint = False
     transformer = False
@@ -41,7 +41,7 @@ class UNet:
 
     def fits(self, model) -> bool:
         """Whether a MODEL is of this family and has text cross-attention."""
-        if not isinstance(model.model.model_config, self.config):
+        if type(model.model.model_config) not in self.configs:
             return False
         return next(_cross_attentions(model.model.diffusion_model), None) is not None
 
@@ -100,10 +100,16 @@ class UNet:
         return {} if adm is None else {"y": adm}
 
 
+def _unet(name: str, *configs: str) -> UNet:
+    """Of the classes of that name, those that the host has."""
+    found = (getattr(comfy.supported_models, config, None) for config in configs)
+    return UNet(name, tuple(filter(None, found)))
+
+
 UNETS = (
-    UNet("sd1", comfy.supported_models.SD15),
-    UNet("sd2", comfy.supported_models.SD20),
-    UNet("sdxl", comfy.supported_models.SDXL),
+    _unet("sd1", "SD15", "SD15_instructpix2pix"),
+    _unet("sd2", "SD20", "SD21UnclipL", "SD21UnclipH"),
+    _unet("sdxl", "SDXL", "SSD1B", "Segmind_Vega", "KOALA_700M", "KOALA_1B", "SDXL_instructpix2pix"),
 )
 
 

@@ -256,10 +256,11 @@ class JointModelCall(ModelCall):
             return
         regions = {j: concept.region for j, concept in enumerate(self.applied.concepts) if concept.region is not None}
         cells, edit = picture_cells(net, x), JointCall()
-        edit.gates, edit.places = self.family.text_places(parts["gates"], net), math.prod(cells)
+        frames = x.shape[2] if x.ndim == 5 else 1
+        edit.gates, edit.places = self.family.text_places(parts["gates"], net), frames * math.prod(cells)
         edit.before, edit.behind = self.family.around(net, edit.places, entries)
         edit.residuals = self.edits[x.device].value_residuals
-        edit.masks = {j: mask_at(region, *cells).to(edit.gates) for j, region in regions.items()}
+        edit.masks = {j: mask_at(region, *cells).to(edit.gates).repeat(frames) for j, region in regions.items()}
         with edit.announced(self.layers[x.device]):
             yield edit.options
             edit.check_attended()

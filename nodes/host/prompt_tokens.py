@@ -8,7 +8,7 @@ from typing import Any
 
 from ...perfusion_ops.edit.gate_table import PromptToken
 from ...perfusion_ops.text.covariance import TokenKind
-from .clip import text_encoder, tokenizer, tokenizer_names
+from .clip import text_encoder, tokenizer, tokenizer_names, vocabulary
 from .concept_words import CONCEPT_TOKENS, ConceptToken, known_words, superclass_tokens, without_words
 from .whole_prompts import CLIP_NAMES, spelling_name
 
@@ -23,8 +23,9 @@ LONGEST_LETTER = 4
 def prompt_tokens(clip, tokenized: dict[str, Any], length: int) -> tuple[PromptToken, ...]:
     """The tokens behind ``length`` encodings of a prompt, from what ``clip.tokenize`` returned.
 
-    Text encoders that read a prompt inside a template leave the template's first tokens out of the encodings; networks
-    pad with zeros behind the prompt. Where no tokenizer is known, as with a pack of its own kind, tokens have numbers.
+    Text encoders that read a prompt inside a template leave the template's first tokens out of the encodings, some its
+    last ones too; networks pad with zeros behind the prompt. Where no tokenizer is known, as with a pack of its own
+    kind, tokens have numbers.
     """
     counts = {name: sum(map(len, tokenized[name])) for name in tokenizer_names(clip) if name in tokenized}
     names = _one_behind_the_other(clip, counts, length)
@@ -33,7 +34,18 @@ def prompt_tokens(clip, tokenized: dict[str, Any], length: int) -> tuple[PromptT
     chunks = enumerate((name, chunk) for name in names for chunk in tokenized[name])
     tokens = [token for n, (name, chunk) in chunks for token in _chunk_tokens(tokenizer(clip, name), chunk, n)]
     padding = [PromptToken("<padding>", TokenKind.PADDING)] * (length - len(tokens))
-    return (*tokens[max(0, len(tokens) - length) :], *padding)
+    end = len(tokens) - (_template_behind(clip, names[-1], tokenized) if len(tokens) > length else 0)
+    return (*tokens[max(0, end - length) : end], *padding)
+
+
+def _template_behind(clip, name: str, tokenized: dict[str, Any]) -> int:
+    """How many tokens of the template stand behind a prompt: as many as the CLIP says that it leaves out."""
+    suffix = getattr(clip.tokenizer, "SUFFIX", None)
+    if suffix is None:
+        return 0
+    first = vocabulary(clip, name)(suffix)["input_ids"][0]
+    behind = [token for token, *_ in tokenized[name][-1]][::-1]
+    return behind.index(first) + 1 if first in behind else 0
 
 
 def _one_behind_the_other(clip, counts: dict[str, int], length: int) -> tuple[str, ...]:

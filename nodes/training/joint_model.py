@@ -32,13 +32,13 @@ class JointInjection:
             yield self.injected
         self.injected.clear()
 
-    def options(self, latents: Tensor) -> dict:
-        """The model's options for its next call, with ``latents`` (B, C, ..., h, w)."""
+    def options(self, latents: Tensor, encodings: Tensor) -> dict:
+        """The model's options for its next call, with ``latents`` (B, C, ..., h, w) and ``encodings`` (B, T, d)."""
         context = self.injected.context
         self.call.places = math.prod(picture_cells(self.net, latents))
         self.call.gates = None if context is None else self.family.text_places(context.gates, self.net)
         self.call.residuals = self.injected.value_residuals
-        return self.call.options({})
+        return self.call.options(self.family.options(encodings))
 
 
 @contextmanager
@@ -68,11 +68,12 @@ def joint_predictor(
             name: _on(cond.process_cond(batch_size=len(noisy), area=None).cond, device, dtype)
             for name, cond in model.model.extra_conds(**given).items()
         }
+        context = conditions.pop("c_crossattn")
         predicted = injection.net(
             latents.to(device, dtype),
             sampling.timestep(schedule.sigmas[timesteps.cpu()].to(device)).float(),
-            context=conditions.pop("c_crossattn"),
-            transformer_options=injection.options(latents),
+            context=context,
+            transformer_options=injection.options(latents, context),
             **conditions,
         )
         return predicted.squeeze(2) if has_frames else predicted

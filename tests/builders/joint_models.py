@@ -128,16 +128,20 @@ CLIPS = {
 
 def joint_clip(family: str):
     """A CLIP of ``family``: the host's own tokenizers, and text encoders of its own classes with random weights."""
+    return host_clip(*CLIPS[family])
+
+
+def host_clip(module: str, tokenizer: str, encoder: str, sizes: dict, **read: torch.Tensor):
+    """The same of one of the host's files; ``read`` is what its tokenizers read in files of text encoders."""
     import importlib
 
     import comfy.sd
     import comfy.supported_models_base
 
-    module, tokenizer, encoder, sizes = CLIPS[family]
     texts = importlib.import_module(f"comfy.text_encoders.{module}")
     target = comfy.supported_models_base.ClipTarget(getattr(texts, tokenizer), getattr(texts, encoder)())
     with small_eyes():
-        clip = comfy.sd.CLIP(target, model_options={**sizes, "dtype": torch.float32})
+        clip = comfy.sd.CLIP(target, model_options={**sizes, "dtype": torch.float32}, tokenizer_data=read)
     overlap_wide_vocabularies(clip.cond_stage_model)
     randomize(clip.cond_stage_model)
     return clip

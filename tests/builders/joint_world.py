@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .joint_models import JOINT, TOKENS, joint_model
+from .joint_models import JOINT, TOKENS, Facts, small_model
 
 MARKED = (4, 5)
 """The tokens of a prompt where its first concept stands."""
@@ -13,8 +13,9 @@ MARKED = (4, 5)
 class JointWorld:
     """A small model of one family, prompts, and concepts for it."""
 
-    def __init__(self, pack, family: str) -> None:
-        self.pack, self.name, self.facts, self.model = pack, family, JOINT[family], joint_model(family)
+    def __init__(self, pack, family: str, facts: Facts | None = None) -> None:
+        self.pack, self.name, self.facts = pack, family, facts or JOINT[family]
+        self.model = small_model(self.facts.config, self.facts.unet, torch.float32)
         self.family = pack.family.family_of(self.model)
         self.net = self.model.model.diffusion_model
         self.latent = (2, *self.facts.latent)
