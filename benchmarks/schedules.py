@@ -126,9 +126,15 @@ class _Contexts:
         self.edit, self.prompts = edit, encode_prompts(the_world().text_encoder, [*texts, ""], concepts)
         self.rows = torch.tensor([*range(len(texts)), *[len(texts)] * len(texts)])
         self.made: dict[float, EditedContext] = {}
+        superclass = self.prompts.superclass_encodings
+        gates = superclass.new_zeros(*superclass.shape[:2], len(concepts))
+        self.resting = EditedContext(superclass, superclass, gates).rows(self.rows)
 
     def at(self, level: Level) -> EditedContext:
+        """As in ComfyUI: at strength 0 the superclass prompt."""
         shift, prompts = level.bias_shift, self.prompts
+        if level.strength == 0:
+            return self.resting
         if shift not in self.made:
             parts = prompts.encodings, prompts.superclass_encodings, prompts.present, prompts.keep, prompts.marks
             self.made[shift] = self.edit.shifted([shift]).contexts(*parts).rows(self.rows)

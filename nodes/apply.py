@@ -18,11 +18,11 @@ from .host.naming import Naming
 from .host.widgets import KEY_LOCKINGS
 from .schema import (
     ConceptIO,
-    ScheduleIO,
     bias_input,
     expert,
     key_locking_input,
     percent_input,
+    schedule_input,
     schema,
     strength_input,
     temperature_input,
@@ -88,12 +88,7 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
                         "When the concept's look ends in sampling. After, its word draws the superclass.",
                     )
                 ),
-                ScheduleIO.Input(
-                    "schedule",
-                    optional=True,
-                    tooltip="From Perfusion Schedule: visual_strength and bias change during sampling. Not connected: "
-                    "they stay as they are set here.",
-                ),
+                schedule_input("they are set here"),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The model with the concept."),
@@ -120,11 +115,9 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
         schedule=None,
     ) -> io.NodeOutput:
         locking, naming = KEY_LOCKINGS[key_locking], Naming(concept.word, messages.running_node())
-        schedule, gate = schedule or Schedule(), Gate(bias, temperature, leak_free)
         zero = "visual_strength" if visual_strength == 0 else "The schedule's strength"
-        if schedule.constant:
-            visual_strength *= schedule.constant.strength
-            gate, schedule = gate.shifted(schedule.constant.bias_shift), Schedule()
+        gate = Gate(bias, temperature, leak_free)
+        visual_strength, gate, schedule = (schedule or Schedule()).into(visual_strength, gate)
         if visual_strength == 0:
             check_fits(model, concept)
             messages.warn_of(f"{zero} is 0, so {concept.word!r} draws exactly {concept.superclass!r}.")

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from .judging.evaluate import Evaluation
 from .judging.prompts import KINDS
 from .sampling_inputs import judging_inputs, sampling_inputs
-from .schema import ConceptIO, bias_input, key_locking_input, schema, strength_input, temperature_input
+from .schema import ConceptIO, bias_input, key_locking_input, schedule_input, schema, strength_input, temperature_input
 
 
 class PerfusionEvaluate(io.ComfyNode):
@@ -20,7 +20,10 @@ class PerfusionEvaluate(io.ComfyNode):
             description="Draws a concept on several prompts beside the plain model and, if connected, other methods, "
             "and measures identity, agreement and what a prompt without the concept loses.",
             is_input_list=True,
-            inputs=[*_what(), *sampling_inputs(), *_dials(), *judging_inputs(), *_pair("other"), *_pair("second")],
+            inputs=[
+                *(*_what(), *sampling_inputs(), *_dials(), *judging_inputs(), *_pair("other"), *_pair("second")),
+                schedule_input("they are set here"),
+            ],
             outputs=[
                 io.Image.Output(display_name="sheet", tooltip="All pictures, a row for each method."),
                 io.Image.Output(display_name="pictures", tooltip="The pictures of all rows, as KSampler drew them."),

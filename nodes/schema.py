@@ -65,3 +65,13 @@ def percent_input(name: str, default: float, tooltip: str) -> io.Input:
 def shift_input(name: str, tooltip: str, optional: bool = False) -> io.Input:
     """What is added to a gate's bias."""
     return io.Float.Input(name, optional=optional, tooltip=tooltip, default=0.0, min=-2.0, max=2.0, step=0.01)
+
+
+def schedule_input(without: str) -> io.Input:
+    """A schedule to connect; ``without`` says where the dials are then set alone."""
+    return ScheduleIO.Input(
+        "schedule",
+        optional=True,
+        tooltip="From Perfusion Schedule: visual_strength and bias change during sampling. Not connected: they stay as "
+        f"{without}.",
+    )

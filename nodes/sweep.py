@@ -8,7 +8,7 @@ from .host.widgets import KEY_LOCKINGS
 from .judging.axes import AXES, DEFAULTS, NONE
 from .judging.sweep import Sweep
 from .sampling_inputs import judging_inputs, sampling_inputs
-from .schema import ConceptIO, bias_input, key_locking_input, schema, strength_input, temperature_input
+from .schema import ConceptIO, bias_input, key_locking_input, schedule_input, schema, strength_input, temperature_input
 
 VALUES_TOOLTIP = (
     "Values with commas between them, such as 0.3, 0.6, 0.9. Empty: "
@@ -27,7 +27,10 @@ class PerfusionSweep(io.ComfyNode):
             description="Draws a concept at many settings with the ordinary KSampler, side by side. With the training "
             "pictures connected, it scores every setting and suggests one.",
             is_input_list=True,
-            inputs=[*_what(), *_axes(), *sampling_inputs(), *_dials(), *judging_inputs()],
+            inputs=[
+                *(*_what(), *_axes(), *sampling_inputs(), *_dials(), *judging_inputs()),
+                schedule_input("each cell has them"),
+            ],
             outputs=_outputs(),
         )
 

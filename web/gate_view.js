@@ -3,7 +3,7 @@
 import { details } from "./concepts.js"
 import { addDisplay, chain, element, svg } from "./dom.js"
 import { across, gateCurve, gateStrength, paperBias } from "./gate.js"
-import { appliedBefore, conceptOf, promptsOf, valueOf } from "./graph.js"
+import { appliedBefore, conceptOf, promptsOf, scheduleOf, valueOf } from "./graph.js"
 import { text } from "./texts.js"
 import { names, strangers } from "./words.js"
 
@@ -47,14 +47,36 @@ function draw(node, view) {
   const [bias, temperature, leakFree, keyLocking] = SHOWN.map(name => valueOf(node, name))
   const known = [bias, temperature].every(Number.isFinite) && temperature > 0
   const gate = { bias, temperature, leakFree: Boolean(leakFree), byPosition: view.perfusionByPosition }
-  const drawn = known ? [curve(gate, paperBias(keyLocking)), marks(gate)] : [note(text("gateFromOutside"))]
-  view.replaceChildren(...drawn, view.perfusionLine)
+  const points = scheduleOf(node)
+  const gates = (points ?? []).map(({ shift }) => ({ ...gate, bias: bias + shift }))
+  const drawn = known ? [curve(gate, gates, paperBias(keyLocking)), marks(gate)] : [note(text("gateFromOutside"))]
+  const said = scheduled(points, bias, valueOf(node, "visual_strength"))
+  view.replaceChildren(...drawn, ...(said ? [note(said)] : []), view.perfusionLine)
 }
 
-function curve(gate, [low, high]) {
+/** What a schedule makes of the dials, from its first point to its last; empty without one. */
+function scheduled(points, bias, strength) {
+  if (points?.length === 0) return ""
+  if (!points || ![bias, strength].every(Number.isFinite)) return text("scheduledElsewhere")
+  const short = number => String(Math.round(1000 * number) / 1000)
+  const [start, end] = points.map(point => ({
+    percent: short(100 * point.percent),
+    bias: short(bias + point.shift),
+    strength: short(strength * point.strength),
+  }))
+  return text("scheduled", {
+    ...{ startPercent: start.percent, startBias: start.bias, startStrength: start.strength },
+    ...{ endPercent: end.percent, endBias: end.bias, endStrength: end.strength },
+  })
+}
+
+function path(gate) {
+  return `M ${gateCurve(gate, BOX).map(point => point.map(value => value.toFixed(2)).join(" ")).join(" L ")}`
+}
+
+function curve(gate, scheduledGates, [low, high]) {
   const { width, height } = BOX
   const at = similarity => across(similarity, width)
-  const line = gateCurve(gate, BOX).map(point => point.map(value => value.toFixed(2)).join(" ")).join(" L ")
   const dot = similarity => `M ${at(similarity)} ${(1 - gateStrength(similarity, gate)) * height} h 0`
   const bias = Math.min(width, Math.max(0, at(gate.bias)))
   return svg(
@@ -64,7 +86,8 @@ function curve(gate, [low, high]) {
     svg("rect", { class: "perfusion-paper", x: at(low), y: 0, width: at(high) - at(low), height }),
     svg("path", { class: "perfusion-axis", d: `M 0 ${height} H ${width} M ${at(0)} 0 V ${height} M ${at(1)} 0 V ${height}` }),
     svg("path", { class: "perfusion-bias", d: `M ${bias} 0 V ${height}` }),
-    svg("path", { class: "perfusion-line", d: `M ${line}` }),
+    ...scheduledGates.map(other => svg("path", { class: "perfusion-scheduled", d: path(other) })),
+    svg("path", { class: "perfusion-line", d: path(gate) }),
     svg("path", { class: "perfusion-dots", d: `${dot(0)} ${dot(1)}` }),
   )
 }
@@ -79,7 +102,7 @@ function marks(gate) {
 }
 
 function note(said) {
-  return element("div", { class: "perfusion-note" }, said)
+  return element("div", { class: "perfusion-note", title: said }, said)
 }
 
 /** The line under the curve: in how many prompts the word stands, and words that look like concepts and are none. */

@@ -4,6 +4,7 @@ import { app } from "../../scripts/app.js"
 
 const APPLY = "PerfusionApplyKeyLockedAttention"
 const TRAIN = "PerfusionTrainConcept"
+const SCHEDULE = "PerfusionSchedule"
 const TEXTS = ["customtext", "text", "string"]
 
 /** The node of an execution id: "7", or "4:7" for node 7 inside the subgraph node 4. None if it is not open. */
@@ -70,6 +71,29 @@ export function conceptOf(apply) {
   if (source?.comfyClass === TRAIN) return { word: valueOf(source, "word"), byPosition: valueOf(source, "gate") === "position" }
   const widget = source?.widgets?.find(one => source.constructor.nodeData?.input?.required?.[one.name]?.[1]?.perfusion_concept_file)
   return widget ? { file: valueOf(source, widget.name) } : {}
+}
+
+/**
+ * The first and the last point of the schedule on an Apply node, as `{ percent, strength, shift }`: of a chain of
+ * schedules, in the order of time. None without a schedule; undefined when the browser cannot know it.
+ */
+export function scheduleOf(apply) {
+  const last = sourceOf(apply, "schedule")
+  if (!last) return []
+  let first = last
+  for (let left = 100; first && left > 0; left -= 1) {
+    if (first.comfyClass !== SCHEDULE) return undefined
+    const before = sourceOf(first, "prev_schedule")
+    if (!before) break
+    first = before
+  }
+  const points = [point(first, "start"), point(last, "end")]
+  return points.every(({ percent, strength, shift }) => [percent, strength, shift].every(Number.isFinite)) ? points : undefined
+}
+
+function point(schedule, end) {
+  const [percent, strength, shift] = [`${end}_percent`, `strength_${end}`, `bias_shift_${end}`].map(name => valueOf(schedule, name))
+  return { percent, strength, shift }
 }
 
 /**

@@ -100,10 +100,12 @@ def with_contexts(
     parts: Sequence[str] = tuple(CONTEXTS),
     reading: Reading = Reading(),  # noqa: B008 - frozen
     shifts: Sequence[Sequence[float]] = ((),),
+    rests: bool = False,
 ) -> dict:
     """The prompt with the ``parts`` of its edited contexts; without concepts it has its own: only alike ones batch.
 
     For every one of ``shifts``, which move the biases of all concepts, there is one context: ``at_level`` finds it.
+    With ``rests``, the last one is ``resting_context``.
     """
     prompt = cond.get("cross_attn")
     if not isinstance(prompt, Tensor):
@@ -115,6 +117,8 @@ def with_contexts(
     if contexts is None:
         gates = encodings.new_zeros(*encodings.shape[:2], len(edit.terms))
         contexts = [EditedContext(encodings, encodings, gates)] * len(shifts)
+    if rests:
+        contexts = [*contexts, resting_context(edit, cond, encodings, reading)]
     named = [_by_name(context, encodings) for context in contexts]
     levels = {part: torch.stack([each[part] for each in named], 2).flatten(2) for part in parts}
     entries = {CONTEXTS[part]: comfy.conds.CONDCrossAttn(tensor.to(**place)) for part, tensor in levels.items()}
@@ -146,8 +150,7 @@ def edited_contexts(
     prompt = cond["cross_attn"]
     if not isinstance(prompt, EncodedPrompt):
         return None
-    words = torch.tensor([word in prompt.words for word in edit.words])
-    present = rows_with_learned_words(prompt).cpu().unsqueeze(1) & words
+    present = learned_words_in(prompt, edit)
     marks = marks_in(cond, edit.words, reading.entry, encodings)
     if not (present.any() or marks.any()):
         return None
@@ -157,6 +160,29 @@ def edited_contexts(
     kept = kept_tokens(prompt, encodings, reading)
     edit = edit.to(encodings.device, torch.float32)
     return [edit.shifted(each).contexts(encodings, keys, present, kept, marks) for each in shifts]
+
+
+def learned_words_in(prompt: EncodedPrompt, edit: JointEdit) -> Tensor:
+    """Which concepts of ``edit`` each row of a prompt may name by a learned word: bool (B, J), on the CPU."""
+    words = torch.tensor([word in prompt.words for word in edit.words])
+    return rows_with_learned_words(prompt).cpu().unsqueeze(1) & words
+
+
+def resting_context(edit: JointEdit, cond: dict, encodings: Tensor, reading: Reading) -> EditedContext:
+    """What is read while every learned word of a prompt rests: its superclass prompt, as the model itself reads it.
+
+    In place of gates it has 1 for the concepts whose words the row holds, at every token.
+    """
+    prompt = cond["cross_attn"]
+    present = torch.zeros(len(encodings), len(edit.terms), dtype=torch.bool)
+    if isinstance(prompt, EncodedPrompt):
+        learned = torch.tensor([term.concept.has_learned_word for term in edit.terms])
+        present = learned_words_in(prompt, edit) & learned
+    held = present.to(encodings.device).unsqueeze(1).expand(-1, encodings.shape[1], -1)
+    if present.any():
+        rows = held.any(-1, keepdim=True)
+        encodings = torch.where(rows, reading.context(prompt.superclass, cond).to(encodings), encodings)
+    return EditedContext(encodings, encodings, held.to(encodings))
 
 
 def kept_tokens(prompt: EncodedPrompt, encodings: Tensor, reading: Reading) -> Tensor | None:

@@ -30,9 +30,10 @@ from .levels import Levels, Timetable, starts_of, strength_at
 from .model_call import CallEdit, editing
 from .naming import Naming, never_open, not_applied, not_named
 from .network_reader import NetworkReader, inference_dtype
-from .strength_hook import STRENGTHS, possible_shifts, shift_that_holds
+from .strength_hook import STRENGTHS, may_rest, possible_shifts, shift_that_holds
 
 KEY = "perfusion"
+Conditionings = dict[str, list[dict]]
 
 
 @dataclass(frozen=True)
@@ -127,13 +128,13 @@ def edit_prompts(executor, noise, *args, **kwargs):
     if not named:
         guider.conds = {name: [without_marks(cond) for cond in conds] for name, conds in guider.conds.items()}
         return executor(noise, *args, **kwargs)
-    call, wrappers = kind(applied, guider.model_patcher), options.setdefault("wrappers", {})
+    call, wrappers = kind(applied, guider.model_patcher, guider.conds), options.setdefault("wrappers", {})
     wrappers.setdefault(WrappersMP.APPLY_MODEL, {})[KEY] = [call]
     if network_reads(guider.model_patcher):
-        edit = partial(edit_read_prompts, applied, place, kind.parts)
+        edit = partial(edit_read_prompts, call, place)
         wrappers.setdefault(WrappersMP.PREPARE_SAMPLING, {})[KEY] = [edit]
     else:
-        guider.conds = _edited(guider.conds, applied, place, kind.parts, reading_of(guider.model_patcher))
+        guider.conds = call.edited(guider.conds, place, reading_of(guider.model_patcher))
     result = executor(noise, *args, **kwargs)
     for concept, opened in zip(applied.concepts, call.timetable.opened(), strict=True):
         if concept.term.concept.word in named:
@@ -155,24 +156,13 @@ def reading_of(patcher) -> Reading:
 
 
 @torch.no_grad()
-def edit_read_prompts(applied: AppliedConcepts, place: dict, parts, executor, patcher, *args, **kwargs):
+def edit_read_prompts(call: ModelCall, place: dict, executor, patcher, *args, **kwargs):
     """Around the loading for a sampling run: edit every prompt as the network, which is loaded then, reads it."""
     model, conds, others = executor(patcher, *args, **kwargs)
-    return model, _edited(conds, applied, place, parts, reading_of(patcher)), others
+    return model, call.edited(conds, place, reading_of(patcher)), others
 
 
-def _edited(conds: dict[str, list[dict]], applied: AppliedConcepts, place: dict, parts, reading: Reading):
-    def shifts(cond: dict) -> list[tuple[float, ...]]:
-        hooked = possible_shifts(cond.get("hooks"), applied.edit.words)
-        return [tuple(map(add, each, level)) for each in hooked for level in applied.levels.shifts]
-
-    return {
-        name: [with_contexts(cond, applied.edit, place, parts, reading, shifts(cond)) for cond in group]
-        for name, group in conds.items()
-    }
-
-
-def _named(conds: dict[str, list[dict]], applied: AppliedConcepts, entry: str | None) -> set[str]:
+def _named(conds: Conditionings, applied: AppliedConcepts, entry: str | None) -> set[str]:
     """The applied concepts that prompts of a sampler name; says which it does not, and which are not applied."""
     held = namings(conds, entry)
     words = {naming.word for naming in held}
@@ -191,12 +181,27 @@ class ModelCall:
     parts: tuple[str, ...] = ("keys", "values", "gates")
     """What it needs of an edited context."""
 
-    def __init__(self, applied: AppliedConcepts, patcher) -> None:
+    def __init__(self, applied: AppliedConcepts, patcher, conds: Conditionings) -> None:
         self.applied, self.family = applied, family_of(patcher)
+        hooked = any(may_rest(cond.get("hooks"), applied.edit.words) for group in conds.values() for cond in group)
+        self.rests = "keys" in self.parts and (hooked or any(0 in level for level in applied.levels.strengths))
         self.timetable = Timetable(applied.levels, patcher.get_model_object("model_sampling"))
         self.edits: dict[torch.device, JointEdit] = {}
         self.layers: dict[torch.device, dict[str, nn.Module]] = {}
         """The modules to hook."""
+
+    def edited(self, conds: Conditionings, place: dict, reading: Reading) -> Conditionings:
+        """The prompts with a context for every bias that may hold."""
+        edit, levels = self.applied.edit, self.applied.levels.shifts
+
+        def shifts(cond: dict) -> list[tuple[float, ...]]:
+            hooked = possible_shifts(cond.get("hooks"), edit.words)
+            return [tuple(map(add, each, level)) for each in hooked for level in levels]
+
+        return {
+            name: [with_contexts(cond, edit, place, self.parts, reading, shifts(cond), self.rests) for cond in group]
+            for name, group in conds.items()
+        }
 
     def __call__(self, executor, x, t, c_concat, c_crossattn, control, transformer_options, **kwargs):
         parts = {part: kwargs.pop(CONTEXTS[part], None) for part in self.parts}
@@ -207,20 +212,28 @@ class ModelCall:
         if x.device not in self.edits:
             self.edits[x.device] = self.applied.edit.to(**place)
             self.layers[x.device] = self._layers(executor.class_obj.diffusion_model)
-        words, levels = self.applied.edit.words, len(self.applied.levels.shifts)
-        scheduled, level = self.timetable.at(transformer_options["sigmas"].max().to(x.device))
-        hooked, count = shift_that_holds(transformer_options, words)
-        parts = {
-            part: at_level(tensor.to(**place), count * levels, hooked * levels + level)
-            for part, tensor in parts.items()
-        }
-        parts["gates"] = parts["gates"] * scheduled.to(**place)
-        strengths = transformer_options.get(STRENGTHS)
-        if strengths:
-            factors = [strengths.get(word, 1.0) for word in words]
-            parts["gates"] = parts["gates"] * torch.tensor(factors, **place)
+        parts = {part: tensor.to(**place) for part, tensor in parts.items()}
+        parts = self._now(parts, transformer_options["sigmas"].max().to(x.device), transformer_options)
         with self._editing(executor.class_obj.diffusion_model, parts, x, kwargs) as options:
             return executor(*call, options(transformer_options), **kwargs)
+
+    def _now(self, parts: dict[str, Tensor], sigma: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The contexts that hold at ``sigma``: the resting one for prompts whose concepts all have strength 0."""
+        words, levels = self.applied.edit.words, len(self.applied.levels.shifts)
+        scheduled, level = self.timetable.at(sigma)
+        hooked, count = shift_that_holds(options, words)
+        last = count * levels
+        found = {part: at_level(each, last + self.rests, hooked * levels + level) for part, each in parts.items()}
+        factors = [scheduled.to(found["gates"])]
+        if options.get(STRENGTHS):
+            factors.append(factors[0].new_tensor([options[STRENGTHS].get(word, 1.0) for word in words]))
+        for factor in factors:
+            found["gates"] = found["gates"] * factor
+        if not self.rests:
+            return found
+        resting = {part: at_level(each, last + 1, level.new_full((1,), last)) for part, each in parts.items()}
+        acts = (resting.pop("gates")[:, :1] * math.prod(factors) != 0).any(-1, keepdim=True)
+        return found | {part: torch.where(acts, found[part], each) for part, each in resting.items()}
 
     def _layers(self, net: nn.Module) -> dict[str, nn.Module]:
         return self.family.cross_attentions(net)

@@ -47,6 +47,12 @@ class StrengthHook(comfy.hooks.TransformerOptionsHook):
         frames = self.hook_keyframe.keyframes if self.keyframes_scale == "bias_shift" else ()
         return tuple(dict.fromkeys(self.bias_shift * frame.strength for frame in frames)) or (self.bias_shift,)
 
+    @property
+    def rests(self) -> bool:
+        """Whether the strength is 0 at any time."""
+        frames = self.hook_keyframe.keyframes if self.keyframes_scale == "strength" else ()
+        return self.factor == 0 or any(frame.strength == 0 for frame in frames)
+
     def add_hook_patches(self, model, model_options, target_dict, registered) -> bool:
         """As the host registers hooks when sampling starts: says so if the model does not have the concept."""
         applied = model_options.get("transformer_options", {}).get(APPLIED)
@@ -77,11 +83,20 @@ def strength_hooks(word: str, factor: float, bias_shift: float = 0.0, keyframes_
 
 def possible_shifts(hooks, words: Sequence[str]) -> list[tuple[float, ...]]:
     """All that a conditioning's hooks, if any, can move the biases of ``words`` by, in an order that never changes."""
-    acting = [hook for hook in (hooks.hooks if hooks else ()) if isinstance(hook, StrengthHook) and hook.word in words]
+    acting = _acting(hooks, words)
     return [
         tuple(sum(shift for hook, shift in zip(acting, chosen, strict=True) if hook.word == word) for word in words)
         for chosen in product(*(hook.shifts for hook in acting))
     ]
+
+
+def may_rest(hooks, words: Sequence[str]) -> bool:
+    """Whether a conditioning's hooks, if any, take the whole strength of one of ``words`` away at any time."""
+    return any(hook.rests for hook in _acting(hooks, words))
+
+
+def _acting(hooks, words: Sequence[str]) -> list[StrengthHook]:
+    return [hook for hook in (hooks.hooks if hooks else ()) if isinstance(hook, StrengthHook) and hook.word in words]
 
 
 def shift_that_holds(options: Mapping[str, Any], words: Sequence[str]) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...perfusion_ops.edit.schedule import Schedule
 from ...perfusion_ops.judging.choice import worth
 from ...perfusion_ops.text.prompts import fill_template
 from ..training.pictures import Shot
@@ -70,7 +71,7 @@ class Evaluation:
         """Raises ValueError, with one sentence, before anything is drawn."""
         one = one_of_each(inputs, LISTS, NODE)
         dials = {name: one[name] for name in ("bias", "temperature", "visual_strength", "key_locking")}
-        point = Point(one["concept"], **dials)
+        point = Point(one["concept"], **dials, schedule=one.get("schedule") or Schedule())
         concept = point.concept
         methods = [
             Method("plain model", one["model"], one["clip"], concept.superclass),
@@ -143,8 +144,8 @@ class Evaluation:
         return (
             f"The concept {concept.word!r} of {concept.superclass!r} ({concept.base_family}): bias {point.bias:g}, "
             f"temperature {point.temperature:g}, visual strength {point.visual_strength:g}, {point.key_locking} key "
-            f"locking. {self.studio.described()}. Prompts: {prompts}. The last column compares pictures of `{HARM}` "
-            "with the plain model's; 1 is the whole range of a pixel."
+            f"locking.{point.scheduled()} {self.studio.described()}. Prompts: {prompts}. The last column compares "
+            f"pictures of `{HARM}` with the plain model's; 1 is the whole range of a pixel."
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...perfusion_ops import Concept, EditTerm, Gate
+from ...perfusion_ops.edit.schedule import Schedule
 from ..families.family import check_fits
 from ..host.clip import clip_with_concept
 from ..host.messages import running_node
@@ -24,6 +25,15 @@ class Point:
     temperature: float = 0.15
     visual_strength: float = 1.0
     key_locking: str = "local"
+    schedule: Schedule = Schedule()
+    """Of the strength and the bias, the same in all cells."""
+
+    def __post_init__(self) -> None:
+        if not any(level.strength for level in self.schedule.levels):
+            raise ValueError(
+                "The schedule's strength is 0 throughout, so every picture would be of the superclass. Raise it, or "
+                "disconnect the schedule."
+            )
 
     def turned_from(self, other: Point) -> int:
         """How many dials differ. The concept is none: a step of its training is not usual or unusual."""
@@ -32,10 +42,22 @@ class Point:
     def applied(self, model, clip):
         """MODEL and CLIP with the concept, the same as from Apply. Raises ValueError if it does not fit them."""
         locking = KEY_LOCKINGS[self.key_locking]
-        if self.visual_strength == 0:
+        strength, gate, schedule = self.schedule.into(self.visual_strength, Gate(self.bias, self.temperature))
+        if strength == 0:
             check_fits(model, self.concept)
             return model, clip_with_concept(clip, self.concept, 0, locking)
         naming = Naming(self.concept.word, running_node())
-        term = EditTerm(self.concept, Gate(self.bias, self.temperature), self.visual_strength, locking)
-        edited = model_with_concept(model, AppliedConcept(term, naming=naming))
-        return edited, clip_with_concept(clip, self.concept, self.visual_strength, locking, naming)
+        term = EditTerm(self.concept, gate, strength, locking)
+        edited = model_with_concept(model, AppliedConcept(term, naming=naming, schedule=schedule))
+        return edited, clip_with_concept(clip, self.concept, strength, locking, naming)
+
+    def scheduled(self) -> str:
+        """A sentence, with a space before it, if a schedule is connected."""
+        levels = self.schedule.levels
+        if self.schedule == Schedule():
+            return ""
+        points = (
+            f"visual strength times {level.strength:g} and bias {level.bias_shift:+g} at {level.start:.0%}"
+            for level in (levels[0], levels[-1])
+        )
+        return f" With a schedule: {', then '.join(dict.fromkeys(points))} of sampling."

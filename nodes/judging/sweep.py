@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...perfusion_ops.edit.schedule import Schedule
 from ...perfusion_ops.judging.choice import suggested, worth
 from ...perfusion_ops.text.prompts import fill_template
 from ..training.pictures import Shot
@@ -73,7 +74,7 @@ class Sweep:
                 "one of them, or connect one concept."
             )
         dials = {name: one[name] for name in ("bias", "temperature", "visual_strength", "key_locking")}
-        start = Point(concepts[-1], **dials)
+        start = Point(concepts[-1], **dials, schedule=one.get("schedule") or Schedule())
         sweep = cls(
             one["model"],
             one["clip"],
@@ -179,7 +180,10 @@ class Sweep:
     def _how(self) -> str:
         concept = self.start.concept
         drawn = "; ".join(f"`{prompt}`" for prompt in self.prompts)
-        return f"The concept {concept.word!r} of {concept.superclass!r}. Prompts: {drawn}. {self.studio.described()}."
+        return (
+            f"The concept {concept.word!r} of {concept.superclass!r}. Prompts: {drawn}. {self.studio.described()}."
+            f"{self.start.scheduled()}"
+        )
 
 
 def said(score: Score) -> str:

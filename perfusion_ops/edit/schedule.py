@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from .equations import Gate
+
 PARTS = 20
 """Even steps that a way from one level to another is drawn in: each has an edited context of its own."""
 INTERPOLATIONS: Mapping[str, Callable[[float], float]] = MappingProxyType(
@@ -83,6 +85,14 @@ class Schedule:
         """The level that holds throughout; none if it changes."""
         values = {(level.strength, level.bias_shift) for level in self.levels}
         return self.levels[0] if len(values) == 1 else None
+
+    def into(self, strength: float, gate: Gate) -> tuple[float, Gate, Schedule]:
+        """A visual strength and a gate with this schedule in them if it does not change, and the schedule that is left.
+        """
+        level = self.constant
+        if level is None:
+            return strength, gate, self
+        return strength * level.strength, gate.shifted(level.bias_shift), Schedule()
 
 
 def _mixed(first: Level, last: Level, time: float, share: float) -> Level:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -10,17 +12,18 @@ from perfusion_ops.edit.schedule import Level, Schedule
 from proof.drawing import draw
 from proof.methods import Taught, learn
 from proof.recipes import drawing_of
-from proof.specs import OURS, Subject
+from proof.specs import BASE, OURS, Subject
 
 
 def test_a_constant_schedule_draws_what_the_proof_draws(tmp_path):
     """The best constant would be compared with schedules that are drawn in another way."""
     drawing = drawing_of(OURS, Subject(0), steps=2, batch_size=2, captions=300)
-    drawing = schedules.replace(drawing, prompts=1)
+    drawing = replace(drawing, prompts=1)
     taught = Taught(drawing.learnings[0], learn(drawing.learnings[0], tmp_path))
     same, rests = (schedules.draw(each, drawing, taught) for each in (Schedule(), Schedule((Level(0.0, 0.0),))))
     assert torch.equal(same, draw(drawing, [taught.state]))
-    assert torch.equal(rests, draw(drawing.turned(strength=0.0), [taught.state]))
+    plain = replace(drawing_of(BASE, Subject(0)), prompts=1)
+    assert torch.equal(rests, draw(plain, [{}]))
     late = schedules.draw(schedules.CHANGING["strength 0, from 40 % on 1"], drawing, taught)
     assert not torch.equal(late, same) and not torch.equal(late, rests)
 

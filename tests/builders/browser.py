@@ -36,6 +36,14 @@ SETTLED = """
 })
 """
 """Nodes take their sizes in the frames after a workflow was opened."""
+OVERLAPS = """
+() => app.graph.nodes.flatMap((one, index) => app.graph.nodes.slice(index + 1).filter(other => {
+  const [a, b] = [one, other].map(node => [node.pos[0], node.pos[1] - LiteGraph.NODE_TITLE_HEIGHT])
+  const ends = [one, other].map(node => [node.pos[0] + node.size[0], node.pos[1] + node.size[1]])
+  return a[0] < ends[1][0] && b[0] < ends[0][0] && a[1] < ends[1][1] && b[1] < ends[0][1]
+}).map(other => [one, other].map(node => node.type)))
+"""
+"""Pairs of nodes of which one hides a part of the other."""
 PLACE = """
 ([kind, name, x]) => {
   const node = app.graph.nodes.find(node => node.type === kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from builders.judging_nodes import SWEEP_PROMPTS, sweep
+from builders.judging_nodes import EVALUATE_PROMPT, SWEEP_PROMPTS, evaluate, sweep
 from builders.server import WorkflowError
 from builders.workflows import Workflow, apply, encode, load, sample, show, training_pictures
 
@@ -59,6 +59,44 @@ def test_the_table_names_every_cell_and_how_it_was_measured(swept):
         for strength in ("1", "0"):
             assert f"bias {bias}, visual strength {strength}" in table
     assert "without another model" in table and "seed 5, 2 steps, cfg 4, euler, normal" in table
+
+
+STEP = {"start_percent": 0.0, "end_percent": 0.5, "interpolation": "step", "strength_start": 1.0, "strength_end": 0.3}
+STEP |= {"bias_shift_start": 0.4, "bias_shift_end": 0.0}
+
+
+def test_a_schedule_holds_in_every_picture_as_on_apply(server):
+    """Who means to draw with a schedule would choose dials, or post figures, of pictures without it."""
+    graph = Workflow()
+    loaded = load(graph)
+    concept = graph.add("PerfusionLoadConcept", concept="teddy.safetensors")[0]
+    schedule = graph.add("PerfusionSchedule", **STEP)[0]
+    one = {"rows": "none", "column_values": "-0.5", "prompts": EVALUATE_PROMPT, "schedule": schedule}
+    swept, judged = sweep(graph, loaded, concept, **one), evaluate(graph, loaded, concept, schedule=schedule)
+    shown = [graph.add("PreviewImage", images=images).name for images in (swept[PICTURES], judged[1])]
+    tables = [graph.add("PreviewAny", source=source).name for source in (swept[TABLE], judged[2])]
+    for wires in ({"schedule": schedule}, {}):
+        model, clip = apply(graph, *loaded[:2], "teddy.safetensors", bias=-0.5, **wires)
+        text = encode(graph, clip, EVALUATE_PROMPT.replace("{}", "teddy_t"))
+        shown.append(show(graph, sample(graph, model, text, encode(graph, loaded[1], ""), size=64), loaded[2]))
+    result = server.run(graph)
+    cells, rows, scheduled, plain = (server.pictures(result, name) for name in shown)
+    np.testing.assert_array_equal(cells, scheduled)
+    np.testing.assert_array_equal(rows[1:2], scheduled)
+    assert (scheduled != plain).any()
+    said = "times 1 and bias +0.4 at 0%, then visual strength times 0.3 and bias +0 at 50% of sampling"
+    assert all(said in result.outputs[table]["text"][0] for table in tables)
+
+
+def test_a_schedule_without_strength_is_refused(server):
+    """A whole grid of the superclass would be drawn."""
+    graph = Workflow()
+    loaded = load(graph)
+    still = graph.add("PerfusionSchedule", **{**STEP, "strength_start": 0.0, "strength_end": 0.0})[0]
+    concept = graph.add("PerfusionLoadConcept", concept="teddy.safetensors")[0]
+    graph.add("PreviewImage", images=sweep(graph, loaded, concept, schedule=still)[0])
+    with pytest.raises(WorkflowError, match="The schedule's strength is 0 throughout"):
+        server.run(graph)
 
 
 @pytest.mark.parametrize(

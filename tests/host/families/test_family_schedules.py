@@ -21,15 +21,21 @@ def same_as_plain(answers) -> bool:
 
 
 def test_a_learned_word(cross_world):
-    """Strength and bias would change at other times than asked for, or padding and other tokens along with them."""
-    world, texts = cross_world, (TEXT.format("teddy_t"), "a boat")
+    """Strength and bias would change at other times than asked for; a rest would not be the superclass's own prompt."""
+    world = cross_world
 
-    def answers(bias: float, strength: float, **where) -> torch.Tensor:
-        model, clip = world.applied(world.concept(), strength=strength, gate=(bias, *GATE[1:]), **where)
+    def drawn(model, clip, *texts: str) -> torch.Tensor:
         conds = [clip.encode_from_tokens_scheduled(clip.tokenize(text), show_pbar=False) for text in texts]
         return answers_at(model, conds, world.latent, SHARES)
 
+    def answers(bias: float, strength: float, **where) -> torch.Tensor:
+        applied = world.applied(world.concept(), strength=strength, gate=(bias, *GATE[1:]), **where)
+        return drawn(*applied, TEXT.format("teddy_t"), "a boat")
+
     assert same_as_plain(answers)
+    resting = answers(0.6, 1.0, start_percent=SHARES[1])
+    superclass = drawn(world.model, world.clip, TEXT.format("teddy bear"), "a boat")
+    assert torch.equal(resting[0], superclass[0]) and not torch.equal(resting[1], superclass[1])
 
 
 def test_a_position_gate(joint_world):

@@ -44,6 +44,13 @@ class Scene:
             conds[0] = [[encodings, {**entries, "hooks": hooks}] for encodings, entries in conds[0]]
         return answers_at(model, conds, (2 if spread < 1 else 1, *LATENT), shares, spread)
 
+    def plain(self, text: str, shares=SHARES, hooks=None) -> torch.Tensor:
+        """Of a prompt without concepts, by the model without them. Prompts with hooks are not batched with others."""
+        conds = [self.clip.encode_from_tokens_scheduled(self.clip.tokenize(each)) for each in (text, "a boat")]
+        if hooks is not None:
+            conds[0] = [[encodings, {**entries, "hooks": hooks}] for encodings, entries in conds[0]]
+        return answers_at(self.model, conds, (1, *LATENT), shares)
+
     def answer(self, share: float, *dials: dict, **where) -> torch.Tensor:
         """At one time alone."""
         return self.answers(*dials, shares=[share], **where)[0]
@@ -102,6 +109,24 @@ def test_strength_zero_is_a_rest_and_rows_of_a_batch_follow_the_largest_sigma(le
     spread = learned.answers(schedule, {}, shares=SHARES[1:], spread=0.01)
     assert torch.equal(spread[0], learned.answer(SHARES[1], {"bias": 0.9}, {}, spread=0.01))
     assert torch.equal(spread[1], learned.answer(SHARES[2], {}, {}, spread=0.01))
+
+
+@pytest.mark.parametrize("locking", ["local", "global_pure", "exact"])
+def test_while_all_rest_the_superclass_prompt_is_read_to_the_bit(learned, locking):
+    """Keys and a share of the superclass would act on: the picture would not begin as the superclass's own."""
+    make = import_module(f"{PACK}.nodes.host.strength_hook").strength_hooks
+    late = {"start_percent": 0.3, "locking": locking}
+    rests = {"schedule": schedule_of((0.0, 0.0, 0.2), (0.3, 1.0, 0.0)), "locking": locking}
+    superclasses = ("a bear and a cup", SHARES[:2])
+    plain = learned.plain(*superclasses)
+    for dials in ((late, late), (late, rests), (rests, rests)):
+        found = learned.answers(*dials, shares=SHARES[:2])
+        assert torch.equal(found[0], plain[0]) and not torch.equal(found[1], plain[1])
+    awake = {"locking": locking}
+    hooks = make("mug_m", 0.0, before=make("teddy_t", 0.0))
+    found = learned.answers(awake, awake, shares=SHARES[:2], hooks=hooks)
+    assert torch.equal(found, learned.plain(*superclasses, hooks))
+    assert not torch.equal(learned.answer(SHARES[0], late, awake), plain[0])
 
 
 def test_keyframes_of_a_hook_move_the_bias_of_its_concept_alone(learned):

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from builders.browser import COMPLAINT, frontend_version, kept, open_workflow, saved
+from builders.browser import COMPLAINT, OVERLAPS, frontend_version, kept, open_workflow, saved
 from builders.schema_snapshot import OF_THE_HOST, read_snapshot
 from builders.server import Rejected
-from builders.ui_workflows import TRAIN, TWO, USE, shipped, to_api
+from builders.ui_workflows import EVALUATE, REGIONS, SWEEP, TRAIN, TWO, USE, shipped, to_api
 
 COMPLAINS = (1, 49, 6)
 """The oldest frontend that was seen to complain about a missing file when a workflow is opened."""
@@ -75,11 +75,12 @@ def test_every_node_mounts_with_all_that_its_schema_names(page, host):
     assert page.complaints == []
 
 
-@pytest.mark.parametrize("name", [TRAIN, USE, TWO])
+@pytest.mark.parametrize("name", [TRAIN, USE, TWO, REGIONS, SWEEP, EVALUATE])
 def test_a_shipped_workflow_opens_without_a_warning_and_survives_saving(page, name):
-    """A workflow from the template browser opens, and saving it loses nothing."""
+    """A workflow from the template browser opens, no node hides another, and saving it loses nothing."""
     open_workflow(page, shipped(name))
     assert not page.evaluate(COMPLAINT)
+    assert page.evaluate(OVERLAPS) == []
     first = saved(page)
     assert kept(first)["links"] == sorted(shipped(name)["links"])
     open_workflow(page, first)

@@ -117,6 +117,36 @@ def test_the_gate_moves_while_the_bias_is_dragged(page):
     assert page.complaints == []
 
 
+def test_a_schedule_is_told_under_the_curve_and_drawn_in_it(page):
+    """Who connects a schedule would read the curve as the gate of all steps."""
+    open_workflow(page, shipped(USE))
+    page.evaluate(
+        """([kind, first, last]) => {
+          const apply = app.graph.nodes.find(node => node.type === kind)
+          const [early, late] = [first, last].map(values => {
+            const node = LiteGraph.createNode('PerfusionSchedule')
+            app.graph.add(node)
+            for (const [name, value] of Object.entries(values)) node.widgets.find(w => w.name === name).value = value
+            return node
+          })
+          const into = (node, name) => node.inputs.findIndex(input => input.name === name)
+          early.connect(0, late, into(late, 'prev_schedule'))
+          late.connect(0, apply, into(apply, 'schedule'))
+        }""",
+        [
+            *(APPLY, {"end_percent": 0.2, "strength_start": 0, "bias_shift_start": 0.3}),
+            {"start_percent": 0.4, "end_percent": 0.8},
+        ],
+    )
+    page.evaluate(SET, [APPLY, "visual_strength", 1.5])
+    page.evaluate(TELL)
+    said = "Schedule: bias 0.9, strength 0 at 0 %; 0.6, 1.5 at 80 %"
+    page.wait_for_function(f"said => ({LINES})().includes(said)", arg=said)
+    drawn = page.evaluate("() => [...document.querySelectorAll('.perfusion-scheduled')].map(p => p.getAttribute('d'))")
+    assert len(drawn) == 2 and drawn[1] == page.evaluate(CURVE) != drawn[0]
+    assert page.complaints == []
+
+
 def test_a_bias_from_another_node_is_not_drawn_as_if_it_were_the_nodes_own(page):
     """The curve never shows a gate that the workflow does not use."""
     open_workflow(page, shipped(USE))
