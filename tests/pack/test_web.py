@@ -85,6 +85,26 @@ def test_every_language_names_the_same_numbers_and_places():
             assert settings_in(ours) == settings_in(theirs), (ours, theirs)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_input_has_one_name_in_a_language(language):
+    """Who finds bias on one node would not find it by that name on the next."""
+    names: dict[str, set[str]] = {}
+    for entry in translations(language).values():
+        for key, shown_as in entry["inputs"].items():
+            names.setdefault(key, set()).add(shown_as["name"])
+    assert {key: found for key, found in names.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize("language", LANGUAGES[1:])
+def test_a_tooltip_calls_other_inputs_as_they_are_shown(language):
+    """A tooltip would send its reader to an input by a code name that is nowhere on the node. Choices keep theirs."""
+    inputs = {key for schema in SCHEMAS.values() for key in schema["inputs"] if "_" in key}
+    for node, entry in translations(language).items():
+        known = [option for schema in SCHEMAS[node]["inputs"].values() for option in schema.get("options", ())]
+        for text in texts_of(entry):
+            assert inputs & set(re.findall(r"[a-z]+(?:_[a-z]+)+", text)) <= set(known), (node, text)
+
+
 def test_a_translation_with_another_number_would_be_found():
     """Negative control: a translation with another number would be found."""
     assert settings_in("from 0.6 to 0.75, {}") != settings_in("0.6 到 0.7")
