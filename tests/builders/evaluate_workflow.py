@@ -48,7 +48,7 @@ def workflow(definitions: dict[str, Any]) -> dict[str, Any]:
     )
     canvas.add("SaveImage", (320, 60), (760, 560), {"images": evaluated[0]}, filename_prefix="Perfusion/evaluation")
     canvas.add("PreviewAny", (320, 680), (760, 300), {"source": evaluated[2]})
-    canvas.note(NOTE, (-460, 830))
+    canvas.note(NOTE, (-490, 830))
     canvas.leave_open(*OPEN)
     return canvas.saved(EVALUATE)
 

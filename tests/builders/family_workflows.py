@@ -169,21 +169,21 @@ def _loaded(canvas: Canvas, recipe: Recipe) -> tuple[tuple[Node, int], ...]:
 
 
 def _draw(canvas: Canvas, recipe: Recipe, model, clip, vae) -> None:
-    concept = canvas.add("PerfusionLoadConcept", (380, 60), muted=True)
+    concept = canvas.add("PerfusionLoadConcept", (380, 60), (340, 200), muted=True)
     links = {"model": model, "clip": clip, "concept": concept[0]}
-    applied = canvas.add("PerfusionApplyKeyLockedAttention", (380, 200), (340, 320), links, muted=True)
+    applied = canvas.add("PerfusionApplyKeyLockedAttention", (380, 310), (340, 430), links, muted=True)
     named = applied[1]
     positive = canvas.add("CLIPTextEncode", (760, 60), links={"clip": named}, muted=True, text="a photo of my_subject")
     negative = canvas.add("CLIPTextEncode", (760, 230), links={"clip": named}, muted=True, text="")
     shown, guided = applied[0], positive[0]
     if recipe.shift is not None:
         shift = {"links": {"model": shown}, "muted": True, "shift": recipe.shift}
-        shown = canvas.add(recipe.shifts, (380, 560), **shift)[0]
+        shown = canvas.add(recipe.shifts, (380, 800), **shift)[0]
     if recipe.guidance is not None:
         guidance = {"links": {"conditioning": guided}, "muted": True, "guidance": recipe.guidance}
         guided = canvas.add("FluxGuidance", (760, 400), **guidance)[0]
     size = {"width": recipe.side, "height": recipe.side, "batch_size": 1, **recipe.frames}
-    latent = canvas.add(recipe.latent, (760, 540), muted=True, **size)
+    latent = canvas.add(recipe.latent, (760, 580), muted=True, **size)
     links = {"model": shown, "positive": guided, "negative": negative[0], "latent_image": latent[0]}
     settings = {"steps": recipe.steps, "cfg": recipe.cfg, "sampler_name": recipe.sampler, "scheduler": "simple"}
     sampled = canvas.add("KSampler", (1120, 60), (320, 270), links, muted=True, **settings)

@@ -41,7 +41,7 @@ def workflow(definitions: dict[str, Any]) -> dict[str, Any]:
     regions = _halves(canvas)
     model, clip = loaded[0], loaded[1]
     for column, region in zip((-540, -130), regions, strict=True):
-        concept = canvas.add("PerfusionLoadConcept", (column, -100), (320, 100))
+        concept = canvas.add("PerfusionLoadConcept", (column, -230), (340, 200))
         links = {"model": model, "clip": clip, "concept": concept[0], "region": region}
         applied = canvas.add("PerfusionApplyKeyLockedAttention", (column, 60), (340, 330), links)
         model, clip = applied[0], applied[1]

@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -43,6 +44,11 @@ def device() -> str:
 def device_flags() -> tuple[str, ...]:
     """The flags that go with ``device``: none on a GPU, where the host starts as users start it."""
     return ("--cpu", "--fp32-text-enc") if device() == "cpu" else ()
+
+
+def host_version(comfyui: Path) -> tuple[int, ...]:
+    """Of the ComfyUI in a folder, such as (0, 33, 0)."""
+    return tuple(map(int, re.findall(r"\d+", (comfyui / "comfyui_version.py").read_text().partition("=")[2])))
 
 
 class WorkflowError(RuntimeError):

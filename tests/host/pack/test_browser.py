@@ -7,6 +7,7 @@ import json
 import pytest
 
 from builders.browser import COMPLAINT, OVERLAPS, frontend_version, kept, open_workflow, saved
+from builders.family_workflows import TITLE
 from builders.schema_snapshot import OF_THE_HOST, read_snapshot
 from builders.server import Rejected
 from builders.ui_workflows import EVALUATE, REGIONS, SWEEP, TRAIN, TWO, USE, shipped, to_api
@@ -87,6 +88,13 @@ def test_a_shipped_workflow_opens_without_a_warning_and_survives_saving(page, na
     assert kept(saved(page)) == kept(first)
     assert not page.evaluate(COMPLAINT)
     assert page.complaints == []
+
+
+@pytest.mark.parametrize("family", ["Chroma", "Flux.1"])
+def test_no_node_of_a_familys_workflow_hides_another(page, family):
+    """A user would not see a node that is to be switched on. These two have all the nodes that families differ in."""
+    open_workflow(page, shipped(TITLE.format(family)))
+    assert page.evaluate(OVERLAPS) == []
 
 
 @pytest.mark.parametrize("name", [TRAIN, USE, TWO])

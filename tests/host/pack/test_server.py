@@ -57,6 +57,17 @@ def test_the_schemas_are_the_ones_saved_workflows_rely_on(server):
         assert list(found[node]["inputs"]) == list(schema["inputs"]), node
 
 
+def test_every_node_is_found_by_other_words_than_its_name(server):
+    """Who searches for what they know, such as dreambooth or xy plot, would not find the pack."""
+    found = {name: info for name, info in server.get("/object_info").items() if name.startswith("Perfusion")}
+    if not all("search_aliases" in info for info in found.values()):
+        pytest.skip("this ComfyUI has no search aliases")
+    for name, info in found.items():
+        aliases = set(info["search_aliases"])
+        assert "perfusion" in aliases and len(aliases - {"perfusion"}) >= 2, name
+        assert info["category"] == "Perfusion" and info["description"], name
+
+
 @pytest.mark.parametrize("node", read_snapshot())
 def test_a_help_page_opens(server, node):
     """Every node's help opens in the browser."""
@@ -67,7 +78,7 @@ def test_a_help_page_opens(server, node):
 def test_translations_are_served(server):
     """The nodes are shown in the user's language."""
     served = server.get("/i18n")
-    for language in ("en", "zh"):
+    for language in ("en", "zh", "ja", "it", "de"):
         texts = json.loads((ROOT / f"locales/{language}/nodeDefs.json").read_text(encoding="utf-8"))
         assert texts.items() <= served[language]["nodeDefs"].items()
 
