@@ -68,6 +68,7 @@ class CrossFamily:
     """The sampler's cfg for previews."""
     gates: tuple[GateKind, ...] = (GateKind.LEARNED_WORD,)
     joint = False
+    second = None
     transformer = True
     covariance_mix = None
     """Of the kinds of tokens, as many as prompts have: the host pads with zeros, which are never edited."""

@@ -7,6 +7,7 @@ from ...perfusion_ops.edit.injection import Projections
 from .anima import ANIMA
 from .cross import CrossFamily
 from .flux import FLUX
+from .hidream import HIDREAM
 from .joint import JointFamily
 from .lumina import LUMINA
 from .pixart import PIXART
@@ -16,7 +17,7 @@ from .unet import UNETS, UNet
 from .wan import WAN
 
 Family = UNet | CrossFamily | JointFamily
-FAMILIES: tuple[Family, ...] = (*UNETS, *SD3, *LUMINA, *FLUX, *QWEN, *ANIMA, *WAN, *PIXART)
+FAMILIES: tuple[Family, ...] = (*UNETS, *SD3, *LUMINA, *FLUX, *QWEN, *HIDREAM, *ANIMA, *WAN, *PIXART)
 REFINER = "SDXLRefiner"
 
 

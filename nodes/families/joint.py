@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ...perfusion_ops import FlowSchedule, GateKind
 from .recompute import recompute
 from .rectified_flow import flow_schedule
+from .second_text import SecondText
 
 Layers = dict[str, tuple[nn.Module, int]]
 """Layer name -> the module whose call comes last before the layer's attention, and the width of its values."""
@@ -18,7 +19,7 @@ Layers = dict[str, tuple[nn.Module, int]]
 
 @dataclass(frozen=True)
 class JointFamily:
-    """One family of transformers with joint attention, text first. Made of functions, one line a fact."""
+    """One family of transformers with joint attention. Made of functions, one line a fact."""
 
     name: str
     """As concept files name it."""
@@ -34,6 +35,12 @@ class JointFamily:
     around: Callable[[nn.Module, int, Mapping[str, Any]], tuple[int, int | None]] = lambda *_facts: (0, None)
     """(network, the picture's places, the model call's entries) -> how many places stand before the prompt's, and how
     many behind the picture; none: the picture follows the prompt, and whatever else there is follows the picture."""
+    beside: Callable[[Mapping[str, Any]], int] = lambda entries: 0
+    """(the model call's entries) -> columns of a latent that the network reads right of the picture, in every row."""
+    text_first: bool = True
+    """Whether the text stands before the picture; else behind it."""
+    second: SecondText | None = None
+    """A text beside the encodings, which stands behind them."""
     differentiable: Callable[[nn.Module], None] = lambda net: None
     """Let gradients pass through a private copy."""
     options: Callable[[Tensor], dict[str, Any]] = lambda encodings: {}

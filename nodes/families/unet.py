@@ -27,6 +27,7 @@ class UNet:
     """The host's classes of its checkpoints."""
 
     joint = False
+    second = None
     transformer = False
     covariance_mix = DEFAULT_MIX
     entry = None

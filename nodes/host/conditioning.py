@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...perfusion_ops import EditedContext, JointEdit
 from ...perfusion_ops.edit.marks import read_marks
+from ..families.second_text import SecondText
 from .encoded_prompt import MARKED, EncodedPrompt, plain, superclass_of
 from .naming import Naming
 
@@ -21,9 +22,12 @@ START_TOLERANCE = 1e-6
 """One minus the cosine below which an encoding is the start-of-text token's."""
 
 
-def namings(conds: dict[str, list[dict]], entry: str | None = None) -> set[Naming]:
+def namings(
+    conds: dict[str, list[dict]], entry: str | None = None, second: SecondText | None = None
+) -> set[Naming]:
     """The concepts that a sampler's prompts name; with the ``entry`` of a reading, where the network reads them too."""
-    held = (cond for group in conds.values() for cond in group if isinstance(cond.get("cross_attn"), EncodedPrompt))
+    seen = (with_whole_text(cond, second) for group in conds.values() for cond in group)
+    held = (cond for cond in seen if isinstance(cond.get("cross_attn"), EncodedPrompt))
     return {naming for cond in held for naming in _named(cond, entry)}
 
 
@@ -42,6 +46,13 @@ def _placing(cond: dict, entry: str | None) -> Tensor:
         return cond["cross_attn"]
     weights = cond.get(entry)
     return torch.zeros(1, 1, 1) if weights is None else weights.reshape(1, -1, 1)
+
+
+def with_whole_text(cond: dict, second: SecondText | None, times: int | None = None) -> dict:
+    """The conditioning whose encodings are all that the attention reads of its texts: see ``SecondText``."""
+    if second is None or not isinstance(cond.get("cross_attn"), Tensor):
+        return cond
+    return {**cond, "cross_attn": second.in_sequence(cond["cross_attn"], cond, times)}
 
 
 def without_marks(cond: dict) -> dict:
@@ -91,6 +102,8 @@ class Reading:
     """(encodings, what K and V read) -> tokens of it that no edit may touch."""
     entry: str | None = None
     """The conditioning's entry whose tokens K and V read one by one; none: the encodings' own."""
+    second: SecondText | None = None
+    """A text beside the encodings."""
 
 
 def with_contexts(
@@ -107,13 +120,14 @@ def with_contexts(
     For every one of ``shifts``, which move the biases of all concepts, there is one context: ``at_level`` finds it.
     With ``rests``, the last one is ``resting_context``.
     """
-    prompt = cond.get("cross_attn")
+    seen = with_whole_text(cond, reading.second)
+    prompt = seen.get("cross_attn")
     if not isinstance(prompt, Tensor):
         return without_marks(cond)
     encodings = reading.context(plain(prompt), cond)
     if edit.context_width not in (None, encodings.shape[-1]):
         return without_marks(cond)
-    contexts = edited_contexts(edit, cond, encodings, reading, shifts)
+    contexts = edited_contexts(edit, seen, encodings, reading, shifts)
     if contexts is None:
         gates = encodings.new_zeros(*encodings.shape[:2], len(edit.terms))
         contexts = [EditedContext(encodings, encodings, gates)] * len(shifts)

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from ...perfusion_ops import EditedContext, KeyLocking
 from ...perfusion_ops.edit.equations import similarities, unit_duals
-from ...perfusion_ops.edit.gate_table import ConceptGates, GateTable
+from ...perfusion_ops.edit.gate_table import ConceptGates, GateTable, PromptToken
+from ..families.second_text import SecondText
 from .clip import text_encoder, text_encoder_names, tokenizer, tokenizer_names
 from .concept_words import ConceptWord, known_words
-from .conditioning import edited_contexts, kept_tokens, marks_in
+from .conditioning import edited_contexts, kept_tokens, marks_in, with_whole_text
 from .encoded_prompt import EncodedPrompt, plain
 from .model import KEY, AppliedConcept, AppliedConcepts, network_reads, reading_of
 from .prompt_tokens import prompt_tokens
@@ -44,10 +45,20 @@ def gate_table(model, clip, prompt: str) -> GateTable:
         tokenized = clip.tokenize(prompt)
         encoded, entries = clip.encode_from_tokens_scheduled(tokenized)[0]
     look = _Look.of(model, clip, applied, {**entries, "cross_attn": encoded})
+    tokens = _tokens(clip, tokenized, look, encoded.shape[1])
     concepts = [look.gates_of(j, word in words) for j, word in enumerate(applied.edit.words)] if applied else []
     known = {concept.word for concept in concepts}
     missing = [_only_in_clip(word) for name, word in words.items() if name not in known]
-    return GateTable(prompt_tokens(clip, tokenized, look.encodings.shape[1]), (*concepts, *missing))
+    return GateTable(tokens, (*concepts, *missing))
+
+
+def _tokens(clip, tokenized: dict[str, Any], look: _Look, first: int) -> tuple[PromptToken, ...]:
+    """The tokens behind what K and V read, of which ``first`` are of the first text where there are two."""
+    length = look.encodings.shape[1]
+    if look.second is None:
+        return prompt_tokens(clip, tokenized, length)
+    lengths = zip(look.second.tokenizers, (first, length - first), strict=True)
+    return tuple(token for name, count in lengths for token in prompt_tokens(clip, {name: tokenized[name]}, count))
 
 
 def _known(clip) -> tuple[ConceptWord, ...]:
@@ -77,19 +88,22 @@ class _Look:
     context: EditedContext | None
     entry: str | None
     """The entry of ``cond`` whose tokens K and V read one by one; none: the encodings' own."""
+    second: SecondText | None
 
     @classmethod
     def of(cls, model, clip, applied: AppliedConcepts | None, cond: dict[str, Any]) -> _Look:
-        prompt = cond["cross_attn"]
         if network_reads(model):
             comfy.model_management.load_models_gpu([model])
         reading = reading_of(model)
+        cond = with_whole_text(cond, reading.second, times=1)
+        prompt = cond["cross_attn"]
         with torch.inference_mode():
             encodings = reading.context(plain(prompt), cond)
             kept = kept_tokens(prompt, encodings, reading) if isinstance(prompt, EncodedPrompt) else None
             contexts = edited_contexts(applied.edit, cond, encodings, reading) if applied else None
         kept = torch.zeros(encodings.shape[1], dtype=torch.bool) if kept is None else kept[0].cpu()
-        return cls(clip, applied, cond, encodings, kept, contexts[0] if contexts else None, reading.entry)
+        context = contexts[0] if contexts else None
+        return cls(clip, applied, cond, encodings, kept, context, reading.entry, reading.second)
 
     def gates_of(self, j: int, known: bool) -> ConceptGates:
         """The ``j``-th concept at the prompt's tokens; ``known``: whether the CLIP reads its word."""

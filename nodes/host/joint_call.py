@@ -22,11 +22,12 @@ class JointCall:
     """The edit of one batch for the time of one model call, or of a training.
 
     ``gates`` (B, T, J) cover the text as it stands in the attention's sequence, ``places`` is how many of the picture
-    follow, ``residuals`` are (J, width) by layer, ``masks`` are (places,) by concept. ``before`` and ``behind`` are a
-    family's ``around``: other texts and pictures may stand in the sequence too.
+    follow, or precede it if not ``text_first``, ``residuals`` are (J, width) by layer, ``masks`` are (places,) by
+    concept. ``before`` and ``behind`` are a family's ``around``: other texts and pictures may stand there too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, text_first: bool = True) -> None:
+        self.text_first = text_first
         self.gates: Tensor | None = None
         self.places, self.before, self.behind = 0, 0, None
         self.residuals: Mapping[str, Tensor] = {}
@@ -64,18 +65,20 @@ class JointCall:
         gates = self._in_sequence(length, read)
         # A mask with a row for each query is cut as the queries are: those of the text, and those behind the picture.
         by_query = isinstance(mask, Tensor) and mask.ndim >= 2 and mask.shape[-2] == length
-        text = gates.shape[1]
+        picture_at = gates.shape[1] if self.text_first else 0
+        picture_end = picture_at + self.places
 
         def attend(some: Tensor, changed: Tensor) -> Tensor:
             cut = by_query and some.shape[axis] != length
-            rows = torch.cat((mask[..., :text, :], mask[..., text + self.places :, :]), -2) if cut else None
+            rows = torch.cat((mask[..., :picture_at, :], mask[..., picture_end:, :]), -2) if cut else None
             return inner(some, keys, changed, masked_by=rows)
 
         given = queries, values, gates.to(values), self.residuals[layer], self.places, self.masks
-        return attend_by_position(attend, *given, heads_first, bool(settings.get("skip_output_reshape")))
+        layout = heads_first, bool(settings.get("skip_output_reshape")), self.text_first
+        return attend_by_position(attend, *given, *layout)
 
     def _in_sequence(self, length: int, read: int) -> Tensor:
-        """The gates (B, T', J) of all that stands before the picture in a sequence of ``length`` places.
+        """The gates (B, T', J) of all that stands before the picture, or behind, in a sequence of ``length`` places.
 
         ``read`` is the text alone, where the layer has a projection for it. Raises ValueError for another text.
         """
@@ -83,7 +86,7 @@ class JointCall:
         end = length - self.places - (self.behind or 0)
         if self.before + text > end or read not in (length, text):
             raise ValueError(
-                f"An attention layer reads {read} places of {length}; expected the prompt's {text}, then the picture's "
+                f"An attention layer reads {read} places of {length}; expected the prompt's {text} and the picture's "
                 f"{self.places}. Another node changes the prompt inside the model: connect it without Apply Key-Locked "
                 "Attention."
             )

@@ -124,7 +124,7 @@ def edit_prompts(executor, noise, *args, **kwargs):
     applied: AppliedConcepts = options[KEY]
     place = {"device": guider.model_patcher.load_device, "dtype": inference_dtype(guider.model_patcher.model)}
     family = family_of(guider.model_patcher)
-    kind, named = call_kind(family), _named(guider.conds, applied, family.entry)
+    kind, named = call_kind(family), _named(guider.conds, applied, family)
     if not named:
         guider.conds = {name: [without_marks(cond) for cond in conds] for name, conds in guider.conds.items()}
         return executor(noise, *args, **kwargs)
@@ -151,7 +151,7 @@ def network_reads(model) -> bool:
 def reading_of(patcher) -> Reading:
     """How a MODEL reads prompts. It must be loaded if its network makes something of them first."""
     family = family_of(patcher)
-    facts = {"kept": family.kept, "entry": family.entry}
+    facts = {"kept": family.kept, "entry": family.entry, "second": family.second}
     return Reading(NetworkReader.of(patcher), **facts) if network_reads(patcher) else Reading(**facts)
 
 
@@ -162,9 +162,9 @@ def edit_read_prompts(call: ModelCall, place: dict, executor, patcher, *args, **
     return model, call.edited(conds, place, reading_of(patcher)), others
 
 
-def _named(conds: Conditionings, applied: AppliedConcepts, entry: str | None) -> set[str]:
+def _named(conds: Conditionings, applied: AppliedConcepts, family: Family) -> set[str]:
     """The applied concepts that prompts of a sampler name; says which it does not, and which are not applied."""
-    held = namings(conds, entry)
+    held = namings(conds, family.entry, family.second)
     words = {naming.word for naming in held}
     for naming in held:
         if naming.word not in applied.edit.words:
@@ -267,16 +267,24 @@ class JointModelCall(ModelCall):
         if not parts["gates"].any():
             yield lambda options: options
             return
-        regions = {j: concept.region for j, concept in enumerate(self.applied.concepts) if concept.region is not None}
-        cells, edit = picture_cells(net, x), JointCall()
-        frames = x.shape[2] if x.ndim == 5 else 1
-        edit.gates, edit.places = self.family.text_places(parts["gates"], net), frames * math.prod(cells)
+        cells, edit = picture_cells(net, x), JointCall(self.family.text_first)
+        frames, beside = x.shape[2] if x.ndim == 5 else 1, -(-self.family.beside(entries) // net.patch_size)
+        edit.gates, edit.places = self.family.text_places(parts["gates"], net), frames * cells[0] * (cells[1] + beside)
         edit.before, edit.behind = self.family.around(net, edit.places, entries)
         edit.residuals = self.edits[x.device].value_residuals
-        edit.masks = {j: mask_at(region, *cells).to(edit.gates).repeat(frames) for j, region in regions.items()}
+        masks = {j: mask_at(region, *cells).view(cells) for j, region in self._regions(bool(beside)).items()}
+        masks = {j: nn.functional.pad(mask, (0, beside)).flatten().repeat(frames) for j, mask in masks.items()}
+        edit.masks = {j: mask.to(edit.gates) for j, mask in masks.items()}
         with edit.announced(self.layers[x.device]):
             yield edit.options
             edit.check_attended()
+
+    def _regions(self, beside: bool) -> dict[int, Tensor]:
+        """Concept -> its region; beside another picture, which must not see the look, the whole picture is one too."""
+        whole = torch.ones(1, 1) if beside else None
+        regions = {j: concept.region for j, concept in enumerate(self.applied.concepts)}
+        regions = {j: whole if region is None else region for j, region in regions.items()}
+        return {j: region for j, region in regions.items() if region is not None}
 
 
 def call_kind(family: Family) -> type[ModelCall]:

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from ...perfusion_ops import Encoded
 from ...perfusion_ops.text.prompts import fill_template
+from ..families.second_text import SecondText
 from .clip import clip_knowing
 from .concept_words import ConceptWord
-from .conditioning import marks_in, marks_of
+from .conditioning import marks_in, marks_of, with_whole_text, without_marks
 from .encoded_prompt import EncodedPrompt, plain
 from .naming import Naming
 from .network_reader import NetworkReader
@@ -33,20 +34,28 @@ class SuperclassPrompts:
     """Template -> what goes beside its encodings, for networks that read more than these."""
 
     @classmethod
-    def of(cls, clip, word: str, superclass: str, templates: Sequence[str]) -> SuperclassPrompts:
-        """Encode every template as for drawing. Raises ValueError if the CLIP loses a template's mark."""
+    def of(
+        cls, clip, word: str, superclass: str, templates: Sequence[str], second: SecondText | None = None
+    ) -> SuperclassPrompts:
+        """Encode every template as for drawing, with a ``second`` text packed into the same tensor.
+
+        Raises ValueError if the CLIP loses a template's mark.
+        """
         knowing = clip_knowing(clip, ConceptWord(word, superclass, marked=True, naming=Naming(word)))
         prompts, others, pooled = {}, {}, []
         for template in dict.fromkeys(templates):
             tokens = knowing.tokenize(fill_template(template, word))
             entries = knowing.encode_from_tokens(tokens, return_dict=True)
             encodings, whole = entries.pop("cond"), entries.pop("pooled_output")
-            if not isinstance(encodings, EncodedPrompt):
+            prompt = with_whole_text({**entries, "cross_attn": encodings}, second)["cross_attn"]
+            if not isinstance(prompt, EncodedPrompt):
                 raise ValueError(
                     f"The template or caption {template[:60]!r} comes out of this CLIP without a mark of where the "
                     "subject stands. Connect the CLIP of the checkpoint directly, without nodes of other packs between."
                 )
-            marks = _kept(marks_of(encodings, [word])[..., 0])
+            marks = _kept(marks_of(prompt, [word])[..., 0])
+            if second is not None:
+                encodings, entries = second.packed(plain(encodings), without_marks(entries)), {}
             prompts[template] = Encoded(_kept(encodings).float(), marks.argmax(1), None, marks)
             others[template] = entries
             pooled.append(whole)

@@ -22,7 +22,7 @@ class JointInjection:
     def __init__(self, family: JointFamily, net: nn.Module) -> None:
         self.family, self.net, self.injected = family, net, InjectedEdit()
         self.value_widths = family.value_widths(net)
-        self.call = JointCall()
+        self.call = JointCall(family.text_first)
 
     @contextmanager
     def inject(self) -> Iterator[InjectedEdit]:
@@ -59,11 +59,12 @@ def joint_predictor(
     """``predict`` of a training task. ``pooled`` (1, width) stands for every prompt's pooled encoding."""
     sampling = model.get_model_object("model_sampling")
     schedule: FlowSchedule = injection.family.noise_schedule(model)
-    has_frames = model.model.latent_format.latent_dimensions == 3
+    has_frames, second = model.model.latent_format.latent_dimensions == 3, injection.family.second
 
     def predict(noisy: Tensor, timesteps: Tensor, encodings: Tensor) -> Tensor:
         latents = noisy.unsqueeze(2) if has_frames else noisy
-        given = {"cross_attn": encodings, "noise": latents, "device": device, "pooled_output": pooled}
+        texts = {"cross_attn": encodings} if second is None else second.unpacked(encodings)
+        given = {**texts, "noise": latents, "device": device, "pooled_output": pooled}
         conditions = {
             name: _on(cond.process_cond(batch_size=len(noisy), area=None).cond, device, dtype)
             for name, cond in model.model.extra_conds(**given).items()

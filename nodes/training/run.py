@@ -142,7 +142,8 @@ class Training:
         if self.by_position:
             encoders = {name: text_encoder(self.clip, name) for name in text_encoder_names(self.clip)}
             with torch.inference_mode():
-                encoder = SuperclassPrompts.of(self.clip, self.word, self.superclass, (*self.templates, *self.captions))
+                templates, second = (*self.templates, *self.captions), family_of(self.model).second
+                encoder = SuperclassPrompts.of(self.clip, self.word, self.superclass, templates, second)
             beside, learned = [], {}
         else:
             encoders, device = private_encoders(self.clip, self.gradient_checkpointing)

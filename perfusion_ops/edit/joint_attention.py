@@ -1,7 +1,7 @@
 """Joint attention with a position gate: one sequence of text and picture, whose picture queries alone see the edit.
 
 Shapes: B prompts, L = T text places, Q picture places and others (padding, reference pictures) in one sequence, in
-that order; H heads of D numbers, J concepts.
+that order or the picture first; H heads of D numbers, J concepts.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def attend_by_position(
     masks: Mapping[int, Tensor],
     heads_first: bool,
     output_heads_first: bool = False,
+    text_first: bool = True,
 ) -> Tensor:
     """``out_q = sum_n A_qn (V_n + sum_j g_jn m_jq r_j)`` for picture queries, ``A V`` for all others (ours).
 
@@ -41,25 +42,28 @@ def attend_by_position(
         residuals: (J, width of the values).
         places: Q.
         masks: concept -> (Q,), 0 to 1, for concepts with a region.
+        text_first: whether the picture follows the text; else the text follows the picture.
     """
     axis, output_axis = (2 if heads_first else 1), (2 if output_heads_first else 1)
     text, length = gates.shape[1], queries.shape[axis]
-    behind = length - text - places
+    text_at, picture_at = (0, text) if text_first else (places, 0)
+    behind = length - picture_at - places
     everywhere = torch.tensor([j not in masks for j in range(gates.shape[-1])], device=gates.device)
 
     def delta(of: Tensor) -> Tensor:
         return _in_layout(value_delta(of, residuals), values, heads_first)
 
-    edited = _with_text_added(values, delta(gates * everywhere), axis)
-    regions = {j: _in_sequence(mask, text, length) for j, mask in masks.items()}
+    edited = _with_text_added(values, delta(gates * everywhere), axis, text_at)
+    regions = {j: _in_sequence(mask, picture_at, length) for j, mask in masks.items()}
     if regions:
-        deltas = [_with_text_added(torch.zeros_like(values), delta(_alone(gates, j)), axis) for j in regions]
+        nothing = torch.zeros_like(values)
+        deltas = [_with_text_added(nothing, delta(_alone(gates, j)), axis, text_at) for j in regions]
         output = regional_attention(lambda v: attend(queries, v), edited, deltas, list(regions.values()))
     else:
         output = attend(queries, edited)
-    others = torch.cat((queries.narrow(axis, 0, text), queries.narrow(axis, text + places, behind)), axis)
-    before, after = attend(others, values).split((text, behind), output_axis)
-    return torch.cat((before, output.narrow(output_axis, text, places), after), output_axis)
+    others = torch.cat((queries.narrow(axis, 0, picture_at), queries.narrow(axis, picture_at + places, behind)), axis)
+    before, after = attend(others, values).split((picture_at, behind), output_axis)
+    return torch.cat((before, output.narrow(output_axis, picture_at, places), after), output_axis)
 
 
 def _alone(gates: Tensor, concept: int) -> Tensor:
@@ -78,14 +82,15 @@ def _in_layout(delta: Tensor, values: Tensor, heads_first: bool) -> Tensor:
     return delta.unflatten(-1, (heads // repeats, size)).transpose(1, 2).repeat_interleave(repeats, 1)
 
 
-def _with_text_added(values: Tensor, delta: Tensor, axis: int) -> Tensor:
+def _with_text_added(values: Tensor, delta: Tensor, axis: int, text_at: int) -> Tensor:
     text = delta.shape[axis]
-    rest = values.narrow(axis, text, values.shape[axis] - text)
-    return torch.cat((values.narrow(axis, 0, text) + delta, rest), axis)
+    end = text_at + text
+    before, rest = values.narrow(axis, 0, text_at), values.narrow(axis, end, values.shape[axis] - end)
+    return torch.cat((before, values.narrow(axis, text_at, text) + delta, rest), axis)
 
 
-def _in_sequence(mask: Tensor, text: int, length: int) -> Tensor:
+def _in_sequence(mask: Tensor, picture_at: int, length: int) -> Tensor:
     """A region (Q,) along the whole sequence (L,), 0 elsewhere."""
     whole = mask.new_zeros(length)
-    whole[text : text + len(mask)] = mask
+    whole[picture_at : picture_at + len(mask)] = mask
     return whole

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from . import small_vocabularies
+
 _LUMINA = {"image_model": "lumina2", "patch_size": 2, "in_channels": 16, "n_layers": 3, "n_refiner_layers": 1}
 _LUMINA |= {"n_heads": 4, "multiple_of": 32, "ffn_dim_multiplier": 1.0, "qk_norm": True, "cap_feat_dim": 40}
 _LUMINA |= {"axes_lens": [64, 64, 64], "rope_theta": 256.0}
@@ -24,6 +26,10 @@ _QWEN |= {"attention_head_dim": 24, "num_attention_heads": 4, "joint_attention_d
 _SD3 = {"in_channels": 16, "out_channels": 16, "patch_size": 2, "input_size": None, "depth": 3, "num_blocks": 3}
 _SD3 |= {"adm_in_channels": 48, "qk_norm": "rms", "pos_embed_scaling_factor": None, "x_block_self_attn_layers": [0, 1]}
 _SD3 |= {"context_embedder_config": {"target": "torch.nn.Linear", "params": {"in_features": 4096, "out_features": 192}}}
+_HIDREAM = {"image_model": "hidream", "patch_size": 2, "in_channels": 16, "out_channels": 16, "num_layers": 2}
+_HIDREAM |= {"num_single_layers": 2, "attention_head_dim": 24, "num_attention_heads": 4, "axes_dims_rope": [8, 8, 8]}
+_HIDREAM |= {"caption_channels": [40, 40], "text_emb_dim": 48, "num_routed_experts": 4, "num_activated_experts": 2}
+_HIDREAM |= {"max_resolution": [128, 128], "llama_layers": [0, 1, 2, 2]}
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Facts:
     """Width of the encodings."""
     first_text_place: int = 0
     """Where the prompt's first token stands in the attention's sequence."""
+    first_tokens: int | None = None
+    """Of a prompt's tokens, how many are the first text's; the others are those of a second; none: there is one."""
     extra: dict = field(default_factory=dict)
 
 
@@ -56,6 +64,7 @@ JOINT = {
     "flux2": Facts("Flux2", _FLUX2, latent=(128, 4, 4), first_text_place=512 - 11),
     "qwen_image": Facts("QwenImage", _QWEN, layers=3),
     "sd3": Facts("SD3", _SD3, layers=3, pooled=48, context=4096),
+    "hidream": Facts("HiDream", _HIDREAM, pooled=48, first_text_place=16, first_tokens=5),
 }
 TOKENS = 11
 WIDTH = 40
@@ -122,6 +131,15 @@ CLIPS = {
             "clip_g_model_config": _CLIP_L | {"num_hidden_layers": 3, "hidden_act": "gelu"},
         },
     ),
+    "hidream": (
+        *("hidream", "HiDreamTokenizer", "hidream_clip"),
+        {
+            "t5xxl_model_config": _T5,
+            "clip_l_model_config": _CLIP_L | {"num_hidden_layers": 3},
+            "clip_g_model_config": _CLIP_L | {"num_hidden_layers": 3, "hidden_act": "gelu"},
+            "llama_model_config": _QWEN3 | {"num_hidden_layers": 3},
+        },
+    ),
 }
 """Family -> the host's file, tokenizers and text encoders, and the sizes of small ones."""
 
@@ -140,7 +158,7 @@ def host_clip(module: str, tokenizer: str, encoder: str, sizes: dict, **read: to
 
     texts = importlib.import_module(f"comfy.text_encoders.{module}")
     target = comfy.supported_models_base.ClipTarget(getattr(texts, tokenizer), getattr(texts, encoder)())
-    with small_eyes():
+    with small_parts():
         clip = comfy.sd.CLIP(target, model_options={**sizes, "dtype": torch.float32}, tokenizer_data=read)
     overlap_wide_vocabularies(clip.cond_stage_model)
     randomize(clip.cond_stage_model)
@@ -148,16 +166,18 @@ def host_clip(module: str, tokenizer: str, encoder: str, sizes: dict, **read: to
 
 
 @contextmanager
-def small_eyes():
-    """The part of Qwen2.5-VL that sees, which has no settings, with one narrow layer."""
-    from comfy.text_encoders import qwen_vl
+def small_parts():
+    """The part of Qwen2.5-VL that sees, which has no settings, with one narrow layer; and few words for Llama."""
+    from comfy.text_encoders import hunyuan_video, qwen_vl
 
+    words = hunyuan_video.LlamaTokenizerFast
+    small_vocabularies.read_instead_of_llama(small_vocabularies.llama())
     eyes, small = qwen_vl.Qwen2VLVisionTransformer, {"hidden_size": 32, "intermediate_size": 48, "num_heads": 2}
     qwen_vl.Qwen2VLVisionTransformer = lambda **sizes: eyes(**(sizes | small), num_layers=1)
     try:
         yield
     finally:
-        qwen_vl.Qwen2VLVisionTransformer = eyes
+        qwen_vl.Qwen2VLVisionTransformer, hunyuan_video.LlamaTokenizerFast = eyes, words
 
 
 MOST_NUMBERS = 50_000_000

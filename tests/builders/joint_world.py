@@ -46,6 +46,24 @@ class JointWorld:
         make = self.pack.encoded_prompt.EncodedPrompt.beside_others
         return make(encodings, namings, None, beside) if words else encodings
 
+    def given(self, prompt: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """A prompt as a conditioning has it, its last tokens as a second text where the family reads one."""
+        count, second = self.facts.first_tokens, self.family.second
+        if second is None:
+            return prompt, {}
+        layers = torch.linspace(0.5, 1, self.facts.unet["llama_layers"][-1] + 1)
+        return prompt[:, :count], {second.entry: prompt[:, count:].unsqueeze(1) * layers.view(1, -1, 1, 1)}
+
+    def packed(self, prompt: torch.Tensor) -> torch.Tensor:
+        """The same as a training has it, in one tensor."""
+        return prompt if self.family.second is None else self.family.second.packed(*self.given(prompt))
+
+    def in_sequence(self, marks: torch.Tensor) -> torch.Tensor:
+        """Marks or gates (B, T, ...) of a prompt as layers read its tokens: those of a second text again."""
+        if self.family.second is None:
+            return marks
+        return torch.cat((marks, *[marks[:, self.facts.first_tokens :]] * (self.family.second.times - 1)), 1)
+
     def draw(
         self, model, *positive: torch.Tensor, options=None, entries=None, seed: int = 1, steps: int = 2, cfg=3.0
     ) -> torch.Tensor:
@@ -56,10 +74,10 @@ class JointWorld:
             model = model.clone()
             model.model_options["transformer_options"] |= options
         pooled = {} if self.facts.pooled is None else {"pooled_output": torch.ones(1, self.facts.pooled)}
+        prompts = [self.given(prompt) for prompt in (torch.cat(positive), self.prompt(6))]
+        conds = [[[prompt, pooled | beside | (entries or {})]] for prompt, beside in prompts]
         noise = torch.randn(self.latent, generator=torch.Generator().manual_seed(seed))
         empty = comfy.sample.fix_empty_latent_channels(model, torch.zeros(self.latent))
         noise = noise.view(empty.shape)
-        prompts = [torch.cat(positive), self.prompt(6)]
-        conds = [[[prompt, pooled | (entries or {})]] for prompt in prompts]
         settings = {"disable_pbar": True, "seed": 1}
         return comfy.sample.sample(model, noise, steps, cfg, "euler", "simple", *conds, empty, **settings)

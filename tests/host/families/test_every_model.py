@@ -13,7 +13,7 @@ FAMILIES = {
     **{"KOALA_700M": "sdxl", "KOALA_1B": "sdxl", "SD3": "sd3"},
     **{"PixArtAlpha": "pixart_alpha", "PixArtSigma": "pixart_sigma"},
     **{"Flux": "flux1", "FluxInpaint": "flux1", "FluxSchnell": "flux1", "Flux2": "flux2", "LongCatImage": "longcat"},
-    **{"Chroma": "chroma", "ChromaRadiance": "chroma_radiance", "QwenImage": "qwen_image"},
+    **{"Chroma": "chroma", "ChromaRadiance": "chroma_radiance", "QwenImage": "qwen_image", "HiDream": "hidream"},
     **{"ZImage": "zimage", "ZImagePixelSpace": "zimage_pixel", "Lumina2": "lumina2"},
     **{"Anima": "anima", "CosmosT2IPredict2": "cosmos2", "WAN21_T2V": "wan21", "WAN22_T2V": "wan22"},
 }

@@ -42,7 +42,8 @@ def test_a_position_gate(joint_world):
     """A bias that changes would not change the share of the values that it is."""
     world, made = joint_world, joint_world.pack.model
     pooled = {} if world.facts.pooled is None else {"pooled_output": torch.ones(1, world.facts.pooled)}
-    conds = [[[prompt, dict(pooled)]] for prompt in (world.prompt(5, ["teddy_t"]), world.prompt(6))]
+    prompts = [world.given(prompt) for prompt in (world.prompt(5, ["teddy_t"]), world.prompt(6))]
+    conds = [[[prompt, pooled | beside]] for prompt, beside in prompts]
 
     def answers(bias: float, strength: float, **where) -> torch.Tensor:
         term = world.pack.ops.EditTerm(world.concept(), world.pack.ops.Gate(bias), strength)

@@ -41,18 +41,20 @@ def test_the_first_layer_adds_the_residual_to_picture_queries_alone(world):
     heads, size = plain.shape[1], plain.shape[3]
     residual = concept.value_residuals[first].double().view(1, -1, 1, size)
     residual = residual.repeat_interleave(heads // residual.shape[1], 1)
-    places = [world.facts.first_text_place + place for place in MARKED]
+    marked = torch.zeros(1, TOKENS)
+    marked[:, list(MARKED)] = 1
+    places = [world.facts.first_text_place + place for place in world.in_sequence(marked)[0].nonzero().flatten()]
     added = opening * shares[..., places].sum(-1, keepdim=True) * residual
-    text = world.family.text_places(torch.zeros(1, TOKENS, 1), world.net).shape[1]
-    behind = plain_text[0].shape[2] - text
-    end = queries.shape[2] - behind
-    assert (end - text) * world.net.patch_size**2 == world.latent[-2] * world.latent[-1]
+    length, cells = queries.shape[2], queries.shape[2] - plain_text[0].shape[2]
+    text = world.family.text_places(world.in_sequence(torch.zeros(1, TOKENS, 1)), world.net).shape[1]
+    start, end = (text, text + cells) if world.family.text_first else (0, length - text)
+    assert (end - start) * world.net.patch_size**2 == world.latent[-2] * world.latent[-1]
     row = (values - plain).flatten(1).any(1).nonzero().flatten().tolist()
     assert row and len(row) < len(values), "one half of the batch is the prompt, the other the negative one"
-    expected = (shares @ plain + added).transpose(1, 2).flatten(2)[row, text:end]
-    torch.testing.assert_close(edited[4].double()[row, text:end], expected, rtol=1e-4, atol=1e-4)
+    expected = (shares @ plain + added).transpose(1, 2).flatten(2)[row, start:end]
+    torch.testing.assert_close(edited[4].double()[row, start:end], expected, rtol=1e-4, atol=1e-4)
     by_hand = (shares @ plain).transpose(1, 2).flatten(2)[row]
-    unedited = torch.cat((by_hand[:, :text], by_hand[:, end:]), 1)
+    unedited = torch.cat((by_hand[:, :start], by_hand[:, end:]), 1)
     torch.testing.assert_close(plain_text[4].double()[row], unedited, rtol=1e-4, atol=1e-4)
     assert added[row].abs().max() > 0.05
 
@@ -116,6 +118,7 @@ def test_hidden_residuals_are_learned_back(world):
     gates[:, MARKED[0]] = 1
     noisy = torch.randn(world.latent, generator=torch.Generator().manual_seed(3))
     timesteps = torch.tensor([300, 800])
+    encodings, gates = world.packed(encodings), world.in_sequence(gates)
     context = world.pack.ops.EditedContext(encodings, encodings, gates)
     widths = world.family.value_widths(world.net)
     generator = torch.Generator().manual_seed(4)
@@ -160,12 +163,13 @@ def test_a_training_predicts_what_the_host_predicts(world):
     noisy = torch.randn(world.latent, generator=torch.Generator().manual_seed(3))
     timesteps, prompt = torch.tensor([300, 300]), world.prompt(5).expand(2, -1, -1)
     with torch.no_grad(), injection.inject():
-        found = predict(noisy, timesteps, prompt)
+        found = predict(noisy, timesteps, world.packed(prompt))
     sigma = world.family.noise_schedule(world.model).sigmas[timesteps]
     model = world.model.model
     latents = noisy.unsqueeze(2) if model.latent_format.latent_dimensions == 3 else noisy
     pooled = None if world.facts.pooled is None else torch.ones(1, world.facts.pooled)
-    given = {"cross_attn": prompt, "noise": latents, "device": torch.device("cpu"), "pooled_output": pooled}
+    first, beside = world.given(prompt)
+    given = {"cross_attn": first, **beside, "noise": latents, "device": torch.device("cpu"), "pooled_output": pooled}
     conditions = {n: c.process_cond(batch_size=2, area=None).cond for n, c in model.extra_conds(**given).items()}
     denoised = model.apply_model(latents, sigma, transformer_options={}, **conditions)
     expected = (latents - denoised) / sigma.view(-1, *[1] * (latents.ndim - 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 
 import pytest
 import torch
@@ -89,6 +90,10 @@ def test_a_model_loaded_by_halves_draws_the_same(world):
 
 def test_a_compiled_model_draws_the_concept_that_is_asked_for(world):
     """What the plain prompt compiled is not used again without the edit; other prompts stay compiled."""
+    if world.name == "hidream":
+        # Choosing experts breaks what is compiled into pieces, which take half a minute.
+        facts = replace(world.facts, unet=world.facts.unet | {"num_routed_experts": 0})
+        world = JointWorld(world.pack, world.name, facts)
     named, plain = prompts(world)
     once = {"steps": 1, "cfg": 1.0}
     expected = [world.draw(world.applied(world.concept()), prompt, **once) for prompt in (plain, named)]
@@ -122,7 +127,8 @@ def training(world):
     pack, task = world.pack, importlib.import_module(f"{world.pack.task.__package__}.task")
     marks = torch.zeros(1, TOKENS)
     marks[:, list(MARKED)] = 1
-    encoded = {t: pack.ops.Encoded(world.prompt(n), torch.tensor([4]), None, marks) for n, t in enumerate(TEMPLATES)}
+    marks, read = world.in_sequence(marks), [world.packed(world.prompt(n)) for n in range(len(TEMPLATES))]
+    encoded = {t: pack.ops.Encoded(read[n], torch.tensor([4]), None, marks) for n, t in enumerate(TEMPLATES)}
     pooled = None if world.facts.pooled is None else torch.ones(1, world.facts.pooled)
     texts = pack.superclass_prompts.SuperclassPrompts("bear", encoded, pooled)
     generator = torch.Generator().manual_seed(8)

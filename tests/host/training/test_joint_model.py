@@ -21,8 +21,9 @@ def test_the_mark_stands_at_the_superclass_words_of_a_prompt(pack, clip):
     family, host_clip = clip
     word = pack.concept_words.ConceptWord("my_bear", "teddy bear", marked=True, naming=pack.naming.Naming("my_bear"))
     knowing = pack.clip.clip_knowing(host_clip, word)
+    second = next(known.second for known in pack.family.FAMILIES if known.name == family)
     named, plain, other = (
-        each.encode_from_tokens(each.tokenize(text))
+        all_texts(pack, each, text, second)
         for each, text in (
             (knowing, "a photo of my_bear at sea"),
             (host_clip, "a photo of teddy bear at sea"),
@@ -33,14 +34,21 @@ def test_the_mark_stands_at_the_superclass_words_of_a_prompt(pack, clip):
     marks = pack.conditioning.marks_of(named, ["my_bear"])[0, :, 0]
     places = marks.nonzero().flatten().tolist()
     runs = [place for place in places if place - 1 not in places]
-    assert len(runs) == (2 if family == "sd3" else 1), "once in each text encoder that stands behind another"
+    texts = 2 if family in ("sd3", "hidream") else 1
+    assert len(runs) == texts, "once in each text encoder that stands behind another"
     assert set(marks[places].tolist()) == {1.0}
     changed = (plain != other).any(-1)[0].nonzero().flatten().tolist()
     # A decoder's encodings change from the changed token on; an encoder's everywhere, most where the word stands.
-    assert (changed[0] in places) if family != "flux1" else len(places) >= 2
+    assert (changed[0] in places) if family not in ("flux1", "hidream") else len(places) >= 2
 
 
-@pytest.mark.parametrize("family", ["zimage", "flux1", "sd3"])
+def all_texts(pack, clip, text: str, second) -> torch.Tensor:
+    """What a CLIP encodes of a prompt, a second text behind the first."""
+    entries = clip.encode_from_tokens(clip.tokenize(text), return_dict=True)
+    return pack.conditioning.with_whole_text({"cross_attn": entries["cond"], **entries}, second, 1)["cross_attn"]
+
+
+@pytest.mark.parametrize("family", ["zimage", "flux1", "sd3", "hidream"])
 def test_the_node_trains_and_the_concept_draws(pack, family, tmp_path, monkeypatch):
     """Train and Apply work on models of today as on Stable Diffusion: auto takes the gate that the family reads."""
     import comfy.sample
