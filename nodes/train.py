@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io, ui
 
-from .host.widgets import GATES
+from .host.widgets import GATES, LAYERS
 from .schema import (
     ConceptIO,
     StatisticsIO,
@@ -217,5 +217,17 @@ def _later_inputs() -> list[io.Input]:
             tooltip="What is learned. learned word: the paper's method, a word and its values. position: the values "
             "alone, at the superclass's own words; less memory, and no text statistics. auto: learned word for SD 1.x, "
             "SD 2.x, SDXL, Anima and Cosmos-Predict2, position for other models.",
+        ),
+        expert(
+            io.Combo.Input(
+                "layers",
+                options=list(LAYERS),
+                default="auto",
+                optional=True,
+                tooltip="The layers that learn values, with the gate position. later half: the last half of them, for "
+                "half the file and less memory. auto: later half where text and picture share one attention (such as "
+                "Z-Image, Flux and SD 3.x), because it drew the subject and the prompt better in our tests on a small "
+                "Z-Image (benchmarks/RESULTS.md); all in other models.",
+            )
         ),
     ]

@@ -6,6 +6,7 @@ from .edit.equations import Gate
 from .edit.injection import inject
 from .edit.joint import JointEdit
 from .edit.terms import EditTerm, check_combinable, nearly_parallel
+from .training.layers import EditedLayers
 from .training.loop import StepReport, TrainingDiverged, TrainingResult, train
 from .training.noise import FlowSchedule, NoiseSchedule
 from .training.task import Encoded, Picture, TextEncoder, TrainingSettings, TrainingTask
@@ -14,6 +15,7 @@ __all__ = [
     "Concept",
     "EditTerm",
     "EditedContext",
+    "EditedLayers",
     "Encoded",
     "FlowSchedule",
     "Gate",

@@ -8,6 +8,8 @@ from typing import Any
 from unittest import mock
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 from builders.joint_true_sizes import TRUE_SIZES, TrueSize
 
@@ -23,20 +25,50 @@ ATTENTIONS = ("comfy.ldm.flux.math", "comfy.ldm.lumina.model", "comfy.ldm.qwen_i
 ATTENTIONS += ("comfy.ldm.modules.diffusionmodules.mmdit", "comfy.ldm.pixart.blocks")
 
 
+def _attention(queries, keys, values, *_, **__) -> int:
+    return sdpa_flop_count(queries.shape, keys.shape, values.shape)
+
+
+def _attention_backward(gradient, queries, keys, values, *_, **__) -> int:
+    return sdpa_backward_flop_count(gradient.shape, queries.shape, keys.shape, values.shape)
+
+
+FORMULAS = flop_registry | {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+}
+"""torch's own, and the attention that tensors without numbers take."""
+
+
+class Operations(TorchDispatchMode):
+    """Floating-point operations of products of matrices and of attention; torch's own counter holds on to tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        formula = FORMULAS.get(function.overloadpacket)
+        self.total += formula(*args, **(kwargs or {}), out_val=found) if formula else 0
+        return found
+
+
 def run(scale: Scale) -> dict[str, list[dict[str, Any]]]:
     names = ["lumina2"] if scale.name == "tiny" else [name for name in TRUE_SIZES if name not in UNCOUNTED]
-    rows = [row(TRUE_SIZES[name], stored) for name in names for stored in STORED]
-    return {"What a training step with the position gate holds, counted": rows}
+    layers = host.pack("perfusion_ops").EditedLayers
+    cases = [(TRUE_SIZES[name], stored, choice) for name in names for choice in layers for stored in STORED]
+    return {"What a training step with the position gate holds, counted": [row(*case) for case in cases]}
 
 
-def row(size: TrueSize, stored: str) -> dict[str, Any]:
+def row(size: TrueSize, stored: str, choice: Any) -> dict[str, Any]:
     side = PIXELS // size.latent_ratio
     picture = host.pack("perfusion_ops").Picture(torch.zeros(size.latent_channels, side, side))
     with sizes_without_numbers(), pytorch_attention():
-        step = Step(size, getattr(torch, stored), picture)
+        step = Step(size, getattr(torch, stored), picture, choice)
         weights = sum(tensor.nbytes for tensor in (*step.net.parameters(), *step.net.buffers()))
-        live = step.live_bytes()
-        widths = step.task.value_widths
+        live, operations = step.counted()
+        widths = {name: residual.shape[0] for name, residual in step.state.value_residuals.items()}
     counted = {"model, MiB": weights, "concept and Adam, MiB": 16 * sum(widths.values())}
     counted |= {"activations at most, MiB": live.peak}
     counted["together, MiB"] = sum(counted.values())
@@ -44,7 +76,8 @@ def row(size: TrueSize, stored: str) -> dict[str, Any]:
         "model": size.title,
         "pixels": PIXELS,
         "weights in": stored,
-        "layers": len(widths),
+        "learns in": f"{choice.value.replace('_', ' ')}, {len(widths)} layers",
+        "TFLOP": round(operations / 1e12, 1),
         **{name: round(number / 2**20) for name, number in counted.items()},
         **{f"file in {kind}, KB": round(bytes_of(size, widths, kind) / 1000) for kind in ("fp16", "int8")},
     }
@@ -73,7 +106,7 @@ def pytorch_attention():
 class Step:
     """One training step of one picture, with gradient checkpointing."""
 
-    def __init__(self, size: TrueSize, stored: torch.dtype, picture: Any) -> None:
+    def __init__(self, size: TrueSize, stored: torch.dtype, picture: Any, choice: Any) -> None:
         ops, node = host.pack("perfusion_ops"), host.pack("nodes.training.task")
         model = random_model(size, stored)
         marks = torch.nn.functional.one_hot(torch.tensor([5]), size.tokens).float()
@@ -89,18 +122,21 @@ class Step:
             given = model, private, read, "my_teddy", [picture], ["a {}"], None, {}
             self.task = node.training_task(*given)
         position = ops.GateKind.POSITION
-        self.settings = ops.TrainingSettings(steps=1, batch_size=1, micro_batch=1, gate_kind=position)
+        kind = {"gate_kind": position, "layers": choice}
+        self.settings = ops.TrainingSettings(steps=1, batch_size=1, micro_batch=1, **kind)
         self.state = host.pack("perfusion_ops.training.state").TrainingState.start(self.task, self.settings)
         draw = host.pack("perfusion_ops.training.batch").Draw
         self.net, self.draws = private.unet, [draw(0, False, "a {}", 500, picture.latent)]
 
-    def live_bytes(self) -> LiveBytes:
+    def counted(self) -> tuple[LiveBytes, int]:
+        """What lives during the step, and the operations of its products of matrices and its attention."""
+        operations = Operations()
         live = LiveBytes([*self.net.parameters(), *self.net.buffers()])
         self.state.optimizer = SimpleNamespace(zero_grad=lambda: None, step=lambda: None)
         step = host.pack("perfusion_ops.training.position").position_step
-        with self.task.inject() as injected, live:
+        with self.task.inject() as injected, operations, live:
             step(self.task, self.settings, self.state, self.draws, injected, {})
-        return live
+        return live, operations.total
 
 
 def random_model(size: TrueSize, stored: torch.dtype):

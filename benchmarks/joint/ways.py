@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from perfusion_ops import EditedLayers
 from pixelworld.joint.transformer import LAYERS
 from proof.recipes import BATCH_SIZE, OPERATING_POINT, STEPS, TEMPLATE
 from proof.specs import BASE, DREAMBOOTH, LORA, Drawing, Learning, Subject
@@ -28,7 +29,8 @@ class Way:
 WAYS = {
     POSITION: Way(),
     "P, not isolated": Way(isolated=False),
-    "P, last 3 of 6 layers": Way(layers=ALL[3:]),
+    # What Train takes by default where text and picture share one attention.
+    "P, last 3 of 6 layers": Way(layers=EditedLayers.LATER_HALF.among(ALL)),
     "P, first 3 of 6 layers": Way(layers=ALL[:3]),
     "P, two terms": Way(two_terms=True),
     "P, last token": Way(last_token=True),

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...perfusion_ops import FlowSchedule, GateKind, NoiseSchedule
+from ...perfusion_ops import EditedLayers, FlowSchedule, GateKind, NoiseSchedule
 from .recompute import recompute
 from .rectified_flow import flow_schedule
 
@@ -67,6 +67,7 @@ class CrossFamily:
     guidance: float = 4.0
     """The sampler's cfg for previews."""
     gates: tuple[GateKind, ...] = (GateKind.LEARNED_WORD,)
+    edited_layers = EditedLayers.ALL
     joint = False
     second = None
     transformer = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...perfusion_ops import Concept
+from ...perfusion_ops import Concept, EditedLayers
 from ...perfusion_ops.edit.injection import Projections
 from .anima import ANIMA
 from .cross import CrossFamily
@@ -66,7 +66,9 @@ def check_fits(model, concept: Concept) -> None:
         )
     found, width = family.value_widths(net), family.context_width(net)
     needed = {name: residual.shape[0] for name, residual in concept.value_residuals.items()}
-    if found != needed or concept.context_width not in (None, width):
+    choices = [EditedLayers.ALL] if concept.has_learned_word else list(EditedLayers)
+    has_layers = any(needed == dict(choice.among(found.items())) for choice in choices)
+    if not has_layers or concept.context_width not in (None, width):
         raise ValueError(
             f"The concept {concept.word!r} was trained for {len(needed)} attention layers"
             f"{_of_width(concept.context_width)}, and this {family.name} model has {len(found)}{_of_width(width)} or "

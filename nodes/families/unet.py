@@ -10,7 +10,7 @@ import comfy.supported_models
 import torch
 from torch import Tensor, nn
 
-from ...perfusion_ops import GateKind, NoiseSchedule
+from ...perfusion_ops import EditedLayers, GateKind, NoiseSchedule
 from ...perfusion_ops.text.covariance import DEFAULT_MIX
 from .discrete import discrete_schedule
 
@@ -33,6 +33,7 @@ class UNet:
     entry = None
     sides = (8, 8)
     gates = tuple(GateKind)
+    edited_layers = EditedLayers.ALL
     guidance = 6.0
 
     @property

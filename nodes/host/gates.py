@@ -14,6 +14,7 @@ from torch import Tensor
 from ...perfusion_ops import EditedContext, KeyLocking
 from ...perfusion_ops.edit.equations import similarities, unit_duals
 from ...perfusion_ops.edit.gate_table import ConceptGates, GateTable, PromptToken
+from ..families.family import family_of
 from ..families.second_text import SecondText
 from .clip import text_encoder, text_encoder_names, tokenizer, tokenizer_names
 from .concept_words import ConceptWord, known_words
@@ -89,6 +90,8 @@ class _Look:
     entry: str | None
     """The entry of ``cond`` whose tokens K and V read one by one; none: the encodings' own."""
     second: SecondText | None
+    layers: int
+    """How many layers of the MODEL can be edited."""
 
     @classmethod
     def of(cls, model, clip, applied: AppliedConcepts | None, cond: dict[str, Any]) -> _Look:
@@ -103,7 +106,8 @@ class _Look:
             contexts = edited_contexts(applied.edit, cond, encodings, reading) if applied else None
         kept = torch.zeros(encodings.shape[1], dtype=torch.bool) if kept is None else kept[0].cpu()
         context = contexts[0] if contexts else None
-        return cls(clip, applied, cond, encodings, kept, context, reading.entry, reading.second)
+        layers = len(family_of(model).value_widths(model.model.diffusion_model))
+        return cls(clip, applied, cond, encodings, kept, context, reading.entry, reading.second, layers)
 
     def gates_of(self, j: int, known: bool) -> ConceptGates:
         """The ``j``-th concept at the prompt's tokens; ``known``: whether the CLIP reads its word."""
@@ -125,7 +129,7 @@ class _Look:
             kept=self.kept if concept.has_learned_word else torch.zeros_like(self.kept),
             shares=shares,
             problem=self.applied.concepts[j].without_effect() or "",
-            notes=tuple(_notes(self.applied.concepts[j])),
+            notes=tuple(_notes(self.applied.concepts[j], self.layers)),
         )
 
     def _marks(self, j: int) -> Tensor:
@@ -163,9 +167,12 @@ def _only_in_clip(word: ConceptWord) -> ConceptGates:
     return ConceptGates(word.word, word.superclass, problem=problem)
 
 
-def _notes(applied: AppliedConcept) -> Iterator[str]:
+def _notes(applied: AppliedConcept, layers: int) -> Iterator[str]:
     if applied.term.concept.has_learned_word and applied.term.key_locking in KEY_NOTES:
         yield KEY_NOTES[applied.term.key_locking]
+    edited = len(applied.term.concept.value_residuals)
+    if edited < layers:
+        yield f"Its look is in {edited} of the model's {layers} layers."
     if applied.term.strength != 1:
         yield f"Its visual_strength is {applied.term.strength:g}."
     if applied.region is not None:

@@ -24,6 +24,7 @@ class JointCall:
     ``gates`` (B, T, J) cover the text as it stands in the attention's sequence, ``places`` is how many of the picture
     follow, or precede it if not ``text_first``, ``residuals`` are (J, width) by layer, ``masks`` are (places,) by
     concept. ``before`` and ``behind`` are a family's ``around``: other texts and pictures may stand there too.
+    Layers without residuals stay plain.
     """
 
     def __init__(self, text_first: bool = True) -> None:
@@ -56,7 +57,7 @@ class JointCall:
 
     def _attended(self, inner, queries: Tensor, keys: Tensor, values: Tensor, mask, settings) -> Tensor:
         announced, self.layer = self.layer, None
-        if announced is None or self.gates is None:
+        if announced is None or self.gates is None or announced[0] not in self.residuals:
             return inner(queries, keys, values)
         heads_first = bool(settings.get("skip_reshape"))
         axis = 2 if heads_first else 1

@@ -260,7 +260,8 @@ class JointModelCall(ModelCall):
     parts = ("gates",)
 
     def _layers(self, net: nn.Module) -> dict[str, nn.Module]:
-        return {name: module for name, (module, _) in self.family.layers(net).items()}
+        edited = self.applied.edit.value_residuals
+        return {name: module for name, (module, _) in self.family.layers(net).items() if name in edited}
 
     @contextmanager
     def _editing(self, net: nn.Module, parts: dict[str, Tensor], x: Tensor, entries: Mapping[str, Any]):

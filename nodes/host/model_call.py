@@ -157,6 +157,8 @@ def editing(layers: Mapping[str, nn.Module], call: CallEdit) -> Iterator[None]:
             if call.as_patch is None:
                 for part, projection in (("k", layer.to_k), ("v", layer.to_v)):
                     stack.callback(projection.register_forward_pre_hook(_reader(call.projection_input, part)).remove)
+            if name not in call.edit.value_residuals:
+                continue
             stack.callback(layer.to_v.register_forward_hook(_hook(call.value_output, name)).remove)
             if name in call.edit.key_residuals:
                 stack.callback(layer.to_k.register_forward_hook(_hook(call.key_output, name)).remove)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from ...perfusion_ops import GateKind, KeyLocking
+from ...perfusion_ops import EditedLayers, GateKind, KeyLocking
 
 GATES = {"auto": None} | {kind.value: kind for kind in GateKind}
 """auto: the first that the model's family reads."""
+LAYERS = {"auto": None, "all": EditedLayers.ALL, "later half": EditedLayers.LATER_HALF}
+"""auto: what the model's family is known to draw best with, by the position gate; all for a learned word."""
 KEY_LOCKINGS = {
     "local": KeyLocking.LOCAL,
     "global gated": KeyLocking.GLOBAL_GATED,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...perfusion_ops import Gate, TrainingSettings
+from ...perfusion_ops import EditedLayers, Gate, GateKind, TrainingSettings
 from ...perfusion_ops.concept.file_schema import Description, check_texts
 from ...perfusion_ops.files.strict_json import FormatError
 from ...perfusion_ops.text.covariance import UncenteredCovariance
 from ..families.family import Family
-from ..host.widgets import GATES, KEY_LOCKINGS
+from ..host.widgets import GATES, KEY_LOCKINGS, LAYERS
 
 
 def check_statistics(statistics: UncenteredCovariance, family: Family, model) -> None:
@@ -31,7 +31,7 @@ def check_can_be_saved(word: str, superclass: str, family: str) -> None:
 
 
 def settings_of(one: dict[str, Any], family: Family) -> TrainingSettings:
-    """The settings among the inputs. Raises ValueError for a gate that the family has not."""
+    """The settings among the inputs. Raises ValueError for a gate that the family has not, or layers that have none."""
     gate = GATES[one.get("gate", "auto")] or family.gates[0]
     if gate not in family.gates:
         known = " or ".join(repr(kind.value) for kind in family.gates)
@@ -45,6 +45,18 @@ def settings_of(one: dict[str, Any], family: Family) -> TrainingSettings:
         gate=Gate(one["bias"], one["temperature"]),
         key_locking=KEY_LOCKINGS[one["key_locking"]],
         gate_kind=gate,
+        layers=_layers_of(one.get("layers", "auto"), gate, family),
         flip=one["flip"],
         seed=one["seed"] % 2**63,
     )
+
+
+def _layers_of(choice: str, gate: GateKind, family: Family) -> EditedLayers:
+    if gate is GateKind.POSITION:
+        return LAYERS[choice] or family.edited_layers
+    if LAYERS[choice] not in (None, EditedLayers.ALL):
+        raise ValueError(
+            f"layers is {choice!r}, and the gate {gate.value!r} learns in all layers; expected 'auto' or 'all'. For "
+            f"{choice!r}, choose the gate {GateKind.POSITION.value!r}."
+        )
+    return EditedLayers.ALL

@@ -28,7 +28,7 @@ class JointEdit:
     duals: Tensor
     superclass_encodings: Tensor
     value_residuals: Mapping[str, Tensor]
-    """Layer name -> residuals times visual strength (J, d_out)."""
+    """Layer name -> residuals times visual strength (J, d_out), 0 for a concept that leaves the layer as it is."""
     key_residuals: Mapping[str, Tensor]
     """Layer name -> key residuals (J, d_out); only with trained keys."""
 
@@ -158,9 +158,10 @@ def _rows_by_presence(present: Tensor) -> list[tuple[list[int], list[int]]]:
 
 def _scaled_residuals(terms: tuple[EditTerm, ...]) -> dict[str, Tensor]:
     scaled = {}
-    for layer in terms[0].concept.value_residuals:
+    for layer, like in {name: r for t in terms for name, r in t.concept.value_residuals.items()}.items():
         factors = torch.tensor([t.strength * t.layer_strengths.get(layer, 1.0) for t in terms])
-        scaled[layer] = torch.stack([t.concept.value_residuals[layer] for t in terms]).mul_(factors.unsqueeze(-1))
+        residuals = [t.concept.value_residuals.get(layer, torch.zeros_like(like)) for t in terms]
+        scaled[layer] = torch.stack(residuals).mul_(factors.unsqueeze(-1))
     return scaled
 
 

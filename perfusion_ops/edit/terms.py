@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -43,12 +44,26 @@ def check_combinable(terms: Sequence[EditTerm]) -> None:
                 f"{learned[0].word!r} was trained for context width {learned[0].context_width} and {concept.word!r} "
                 f"for {concept.context_width}; concepts combined in one model must have the same."
             )
-    for concept in concepts[1:]:
-        if _layer_widths(concept) != _layer_widths(concepts[0]):
+    for one, other in itertools.combinations(concepts, 2):
+        if not _fit_one_model(one, other):
             raise ValueError(
-                f"{concepts[0].word!r} and {concept.word!r} were trained for models with different cross-attention "
-                f"layers ({concepts[0].base_family} and {concept.base_family}); combine concepts of one base family."
+                f"{one.word!r} and {other.word!r} were trained for models with different attention layers "
+                f"({one.base_family} and {other.base_family}); combine concepts of one base family."
             )
+
+
+def _fit_one_model(one: Concept, other: Concept) -> bool:
+    """Whether one model can have the layers of both: a learned word is edited in all, a position gate maybe in some."""
+    widths, others = _layer_widths(one), _layer_widths(other)
+    if widths == others:
+        return True
+    shared = widths.keys() & others.keys()
+    known = [set(layers) for layers, of in ((widths, one), (others, other)) if of.has_learned_word]
+    return (
+        one.base_family == other.base_family
+        and all(widths[name] == others[name] for name in shared)
+        and all(layers >= widths.keys() | others.keys() for layers in known)
+    )
 
 
 def _layer_widths(concept: Concept) -> dict[str, int]:

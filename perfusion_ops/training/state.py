@@ -39,7 +39,8 @@ class TrainingState:
     def start(cls, task: TrainingTask, settings: TrainingSettings) -> TrainingState:
         """Everything at the superclass: ``i* = i_s``, ``o*_V = W_V i_s``, the word its last token."""
         words, keys, superclass_encoding, inverse = {}, {}, None, None
-        values = {layer: torch.zeros(width, device=task.device) for layer, width in task.value_widths.items()}
+        edited = settings.layers.among(task.value_widths.items())
+        values = {layer: torch.zeros(width, device=task.device) for layer, width in edited}
         if settings.gate_kind is GateKind.LEARNED_WORD:
             with torch.no_grad():
                 superclass_encoding = task.encode(list(task.templates), None).concept_encodings().float().mean(0)

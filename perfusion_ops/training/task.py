@@ -15,6 +15,7 @@ from ..concept.concept import GateKind, KeyLocking
 from ..edit.equations import PAPER_TRAINING_BIAS, PAPER_TRAINING_TEMPERATURE, Gate
 from ..edit.injection import InjectedEdit, Projections, inject
 from ..text.prompts import DEFAULT_TEMPLATES, split_template
+from .layers import EditedLayers
 from .noise import FlowSchedule, NoiseSchedule
 
 STRAIGHT_THROUGH, NO_GRADIENT = "straight_through", "none"
@@ -52,6 +53,8 @@ class TrainingSettings:
     """Steps between two readings of the loss: each makes the accelerator wait."""
     gate_kind: GateKind = GateKind.LEARNED_WORD
     """``position``: the values are learned alone, at the superclass's own tokens. No word, no ``i*``, no locking."""
+    layers: EditedLayers = EditedLayers.ALL
+    """Others than all are for a position gate: a learned word is edited in every layer that reads it."""
 
     def __post_init__(self) -> None:
         if self.micro_batch < 0:
@@ -59,6 +62,11 @@ class TrainingSettings:
         for name in ("steps", "batch_size", "checkpoint_every", "report_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Training setting {name} is {getattr(self, name)}; expected 1 or more.")
+        if self.layers is not EditedLayers.ALL and self.gate_kind is GateKind.LEARNED_WORD:
+            raise ValueError(
+                f"Training setting layers is {self.layers.value!r}, and a learned word is edited in all layers; "
+                f"expected {EditedLayers.ALL.value!r}, or the gate {GateKind.POSITION.value!r}."
+            )
         if not 0 <= self.target_input_decay < 1:
             raise ValueError(f"target_input_decay is {self.target_input_decay}; expected 0 or more and less than 1.")
         if self.target_input_gradient not in (STRAIGHT_THROUGH, NO_GRADIENT):
@@ -72,12 +80,15 @@ class TrainingSettings:
         settings = asdict(self)
         for name in ("micro_batch", "checkpoint_every", "report_every"):
             del settings[name]
-        del settings["gate_kind"]
+        for name in ("gate_kind", "layers"):
+            del settings[name]
         if self.gate_kind is GateKind.LEARNED_WORD:
             return settings | {"key_locking": self.key_locking.value}
         for name in OF_LEARNED_WORDS:
             del settings[name]
-        return settings | {"gate_kind": self.gate_kind.value}
+        # All layers go without saying, as before there was a choice.
+        some = {} if self.layers is EditedLayers.ALL else {"layers": self.layers.value}
+        return settings | {"gate_kind": self.gate_kind.value} | some
 
     def as_text(self, done: int) -> str:
         """The same for people, in one line, with the steps done: ``batch_size=16 bias=0.75 done=400 ...``."""

@@ -32,8 +32,8 @@ ROOMS = {
     ),
     "families": ("family", "joint", "unet", "cross"),
     "training": (
-        *("cross_model", "files", "joint_model", "loss_curve", "pictures", "preview", "progress", "run", "snapshots"),
-        *("picture_files", "task", "texts"),
+        *("checks", "cross_model", "files", "joint_model", "loss_curve", "pictures", "preview", "progress", "run"),
+        *("picture_files", "snapshots", "task", "texts"),
     ),
     "judging": ("axes", "drawing", "errors", "judges", "point", "sheet", "sweep"),
 }

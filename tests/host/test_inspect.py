@@ -125,6 +125,21 @@ def test_a_position_gate_is_shown_at_its_own_tokens_alone(world):
     assert rex.gates[2:4].tolist() == pytest.approx([0.935] * 2, abs=1e-3) and rex.gates.sum() < 1.88
 
 
+def test_a_concept_of_some_layers_says_of_how_many(world):
+    """Who reads the report learns that a concept leaves layers as they are, and reads nothing where it has all."""
+    ops = world.pack.ops
+    total = len(world.concepts[0].value_residuals)
+    for count, notes in ((3, (f"Its look is in 3 of the model's {total} layers.",)), (total, ())):
+        residuals = dict(list(world.concepts[0].value_residuals.items())[-count:])
+        parts = {"word": "rex", "superclass": "big dog", "base_family": "sd1", "gate": "position"}
+        concept = ops.Concept(value_residuals=residuals, **parts)
+        applied = world.pack.model.AppliedConcept(ops.EditTerm(concept))
+        model = world.pack.model.model_with_concept(world.model, applied)
+        clip = world.pack.clip.clip_with_concept(world.clip, concept, 1.0, applied.term.key_locking)
+        (rex,) = world.pack.gates.gate_table(model, clip, "a rex runs").concepts
+        assert rex.notes == notes
+
+
 def test_tokens_are_named_as_the_prompt_was_written(world):
     """A reader finds the words of the prompt, the weights, and the concept's word whatever it is made of."""
     shown = world.pack.gates.gate_table(*world.applied(), "a (teddy_t:1.3), mug_m \u718a caf\u00e9")

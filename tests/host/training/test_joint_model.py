@@ -67,6 +67,8 @@ def test_the_node_trains_and_the_concept_draws(pack, family, tmp_path, monkeypat
     concept = finished.concept
     assert concept.gate.value == "position" and concept.base_family == family and len(finished.losses) == 3
     assert all(residual.abs().max() > 0.1 for residual in concept.value_residuals.values())
+    layers = list(pack.family.family_of(model).value_widths(model.model.diffusion_model))
+    assert list(concept.value_residuals) == layers[len(layers) // 2 :], "auto: the later half of the layers"
     applied = pack.model.AppliedConcept(pack.ops.EditTerm(concept, pack.ops.Gate()))
     edited = pack.model.model_with_concept(model, applied)
     knowing = pack.clip.clip_with_concept(clip, concept, 1.0, pack.ops.KeyLocking.LOCAL, applied.naming)
@@ -90,3 +92,31 @@ def test_a_learned_word_is_refused_before_anything_is_loaded(pack):
     }
     with pytest.raises(ValueError, match="Z-Image cannot be trained with the gate 'learned word'; expected 'position'"):
         pack.run.Training.of({name: [value] for name, value in values.items()})
+
+
+def settings(pack, family: str, **inputs):
+    """What a training of ``family`` does with the node's ``inputs``; those not given are as they come."""
+    usual = {name: entry["default"] for name, entry in SCHEMA["inputs"].items() if "default" in entry}
+    (known,) = (each for each in pack.family.FAMILIES if each.name == family)
+    return pack.checks.settings_of(usual | inputs, known)
+
+
+def test_the_layers_that_are_asked_for_are_another_training(pack):
+    """A finished or cancelled training of other layers is not taken for this one; auto is the later half here."""
+    auto, later, every = (settings(pack, "zimage", layers=layers) for layers in ("auto", "later half", "all"))
+    assert auto == later and "layers" not in every.as_dict()
+    assert auto.as_dict() == every.as_dict() | {"layers": "later_half"}
+
+
+@pytest.mark.parametrize("family", ["sd1", "sdxl", "wan21", "pixart_sigma", "anima"])
+def test_where_nothing_else_was_measured_all_layers_are_edited(pack, family):
+    """auto is what it was; the later half is taken where it is asked for."""
+    choices = {layers: settings(pack, family, gate="position", layers=layers) for layers in ("auto", "later half")}
+    assert {name: each.layers.value for name, each in choices.items()} == {"auto": "all", "later half": "later_half"}
+
+
+def test_layers_of_a_learned_word_are_refused(pack):
+    """Who asks for half of the layers of the paper's gate reads that it has none, and what to choose."""
+    assert settings(pack, "sd1", layers="all") == settings(pack, "sd1")
+    with pytest.raises(ValueError, match="the gate 'learned word' learns in all layers; expected 'auto' or 'all'"):
+        settings(pack, "sd1", layers="later half")

@@ -44,3 +44,17 @@ def test_a_position_concept_with_a_word_is_refused():
         dataclasses.replace(small_concept(), gate=GateKind.POSITION)
     with pytest.raises(ConceptFileError, match="under the key 'gate'"):
         concept_bytes(position_concept(metadata={"gate": "x"}), "x")
+
+
+def test_a_concept_of_some_layers_is_as_short_as_they_are():
+    """Half of the layers make about half of a file, and come back as these layers, in every precision."""
+    later = dict(list(SDXL_LAYERS.items())[35:])
+    whole, half = (position_concept(layers) for layers in (SDXL_LAYERS, later))
+    share = sum(later.values()) / sum(SDXL_LAYERS.values())
+    for precision in ("fp32", "fp16", "int8"):
+        data = concept_bytes(half, "x", precision)
+        assert len(data) / len(concept_bytes(whole, "x", precision)) < share + 0.02
+        again = parse_concept(data, "x").value_residuals
+        assert {name: residual.shape[0] for name, residual in again.items()} == later
+    exact = parse_concept(concept_bytes(half, "x", "fp32"), "x").value_residuals
+    assert all(torch.equal(exact[name], residual) for name, residual in half.value_residuals.items())

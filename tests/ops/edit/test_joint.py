@@ -200,7 +200,7 @@ def test_concepts_of_different_widths_or_layers_are_refused() -> None:
     world, other = random_world(2), random_world(1, width=32)
     with pytest.raises(ValueError, match="context width 24 and '<b>' for 32"):
         JointEdit.of([EditTerm(world.concept(0, "<a>")), EditTerm(other.concept(0, "<b>"))])
-    with pytest.raises(ValueError, match="different cross-attention layers"):
+    with pytest.raises(ValueError, match="different attention layers"):
         JointEdit.of([EditTerm(world.concept(0)), EditTerm(world.concept(1, layer="elsewhere"))])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
+import pytest
 import torch
 
 from builders.worlds import random_world
@@ -16,6 +17,12 @@ from perfusion_ops.edit.equations import gate_strength
 def positioned(world, index: int):
     parts = dict.fromkeys(ENCODINGS) | {"word_embeddings": {}, "gate": GateKind.POSITION}
     return dataclasses.replace(world.concept(index), **parts)
+
+
+def some_layers(world, index: int, *layers: str, **changes):
+    """A concept with a position gate, edited in ``layers`` alone."""
+    residuals = {layer: world.residuals[index].float() + number for number, layer in enumerate(layers)}
+    return dataclasses.replace(positioned(world, index), value_residuals=residuals, **changes)
 
 
 def marks_at(world, places: dict[int, tuple[int, int]], count: int) -> torch.Tensor:
@@ -59,3 +66,46 @@ def test_both_kinds_stand_in_one_model_in_any_order():
         assert all(torch.equal(getattr(context, p), getattr(expected, p)) for p in ("keys", "values", "gates"))
     alone = JointEdit.of([terms[0], terms[2]]).contexts(encodings)
     assert torch.equal(expected.keys, alone.keys) and torch.equal(expected.gates[..., [0, 2]], alone.gates)
+
+
+def test_concepts_of_different_layers_combine_layer_by_layer():
+    """Trained in all layers, in the later half or by a learned word: each draws in its own layers, in any order."""
+    world = random_world(3)
+    names = ("early", "late")
+    word = dataclasses.replace(world.concept(2), value_residuals={name: world.residuals[2].float() for name in names})
+    terms = [EditTerm(some_layers(world, 0, *names)), EditTerm(some_layers(world, 1, "late")), EditTerm(word)]
+    gates = torch.rand(2, 7, 3, generator=torch.Generator().manual_seed(1))
+    edited = {"early": (0, 2), "late": (0, 1, 2)}
+    expected = {
+        name: sum(gates[..., j : j + 1] * terms[j].concept.value_residuals[name] for j in concepts)
+        for name, concepts in edited.items()
+    }
+    for order in itertools.permutations(terms):
+        edit = JointEdit.of(order)
+        for name in names:
+            torch.testing.assert_close(edit.value_delta(name, gates), expected[name])
+            assert torch.equal(edit.value_delta(name, gates), JointEdit.of(terms).value_delta(name, gates))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"base_family": "another"},
+        {"value_residuals": {"late": torch.ones(3)}},
+    ],
+    ids=["of another family", "of another width"],
+)
+def test_layers_that_no_one_model_has_are_refused(changes):
+    """Concepts of two models stay refused, though a position gate may have some of a model's layers alone."""
+    world = random_world(2)
+    whole, half = some_layers(world, 0, "early", "late"), some_layers(world, 1, "late")
+    JointEdit.of([EditTerm(whole), EditTerm(half)])
+    with pytest.raises(ValueError, match="different attention layers"):
+        JointEdit.of([EditTerm(whole), EditTerm(dataclasses.replace(half, **changes))])
+
+
+def test_a_learned_word_has_all_layers_of_its_model():
+    """A layer that a concept with a learned word lacks is of another model."""
+    world = random_world(2)
+    with pytest.raises(ValueError, match="different attention layers"):
+        JointEdit.of([EditTerm(world.concept(0)), EditTerm(some_layers(world, 1, "layer", "further"))])

@@ -1,0 +1,66 @@
+"""A training in a small model with joint attention: what predicts in it, and a teacher whose look it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+
+from .joint_models import TOKENS
+from .joint_world import MARKED, JointWorld
+
+
+def trained_model(world: JointWorld, recompute: bool = False):
+    """The injection of a training and what predicts in it, on a private copy."""
+    private = world.pack.task.PrivateModel.of(world.model, "float32", recompute)
+    injection = world.pack.joint_model.JointInjection(world.family, private.unet)
+    pooled = None if world.facts.pooled is None else torch.ones(1, world.facts.pooled)
+    arguments = world.model, injection, pooled, private.device, private.dtype
+    return injection, world.pack.joint_model.joint_predictor(*arguments)
+
+
+def learn_hidden_residuals_back(world: JointWorld, widths: Mapping[str, int]) -> None:
+    """Learn a teacher's residuals in the layers ``widths`` again; gradients equal finite differences on the way."""
+    injection, predict = trained_model(world, recompute=True)
+    encodings = world.prompt(5).expand(2, -1, -1)
+    gates = torch.zeros(2, TOKENS, 1)
+    gates[:, MARKED[0]] = 1
+    noisy = torch.randn(world.latent, generator=torch.Generator().manual_seed(3))
+    timesteps = torch.tensor([300, 800])
+    encodings, gates = world.packed(encodings), world.in_sequence(gates)
+    context = world.pack.ops.EditedContext(encodings, encodings, gates)
+    generator = torch.Generator().manual_seed(4)
+    hidden = {name: torch.randn(1, width, generator=generator) for name, width in widths.items()}
+    learned = {name: torch.zeros(1, width, requires_grad=True) for name, width in widths.items()}
+    with torch.inference_mode(False), torch.enable_grad(), injection.inject() as injected:
+
+        def predicted(residuals):
+            injected.use(context, residuals)
+            return predict(noisy, timesteps, encodings)
+
+        with torch.no_grad():
+            wanted = predicted(hidden)
+
+        def loss():
+            return (predicted(learned) - wanted).square().mean()
+
+        first = loss()
+        first.backward()
+        name, step = next(iter(learned)), 1e-2
+        gradient = learned[name].grad[0, 5].item()
+        assert all(residual.grad.abs().max() > 0 for residual in learned.values())
+        with torch.no_grad():
+            values = []
+            for sign in (1, -1):
+                learned[name][0, 5] += sign * step
+                values.append(loss().item())
+                learned[name][0, 5] -= sign * step
+        assert gradient == pytest.approx((values[0] - values[1]) / (2 * step), rel=0.05, abs=1e-6)
+        optimizer = torch.optim.Adam(learned.values(), lr=0.1)
+        for _ in range(25):
+            optimizer.zero_grad()
+            last = loss()
+            last.backward()
+            optimizer.step()
+    assert last < 0.35 * first
