@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.family_files import install, write_concepts
-from builders.family_templates import SLOW, Template, templates
+from builders.family_templates import CLIP_LOADERS, SLOW, Template, templates
 from builders.server import Rejected, Server, WorkflowError
 from builders.template_trial import COSMOS, Case, Trial, cosmos, good
 from builders.weight_forms import TITLES
@@ -26,7 +26,7 @@ from builders.workflows import training_pictures
 from report import ROOT, add_record_option, markdown_table, origin, publish, replace_section
 
 PAGE = ROOT / "docs/compatibility.md"
-PLAIN = {"CLIPTextEncode", "VAEDecode", "PreviewImage", "UNETLoader", "CLIPLoader", "VAELoader", "DualCLIPLoader"}
+PLAIN = {"CLIPTextEncode", "VAEDecode", "PreviewImage", "UNETLoader", "VAELoader", *CLIP_LOADERS}
 PLAIN |= {"EmptySD3LatentImage", "EmptyLatentImage", "StringConcatenate", "PreviewAny"}
 """Nodes that say nothing of a template in its row."""
 

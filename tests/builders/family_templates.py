@@ -16,11 +16,13 @@ from builders.templates import PACKAGE
 from builders.ui_workflows import NOTES, nodes_of, to_api
 
 NETWORKS = {"UNETLoader": "unet_name", "CheckpointLoaderSimple": "ckpt_name"}
+CLIP_LOADERS = ("CLIPLoader", "DualCLIPLoader", "QuadrupleCLIPLoader")
 LOADERS = {
     "UNETLoader": {"unet_name": "diffusion_models"},
     "CheckpointLoaderSimple": {"ckpt_name": "checkpoints"},
     "CLIPLoader": {"clip_name": "text_encoders"},
     "DualCLIPLoader": {"clip_name1": "text_encoders", "clip_name2": "text_encoders"},
+    "QuadrupleCLIPLoader": {f"clip_name{n}": "text_encoders" for n in (1, 2, 3, 4)},
     "VAELoader": {"vae_name": "vae"},
     "LoraLoaderModelOnly": {"lora_name": "loras"},
     "LoraLoader": {"lora_name": "loras"},

@@ -28,7 +28,7 @@ class Recipe:
 
     model: str
     encoder: tuple[str, ...] = ()
-    """Files of the text encoders, and the loader's type; none: all is in the model's checkpoint."""
+    """Files of the text encoders, and the loader's type, if it asks; none: all is in the model's checkpoint."""
     vae: str = ""
     latent: str = "EmptySD3LatentImage"
     frames: dict[str, int] = field(default_factory=dict)
@@ -46,6 +46,8 @@ class Recipe:
     learns: str = "the values are learned alone, at the superclass's own words"
 
 
+ENCODER_LOADERS = {1: "CLIPLoader", 2: "DualCLIPLoader", 4: "QuadrupleCLIPLoader"}
+"""How many files -> the host's loader of as many."""
 _T5 = "t5xxl_fp16.safetensors"
 RECIPES = {
     "SD 3.5": Recipe(
@@ -97,6 +99,21 @@ RECIPES = {
         "qwen_image_vae.safetensors",
         shift=3.1,
     ),
+    "HiDream": Recipe(
+        "hidream_i1_full_fp8.safetensors",
+        (
+            *("clip_l_hidream.safetensors", "clip_g_hidream.safetensors", "t5xxl_fp8_e4m3fn_scaled.safetensors"),
+            *("llama_3.1_8b_instruct_fp8_scaled.safetensors", ""),
+        ),
+        "ae.safetensors",
+        shifts="ModelSamplingSD3",
+        shift=3.0,
+        steps=50,
+        cfg=5.0,
+        sampler="uni_pc",
+        note="Train on HiDream-I1 Full. Dev and Fast have the same layers, so the concept loads there too: use cfg 1, "
+        "and the steps and the shift of their templates. How well that works is not measured.",
+    ),
     "Wan 2.1": Recipe(
         "wan2.1_t2v_1.3B_fp16.safetensors",
         ("umt5_xxl_fp8_e4m3fn_scaled.safetensors", "wan"),
@@ -142,7 +159,7 @@ def workflow(title: str, recipe: Recipe, definitions: dict[str, Any]) -> dict[st
     """The whole workflow: on the left it learns, on the right, muted, it draws."""
     canvas = Canvas(definitions)
     model, clip, vae = _loaded(canvas, recipe)
-    folder = canvas.add("LoadImage", (-900, 580), (320, 330))
+    folder = canvas.add("LoadImage", (-900, 580 + _more_room(recipe)), (320, 330))
     trained = canvas.add(
         *("PerfusionTrainConcept", (-520, 60), (400, 820)),
         {"model": model, "clip": clip, "vae": vae, "images": folder[0]},
@@ -162,10 +179,17 @@ def _loaded(canvas: Canvas, recipe: Recipe) -> tuple[tuple[Node, int], ...]:
         return checkpoint[0], checkpoint[1], checkpoint[2]
     model = canvas.add("UNETLoader", (-900, 60), unet_name=recipe.model)
     *files, kind = recipe.encoder
-    names = {"clip_name": files[0]} if len(files) == 1 else {"clip_name1": files[0], "clip_name2": files[1]}
-    clip = canvas.add("CLIPLoader" if len(files) == 1 else "DualCLIPLoader", (-900, 240), type=kind, **names)
-    vae = canvas.add("VAELoader", (-900, 420), vae_name=recipe.vae)
+    names = {"clip_name": files[0]} if len(files) == 1 else {f"clip_name{n}": file for n, file in enumerate(files, 1)}
+    type_of = {"type": kind} if kind else {}
+    size = (320, 130 + _more_room(recipe))
+    clip = canvas.add(ENCODER_LOADERS[len(files)], (-900, 240), size, **type_of, **names)
+    vae = canvas.add("VAELoader", (-900, 420 + _more_room(recipe)), vae_name=recipe.vae)
     return model[0], clip[0], vae[0]
+
+
+def _more_room(recipe: Recipe) -> int:
+    """Pixels for a loader of four files."""
+    return 110 if len(recipe.encoder) > 4 else 0
 
 
 def _draw(canvas: Canvas, recipe: Recipe, model, clip, vae) -> None:

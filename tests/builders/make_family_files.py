@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from safetensors.torch import save_file
@@ -20,7 +21,7 @@ from builders import cross_models, joint_models  # noqa: E402
 from builders.family_first_stages import first_stage  # noqa: E402
 from builders.joint_models import randomize  # noqa: E402
 from builders.make_checkpoints import random_weights, unet_config  # noqa: E402
-from builders.small_vocabularies import pieces, tekken  # noqa: E402
+from builders.small_vocabularies import llama, pieces, tekken  # noqa: E402
 from builders.weight_forms import in_form  # noqa: E402
 
 KEY = "small_sizes"
@@ -85,9 +86,9 @@ def narrow(kind: str) -> None:
     small_sizes.narrow(PARTS.get(kind, {}))
 
 
-def note(sizes: dict, shown: dict, parts: dict) -> torch.Tensor:
+def note(sizes: dict, shown: dict, parts: dict, words: dict | None = None) -> torch.Tensor:
     """What a small file says of itself."""
-    told = json.dumps({"sizes": sizes, "shown": shown, "parts": parts})
+    told = json.dumps({"sizes": sizes, "shown": shown, "parts": parts, "words": words or {}})
     return torch.frombuffer(bytearray(told.encode()), dtype=torch.uint8)
 
 
@@ -105,6 +106,13 @@ def encoders() -> dict[str, tuple]:
         "sd3_t5xxl": (pixart_t5.pixart_te(), "t5xxl", sd3["t5xxl_model_config"], {}, {}),
         "sd3_clip_l": (sd1_clip.SD1ClipModel, "clip_l", sd3["clip_l_model_config"], {}, {}),
         "sd3_clip_g": (sdxl_clip.SDXLRefinerClipModel, "clip_g", sd3["clip_g_model_config"], {}, {}),
+        "hidream_clip_l": (sd1_clip.SD1ClipModel, "clip_l", sd3["clip_l_model_config"], {}, {}),
+        # The host counts to 31 layers to know it.
+        "hidream_clip_g": (
+            *(sdxl_clip.SDXLRefinerClipModel, "clip_g", sd3["clip_g_model_config"] | {"num_hidden_layers": 32}),
+            *({}, {}),
+        ),
+        "llama": (_llama, "llama", joint_models.CLIPS["hidream"][3]["llama_model_config"], {}, {}),
         "t5xxl_old": (cosmos.te(), "t5xxl", wide | {"d_model": cross_models.WIDTH}, {}, {}),
         "umt5": (
             *(wan.te(), "umt5xxl", wide | {"d_model": 48, "vocab_size": 800}),
@@ -147,7 +155,15 @@ def encoder(kind: str) -> dict[str, torch.Tensor]:
     joint_models.overlap_wide_vocabularies(part.transformer)
     randomize(part.transformer, 2)
     weights = {name: tensor.bfloat16().contiguous() for name, tensor in part.transformer.state_dict().items()}
-    return {**weights, **beside, KEY: note(sizes, shown, PARTS.get(kind, {}))}
+    words = llama() if kind == "llama" else {}
+    return {**weights, **beside, KEY: note(sizes, shown, PARTS.get(kind, {}), words)}
+
+
+def _llama(**settings) -> SimpleNamespace:
+    from comfy.text_encoders import hunyuan_video
+
+    settings["model_options"]["vocab_size"] = 128256
+    return SimpleNamespace(clip="llama", llama=hunyuan_video.LLAMAModel(layer="all", layer_idx=None, **settings))
 
 
 def whole_checkpoint(kind: str, texts: dict[str, str], form: str) -> dict[str, torch.Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 from builders.family_files import SUPERCLASS, WORD
-from builders.family_templates import NETWORKS, is_link
+from builders.family_templates import CLIP_LOADERS, NETWORKS, is_link
 from builders.ui_workflows import nodes_of
 
 ENCODERS = {
@@ -53,7 +53,7 @@ def model_loaders(graph: dict[str, dict]) -> list[str]:
 
 def clip_source(graph: dict[str, dict]) -> list:
     """[node, output] of the CLIP. Raises ValueError unless there is one."""
-    found = [[name, 0] for kind in ("CLIPLoader", "DualCLIPLoader") for name in nodes_of(graph, kind)]
+    found = [[name, 0] for kind in CLIP_LOADERS for name in nodes_of(graph, kind)]
     found = found or [[name, 1] for name in nodes_of(graph, "CheckpointLoaderSimple")]
     if len(found) != 1:
         raise ValueError(f"expected one CLIP, found {len(found)}")

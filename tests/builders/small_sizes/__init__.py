@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import comfy.model_detection
@@ -17,7 +19,7 @@ import torch
 NODE_CLASS_MAPPINGS: dict[str, type] = {}
 KEY = "small_sizes"
 """Name of the tensor: JSON as bytes, ``shown`` (key -> true shape), ``sizes`` (name -> size) and ``parts``, what the
-host builds with constants inside (module and class -> its arguments)."""
+host builds with constants inside (module and class -> its arguments), and ``words``, Llama's tokenizer."""
 
 
 def _of(state_dict: dict, prefix: str = "") -> dict[str, Any]:
@@ -70,12 +72,21 @@ def _encoder(original):
     return lambda state_dict: original(_as_shown(state_dict))
 
 
+def _spell(words: dict[str, Any]) -> None:
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+    from builders.small_vocabularies import read_instead_of_llama
+
+    read_instead_of_llama(words)
+
+
 def _clip(original):
     def init(self, *args, state_dict=(), model_options=None, **kwargs):
         parts = [state_dict] if isinstance(state_dict, dict) else state_dict
         told = [_of(part) for part in parts]
         for each in told:
             narrow(each["parts"])
+            if each.get("words"):
+                _spell(each["words"])
         sizes = {name: size for each in told for name, size in each["sizes"].items()}
         original(self, *args, state_dict=state_dict, model_options={**(model_options or {}), **sizes}, **kwargs)
 
