@@ -5,15 +5,24 @@ Anima's text is the host's T5 tokens, which layers of the network, its ``llm_ada
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from types import MethodType
 from typing import Any
 
 import comfy.supported_models
+from comfy.ldm.anima.model import Anima
+from comfy.ldm.cosmos.predict2 import Attention
 from torch import Tensor, nn
 
 from ...perfusion_ops import GateKind
 from .cross import CrossAttention, CrossFamily, as_dict_patch, rotated_halves
+
+PATCHED = "transformer_options" in inspect.signature(Attention.compute_qkv).parameters
+"""Whether the host's cross-attention calls patches. ComfyUI 0.13.0 does not."""
+WEIGHS = "t5xxl_weights" in inspect.signature(Anima.preprocess_text_embeds).parameters
+"""Whether the host's network weighs and pads what its adapter gives. In ComfyUI 0.13.0 its caller does."""
+PADDED = 512
 
 
 def _layers(net: nn.Module) -> dict[str, CrossAttention]:
@@ -30,7 +39,12 @@ def _adapted(net: nn.Module, encodings: Tensor, entries: Mapping[str, Any]) -> T
     if ids is None:
         return encodings
     weights = None if weights is None else weights.to(encodings).reshape(1, -1, 1)
-    return net.preprocess_text_embeds(encodings, ids.to(encodings.device).reshape(1, -1), t5xxl_weights=weights)
+    ids = ids.to(encodings.device).reshape(1, -1)
+    if WEIGHS:
+        return net.preprocess_text_embeds(encodings, ids, t5xxl_weights=weights)
+    context = net.preprocess_text_embeds(encodings, ids)
+    context = context if weights is None else context * weights
+    return nn.functional.pad(context, (0, 0, 0, max(0, PADDED - context.shape[1])))
 
 
 def _as_they_are(_net: nn.Module, encodings: Tensor, _entries: Mapping[str, Any]) -> Tensor:
@@ -60,7 +74,7 @@ def _family(name: str, title: str, config: str, **facts) -> CrossFamily:
         layers=_layers,
         blocks=lambda net: net.blocks,
         differentiable=_plain_norms_and_positions,
-        as_patch=as_dict_patch,
+        as_patch=as_dict_patch if PATCHED else None,
         patch=lambda net: net.patch_spatial,
         **facts,
     )

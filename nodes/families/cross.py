@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ...perfusion_ops import EditedLayers, FlowSchedule, GateKind, NoiseSchedule
 from .recompute import recompute
 from .rectified_flow import flow_schedule
+from .rotations import check_rotations
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class CrossFamily:
     """The sampler's cfg for previews."""
     gates: tuple[GateKind, ...] = (GateKind.LEARNED_WORD,)
     edited_layers = EditedLayers.ALL
+    rotary: bool = False
+    """Whether places are told by the host's rotations, in training too."""
     joint = False
     second = None
     transformer = True
@@ -104,6 +107,8 @@ class CrossFamily:
                 f"{latent.latent_channels} of a latent. Load the text-to-image model it was made from."
             )
         self.noise_schedule(model)
+        if self.rotary:
+            check_rotations(self.title)
 
     def noise_schedule(self, model) -> NoiseSchedule | FlowSchedule:
         """The model's own schedule, with its shift. Raises ValueError for a kind that training does not know."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ...perfusion_ops import EditedLayers, FlowSchedule, GateKind
 from .recompute import recompute
 from .rectified_flow import flow_schedule
+from .rotations import check_rotations
 from .second_text import SecondText
 
 Layers = dict[str, tuple[nn.Module, int]]
@@ -53,6 +54,8 @@ class JointFamily:
     """What the host sets in its checkpoints alone, where the host's class is another family's too."""
     kin: Mapping[str, str] = field(default_factory=dict)
     """What the host sets in another model's checkpoints of the same class -> that model, as people call it."""
+    rotary: bool = True
+    """Whether places are told by rotations."""
     joint = True
     transformer = True
     covariance_mix = None
@@ -97,6 +100,8 @@ class JointFamily:
                 f"{latent.latent_channels} of a latent. Load the text-to-image checkpoint it was made from."
             )
         self.noise_schedule(model)
+        if self.rotary:
+            check_rotations(self.title)
 
     def noise_schedule(self, model) -> FlowSchedule:
         """The model's own rectified flow with its shift. Raises ValueError for another kind of schedule."""

@@ -56,6 +56,7 @@ def _family(name: str, title: str, config: str) -> CrossFamily:
         # The layers make a word of the zeros that the host pads with.
         padding=zero_encodings,
         as_patch=None,
+        rotary=True,
         reading_layers=_reading_layers,
         differentiable=_read_once,
         guidance=5.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from .cross_models import CROSS, WIDTH, cross_clip, cross_model
+from .older_hosts import skip_where_untrainable
 
 TEXT = "a photo of a {} at sea, by night"
 GATE = (0.6, 0.15, True)
@@ -111,6 +112,7 @@ class CrossWorld:
         return latent.squeeze(2) if latent.ndim == 5 else latent
 
     def private(self, recompute: bool = False):
+        skip_where_untrainable(self.pack, self.family)
         return self.pack.task.PrivateModel.of(self.model, "float32", recompute)
 
 

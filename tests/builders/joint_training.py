@@ -9,10 +9,12 @@ import torch
 
 from .joint_models import TOKENS
 from .joint_world import MARKED, JointWorld
+from .older_hosts import skip_where_untrainable
 
 
 def trained_model(world: JointWorld, recompute: bool = False):
     """The injection of a training and what predicts in it, on a private copy."""
+    skip_where_untrainable(world.pack, world.family)
     private = world.pack.task.PrivateModel.of(world.model, "float32", recompute)
     injection = world.pack.joint_model.JointInjection(world.family, private.unet)
     pooled = None if world.facts.pooled is None else torch.ones(1, world.facts.pooled)

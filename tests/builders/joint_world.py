@@ -73,7 +73,7 @@ class JointWorld:
         if options:
             model = model.clone()
             model.model_options["transformer_options"] |= options
-        pooled = {} if self.facts.pooled is None else {"pooled_output": torch.ones(1, self.facts.pooled)}
+        pooled = {"pooled_output": None if self.facts.pooled is None else torch.ones(1, self.facts.pooled)}
         prompts = [self.given(prompt) for prompt in (torch.cat(positive), self.prompt(6))]
         conds = [[[prompt, pooled | beside | (entries or {})]] for prompt, beside in prompts]
         noise = torch.randn(self.latent, generator=torch.Generator().manual_seed(seed))

@@ -30,7 +30,7 @@ ROOMS = {
         *("folders", "frozen_layers", "messages", "model", "naming", "private_copies", "short_prompts", "statistics"),
         *("network_reader", "own_encoders", "superclass_prompts", "thumbnails", "whole_prompts"),
     ),
-    "families": ("family", "joint", "unet", "cross"),
+    "families": ("family", "joint", "rotations", "unet", "cross"),
     "training": (
         *("checks", "cross_model", "files", "joint_model", "loss_curve", "pictures", "preview", "progress", "run"),
         *("picture_files", "snapshots", "task", "texts"),

@@ -99,7 +99,9 @@ def test_a_position_gate_draws_at_the_superclass_words(world):
     spelled = world.clip.tokenizer.tokenize_with_weights(TEXT.format("teddy bear"))[name][0]
     ids = [token for (token, _), mark in zip(spelled, marks[0, : len(spelled)], strict=True) if mark]
     vocabulary = world.pack.clip.vocabulary(world.clip, name)
-    assert vocabulary.decode(list(map(int, ids))).strip() == "teddy bear" and not marks[0, len(spelled) :].any()
+    # Older hosts hand on sentencepiece's own.
+    decode = getattr(vocabulary, "decode", None) or vocabulary.tokenizer.decode
+    assert decode(list(map(int, ids))).strip() == "teddy bear" and not marks[0, len(spelled) :].any()
 
 
 def test_concepts_in_any_order(world):

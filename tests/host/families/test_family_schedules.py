@@ -41,7 +41,7 @@ def test_a_learned_word(cross_world):
 def test_a_position_gate(joint_world):
     """A bias that changes would not change the share of the values that it is."""
     world, made = joint_world, joint_world.pack.model
-    pooled = {} if world.facts.pooled is None else {"pooled_output": torch.ones(1, world.facts.pooled)}
+    pooled = {"pooled_output": None if world.facts.pooled is None else torch.ones(1, world.facts.pooled)}
     prompts = [world.given(prompt) for prompt in (world.prompt(5, ["teddy_t"]), world.prompt(6))]
     conds = [[[prompt, pooled | beside]] for prompt, beside in prompts]
 

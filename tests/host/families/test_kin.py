@@ -8,6 +8,7 @@ import torch
 from builders.joint_models import JOINT, Facts, joint_vae
 from builders.joint_world import MARKED, JointWorld
 from builders.kin_models import KIN, KIN_CLIPS, UNET_KIN
+from builders.older_hosts import skip_where_untrainable
 
 TEMPLATES = ("a photo of {}", "the {} at sea")
 READS_MORE = {"SD15_instructpix2pix", "SDXL_instructpix2pix"}
@@ -97,6 +98,7 @@ def first_stage(channels: int):
 
 
 def training(world, texts, pictures):
+    skip_where_untrainable(world.pack, world.family)
     private = world.pack.task.PrivateModel.of(world.model, "float32", True)
     return world.pack.task.training_task(
         world.model, private, texts, "my_bear", pictures, TEMPLATES, None, {"encoder": "e"}
