@@ -18,7 +18,7 @@ from perfusion_ops import Concept
 from perfusion_ops.concept.file import save_concept
 
 _NAMES = ("make_family_files.py", "make_checkpoints.py", "weight_forms.py", "joint_models.py", "cross_models.py")
-_NAMES += ("family_first_stages.py", "small_vocabularies.py")
+_NAMES += ("family_first_stages.py", "small_vocabularies.py", "kin_models.py")
 MAKERS = [ROOT / "tests/builders" / name for name in _NAMES]
 HELPER = ROOT / "tests/builders/small_sizes"
 WORD, SUPERCLASS = "teddy_t", "bear"
@@ -36,6 +36,10 @@ KINDS = {
         (r"flux-2-klein", "klein"),
         (r"qwen_image(?!_layered)", "qwen_image"),
         (r"hidream_[ie]1", "hidream"),
+        (r"ovis_image", "ovis"),
+        (r"longcat_image", "longcat"),
+        (r"newbie", "newbie"),
+        (r"chroma-radiance", "chroma_radiance"),
         (r"anima", "anima"),
         (r"cosmos_predict2", "cosmos2"),
         (r"wan2\.2_ti2v_5b", "wan22"),
@@ -54,6 +58,9 @@ KINDS = {
         (r"qwen_3_8b", "qwen3_8b"),
         (r"qwen_3_06b", "qwen3_06b"),
         (r"mistral_3", "mistral"),
+        (r"ovis_2", "ovis"),
+        (r"gemma_3_4b", "gemma3"),
+        (r"jina_clip", "jina"),
         (r"qwen_2\.5_vl_7b", "qwen25"),
     ),
     "vae": (
@@ -76,6 +83,7 @@ LAYERS = {
     "anima": r"(blocks\.\d+\.cross_attn)\.v_proj\.weight",
     "wan21": r"(blocks\.\d+\.cross_attn)\.v\.weight",
 }
+LAYERS |= {kind: LAYERS["flux1"] for kind in ("ovis", "longcat", "chroma_radiance")} | {"newbie": LAYERS["lumina2"]}
 LAYERS |= {"chroma": LAYERS["flux1"], "flux2": LAYERS["flux1"], "cosmos2": LAYERS["anima"], "wan22": LAYERS["wan21"]}
 """Family -> where a network's layers with text values stand in its file."""
 
@@ -134,7 +142,7 @@ def widths(kind: str, network: Path) -> dict[str, int]:
 
 
 def _value_width(family: str, shape: list[int]) -> int:
-    heads = {"sd3": (3, 3), "zimage": (4, 4), "lumina2": (4, 2)}.get(family)
+    heads = {"sd3": (3, 3), "zimage": (4, 4), "lumina2": (4, 2), "newbie": (4, 2)}.get(family)
     if heads is None:
         return shape[0]
     queries, values = heads

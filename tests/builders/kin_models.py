@@ -36,14 +36,14 @@ KIN = {
 _QWEN = {"hidden_size": WIDTH, "intermediate_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1}
 _QWEN |= {"num_hidden_layers": 2}
 # The host gives both of NewBie's text encoders their sizes under no name.
-_NEWBIE = {"hidden_size": 24, "intermediate_size": 48, "num_attention_heads": 4, "num_hidden_layers": 3}
-_NEWBIE |= {"vocab_size": 800}
+NEWBIE = {"hidden_size": 24, "intermediate_size": 48, "num_attention_heads": 4, "num_hidden_layers": 3}
+NEWBIE |= {"vocab_size": 800}
 
 
 def _newbie_clip():
     words = pieces(pad_id=0, eos_id=1, bos_id=2, unk_id=3)
     names = {"gemma_spiece_model": words, "jina_spiece_model": words}
-    return host_clip("newbie", "NewBieTokenizer", "te", {"_model_config": _NEWBIE}, **names)
+    return host_clip("newbie", "NewBieTokenizer", "te", {"_model_config": NEWBIE}, **names)
 
 
 KIN_CLIPS: dict[str, Callable] = {

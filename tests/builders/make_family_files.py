@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-from builders import cross_models, joint_models  # noqa: E402
+from builders import cross_models, joint_models, kin_models  # noqa: E402
 from builders.family_first_stages import first_stage  # noqa: E402
 from builders.joint_models import randomize  # noqa: E402
 from builders.make_checkpoints import random_weights, unet_config  # noqa: E402
@@ -28,6 +29,8 @@ KEY = "small_sizes"
 HEAD_KEYS = {
     "zimage": {"cap_embedder.1.weight": (3840, 2560)},
     "lumina2": {"cap_embedder.1.weight": (2304, 2304)},
+    "newbie": {"cap_embedder.1.weight": (2304, 2560)},
+    "longcat": {"txt_in.weight": (3072, 3584)},
     "anima": {"x_embedder.proj.1.weight": (2048, 68)},
     "cosmos2": {"x_embedder.proj.1.weight": (2048, 68)},
 }
@@ -53,7 +56,7 @@ _NORM = "model.layers.0.post_attention_layernorm.weight"
 def networks() -> dict[str, tuple[str, dict]]:
     """Kind -> the host's class of its checkpoints, and its configuration."""
     flux2, joint, cross = joint_models.JOINT["flux2"].unet, joint_models.JOINT, cross_models.CROSS
-    found = {kind: (facts.config, facts.unet) for kind, facts in (joint | cross).items()}
+    found = {kind: (facts.config, facts.unet) for kind, facts in (joint | cross | kin_models.KIN).items()}
     found["schnell"] = ("FluxSchnell", joint["flux1"].unet | {"guidance_embed": False})
     found["flux2"] = ("Flux2", flux2 | {"context_in_dim": 3 * WIDTH})
     found["klein"] = ("Flux2", flux2 | {"context_in_dim": 3 * WIDTH, "guidance_embed": False})
@@ -88,6 +91,7 @@ def narrow(kind: str) -> None:
 
 def note(sizes: dict, shown: dict, parts: dict, words: dict | None = None) -> torch.Tensor:
     """What a small file says of itself."""
+    sizes = {name: size for name, size in sizes.items() if not isinstance(size, torch.dtype)}
     told = json.dumps({"sizes": sizes, "shown": shown, "parts": parts, "words": words or {}})
     return torch.frombuffer(bytearray(told.encode()), dtype=torch.uint8)
 
@@ -95,7 +99,7 @@ def note(sizes: dict, shown: dict, parts: dict, words: dict | None = None) -> to
 def encoders() -> dict[str, tuple]:
     """Kind -> (the host's text encoder, its name there, sizes, shown shapes, what its tokenizer reads)."""
     from comfy import sd1_clip, sdxl_clip
-    from comfy.text_encoders import anima, cosmos, flux, lumina2, pixart_t5, qwen_image, wan, z_image
+    from comfy.text_encoders import anima, cosmos, flux, lumina2, ovis, pixart_t5, qwen_image, wan, z_image
 
     wide = {**_T5, "num_layers": 24}
     sd3 = joint_models.CLIPS["sd3"][3]
@@ -122,6 +126,15 @@ def encoders() -> dict[str, tuple]:
             *(lumina2.te(), "gemma2_2b", gemma, {}),
             {"spiece_model": pieces(pad_id=0, eos_id=1, bos_id=2, unk_id=3)},
         ),
+        "gemma3": (
+            *(_newbie("gemma"), "", kin_models.NEWBIE, {}),
+            {"spiece_model": pieces(pad_id=0, eos_id=1, bos_id=2, unk_id=3)},
+        ),
+        "jina": (
+            *(_newbie("jina"), "", kin_models.NEWBIE, {}),
+            {"spiece_model": pieces(pad_id=0, eos_id=1, bos_id=2, unk_id=3)},
+        ),
+        "ovis": (ovis.te(), "qwen3_2b", _QWEN3 | {"num_hidden_layers": 2}, {_NORM: (2048,)}, {}),
         "qwen3_4b": (z_image.te(), "qwen3_4b", _QWEN3 | {"num_hidden_layers": 28}, {_NORM: (2560,)}, {}),
         "qwen3_8b": (
             *(flux.klein_te(model_type="qwen3_8b"), "qwen3_8b", _QWEN3 | {"num_hidden_layers": 28}),
@@ -157,6 +170,12 @@ def encoder(kind: str) -> dict[str, torch.Tensor]:
     weights = {name: tensor.bfloat16().contiguous() for name, tensor in part.transformer.state_dict().items()}
     words = llama() if kind == "llama" else {}
     return {**weights, **beside, KEY: note(sizes, shown, PARTS.get(kind, {}), words)}
+
+
+def _newbie(part: str) -> Callable:
+    from comfy.text_encoders import newbie
+
+    return lambda **settings: SimpleNamespace(clip=part, **{part: getattr(newbie.te()(**settings), part)})
 
 
 def _llama(**settings) -> SimpleNamespace:
