@@ -49,7 +49,7 @@ class Edits:
             values=context.values.expand(rows, -1, -1),
             gates=context.gates.repeat(rows, 1, 1).to(dtype),
             edit=edit.to(device, dtype),
-            regions=[None] * count,
+            regions={},
             latent_shape=(rows, 4, 64, 64),
         )
         widths = set(self.widths.values())

@@ -31,9 +31,14 @@ from .model_call import CallEdit, editing
 from .naming import Naming, never_open, not_applied, not_named
 from .network_reader import NetworkReader, inference_dtype
 from .strength_hook import STRENGTHS, may_rest, possible_shifts, shift_that_holds
+from .windows import WINDOW, region_in, with_windows
 
 KEY = "perfusion"
 Conditionings = dict[str, list[dict]]
+Parts = Mapping[str, Tensor]
+"""Name of a part of an edited context -> it, for the rows of a call."""
+Regions = Mapping[int, Tensor]
+"""Number of a concept with a region -> the part of its mask that a call sees."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,8 @@ def edit_prompts(executor, noise, *args, **kwargs):
     if not named:
         guider.conds = {name: [without_marks(cond) for cond in conds] for name, conds in guider.conds.items()}
         return executor(noise, *args, **kwargs)
+    if any(concept.region is not None for concept in applied.concepts):
+        guider.conds = with_windows(guider.conds, noise.shape)
     call, wrappers = kind(applied, guider.model_patcher, guider.conds), options.setdefault("wrappers", {})
     wrappers.setdefault(WrappersMP.APPLY_MODEL, {})[KEY] = [call]
     if network_reads(guider.model_patcher):
@@ -205,6 +212,7 @@ class ModelCall:
 
     def __call__(self, executor, x, t, c_concat, c_crossattn, control, transformer_options, **kwargs):
         parts = {part: kwargs.pop(CONTEXTS[part], None) for part in self.parts}
+        seen = kwargs.pop(WINDOW, None)
         call = (x, t, c_concat, c_crossattn, control)
         if parts["gates"] is None:
             return executor(*call, transformer_options, **kwargs)
@@ -214,7 +222,8 @@ class ModelCall:
             self.layers[x.device] = self._layers(executor.class_obj.diffusion_model)
         parts = {part: tensor.to(**place) for part, tensor in parts.items()}
         parts = self._now(parts, transformer_options["sigmas"].max().to(x.device), transformer_options)
-        with self._editing(executor.class_obj.diffusion_model, parts, x, kwargs) as options:
+        regions = {j: region_in(c.region, seen) for j, c in enumerate(self.applied.concepts) if c.region is not None}
+        with self._editing(executor.class_obj.diffusion_model, parts, x, regions, kwargs) as options:
             return executor(*call, options(transformer_options), **kwargs)
 
     def _now(self, parts: dict[str, Tensor], sigma: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -239,9 +248,8 @@ class ModelCall:
         return self.family.cross_attentions(net)
 
     @contextmanager
-    def _editing(self, net: nn.Module, parts: dict[str, Tensor], x: Tensor, _entries: Mapping[str, Any]):
+    def _editing(self, net: nn.Module, parts: Parts, x: Tensor, regions: Regions, _entries: Mapping[str, Any]):
         """The edit for one call; yields what makes its options."""
-        regions = [concept.region for concept in self.applied.concepts]
         facts = {"latent_shape": x.shape, "as_patch": self.family.as_patch, "patch": self.family.patch(net)}
         edit = CallEdit(**parts, edit=self.edits[x.device], regions=regions, **facts)
         with editing(self.layers[x.device], edit):
@@ -264,7 +272,7 @@ class JointModelCall(ModelCall):
         return {name: module for name, (module, _) in self.family.layers(net).items() if name in edited}
 
     @contextmanager
-    def _editing(self, net: nn.Module, parts: dict[str, Tensor], x: Tensor, entries: Mapping[str, Any]):
+    def _editing(self, net: nn.Module, parts: Parts, x: Tensor, regions: Regions, entries: Mapping[str, Any]):
         if not parts["gates"].any():
             yield lambda options: options
             return

@@ -21,7 +21,7 @@ class CallEdit:
         keys, values: edited contexts (B, T, d) in the model's dtype.
         gates: (B, T, J) in the model's dtype, computed in float32; 0 for a concept that rests.
         edit: the concepts, on the same device and in the same dtype.
-        regions: per concept a soft mask (H, W), or none for everywhere.
+        regions: number of a concept -> its soft mask (H, W); none for everywhere.
         latent_shape: (..., h, w) of the model's input.
         as_patch: makes an ``attn2_patch`` of the family's kind of ``swap_context``; none: hooks put the contexts in.
         plain: (B, T, 1), 1 at tokens that keep what the network itself reads there; for hooks.
@@ -34,7 +34,7 @@ class CallEdit:
         values: Tensor,
         gates: Tensor,
         edit: JointEdit,
-        regions: Sequence[Tensor | None],
+        regions: Mapping[int, Tensor],
         latent_shape: Sequence[int],
         as_patch: Callable[[Callable], Callable] | None = UNet.as_patch,
         plain: Tensor | None = None,
@@ -42,8 +42,8 @@ class CallEdit:
     ) -> None:
         self.as_patch, self.plain, self.patch = as_patch, plain, patch
         self.keys, self.values, self.gates, self.edit = keys, values, gates, edit
-        self.masks = {j: region for j, region in enumerate(regions) if region is not None}
-        everywhere = torch.tensor([region is None for region in regions], device=gates.device)
+        self.masks = regions
+        everywhere = torch.tensor([j not in regions for j in range(gates.shape[-1])], device=gates.device)
         self.whole_gates = gates * everywhere
         self.latent_shape = latent_shape
         self.regional: int | None = None

@@ -8,11 +8,11 @@ import torch
 LATENT = (2, 4, 8, 8)
 
 
-def drawn(model, positive, negative=None) -> torch.Tensor:
+def drawn(model, positive, negative=None, latent=LATENT) -> torch.Tensor:
     """Two Euler steps from fixed noise, of the host's own sampling."""
     import comfy.sample
 
-    noise, empty = torch.randn(LATENT, generator=torch.Generator().manual_seed(1)), torch.zeros(LATENT)
+    noise, empty = torch.randn(latent, generator=torch.Generator().manual_seed(1)), torch.zeros(latent)
     settings = {"denoise": 1.0, "seed": 1, "disable_pbar": True}
     negative = positive if negative is None else negative
     return comfy.sample.sample(model, noise, 2, 1.0, "euler", "normal", positive, negative, empty, **settings)
@@ -133,6 +133,24 @@ def test_a_region_keeps_the_look_inside(pack, loaded, teddy):
     torch.testing.assert_close(white, whole, rtol=1e-4, atol=1e-4)
     black = Applied(pack, loaded, [teddy], region=torch.zeros(8, 8)).draw(*texts)
     torch.testing.assert_close(black, Applied(pack, loaded, []).draw(*["a old teddy bear"] * 2), rtol=1e-4, atol=1e-4)
+
+
+def test_a_region_is_the_whole_pictures_where_a_prompt_has_an_area(pack, loaded, teddy):
+    """Of a prompt that is drawn in one half alone, the look is in that half's share of the region, not squeezed in."""
+    region = torch.zeros(8, 16)
+    region[:, :8] = 1
+
+    def halves(applied: Applied, text: str) -> tuple[torch.Tensor, ...]:
+        prompt = applied.prompt(text)
+        conds = [[prompt, {"area": (8, 8, 0, x), "strength": 1.0}] for x in (0, 8)]
+        return drawn(applied.model, conds, [[prompt, {}]], (1, 4, 8, 16)).split(8, -1)
+
+    regional = halves(Applied(pack, loaded, [teddy], region=region), "a teddy_t")
+    whole = halves(Applied(pack, loaded, [teddy]), "a teddy_t")
+    plain = halves(Applied(pack, loaded, []), "a old teddy bear")
+    torch.testing.assert_close(regional[0], whole[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(regional[1], plain[1], rtol=1e-4, atol=1e-4)
+    assert (regional[0] - plain[0]).abs().max() > 0.01
 
 
 def test_sdxl_marks_in_both_text_encoders(pack, checkpoint, teddy):
