@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import comfy.lora
+import comfy.utils
+
 from ...perfusion_ops import EditedLayers, Gate, GateKind, TrainingSettings
 from ...perfusion_ops.concept.file_schema import Description, check_texts
 from ...perfusion_ops.files.strict_json import FormatError
@@ -20,6 +23,22 @@ def check_statistics(statistics: UncenteredCovariance, family: Family, model) ->
             f"The text statistics have the width {statistics.width}; expected {width}, which this model reads. "
             "Measure them on this model's own CLIP, with the model connected to Perfusion Text Statistics."
         )
+
+
+def check_shapes(model) -> None:
+    """Raise ValueError for a LoRA that lets a layer read more than it does, as control LoRAs do: training has no more.
+    """
+    # Older hosts have no such function, and no such LoRAs.
+    shape_of = getattr(comfy.lora, "calculate_shape", lambda _patches, weight, _key: weight.shape)
+    for name, patches in model.patches.items():
+        weight = model.backup[name].weight if name in model.backup else comfy.utils.get_attr(model.model, name)
+        shape = shape_of(patches, weight, name)
+        if shape != weight.shape:
+            raise ValueError(
+                f"A LoRA lets the layer {name.removesuffix('.weight')} read {shape[-1]} numbers instead of "
+                f"{weight.shape[-1]}, as LoRAs for control pictures do; training has no control picture to give. "
+                "Connect the model without that LoRA."
+            )
 
 
 def check_can_be_saved(word: str, superclass: str, family: str) -> None:

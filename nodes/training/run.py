@@ -24,7 +24,7 @@ from ..host.private_copies import acting_weights, loaded
 from ..host.statistics import CAPTION_SEED, DEFAULT_CAPTIONS, measured
 from ..host.superclass_prompts import SuperclassPrompts
 from ..host.thumbnails import save_thumbnail
-from .checks import check_can_be_saved, check_statistics, settings_of
+from .checks import check_can_be_saved, check_shapes, check_statistics, settings_of
 from .files import Finished, RunFiles, run_key
 from .pictures import Shot, shots
 from .preview import Preview
@@ -71,6 +71,7 @@ class Training:
         family = family_of(one["model"])
         check_can_be_saved(word, superclass, family.name)
         family.check_trainable(one["model"])
+        check_shapes(one["model"])
         for name in text_encoder_names(one["clip"]):
             superclass_tokens(vocabulary(one["clip"], name), superclass)
         settings = settings_of(one, family)

@@ -95,13 +95,22 @@ class CrossWorld:
         return model, clip
 
     @torch.inference_mode()
-    def draw(self, model, clip, text: str, cfg: float = 3.0, entries=None) -> torch.Tensor:
+    def draw(self, model, clip, text: str, cfg: float = 3.0, entries=None, options=None) -> torch.Tensor:
         """Two Euler steps with CFG from fixed noise, of the host's own sampling; both conditionings with ``entries``.
         """
-        import comfy.sample
-
+        if options:
+            model = model.clone()
+            model.model_options["transformer_options"] |= options
         conds = [clip.encode_from_tokens_scheduled(clip.tokenize(words), show_pbar=False) for words in (text, "a boat")]
         conds = [[[encodings, others | (entries or {})] for encodings, others in cond] for cond in conds]
+        return self.sample(model, *conds, cfg=cfg)
+
+    @torch.inference_mode()
+    def sample(self, model, positive, negative=None, cfg: float = 1.0) -> torch.Tensor:
+        """The same for conditionings; without a negative one, without guidance."""
+        import comfy.sample
+
+        conds = positive, (positive if negative is None else negative)
         noise, empty = torch.randn(self.latent, generator=torch.Generator().manual_seed(1)), torch.zeros(self.latent)
         settings = {"disable_pbar": True, "seed": 1}
         return comfy.sample.sample(model, noise, 2, cfg, "euler", "simple", *conds, empty, **settings)

@@ -7,7 +7,7 @@ import importlib
 import pytest
 import torch
 
-from builders.cross_models import cross_model
+from builders.cross_models import CROSS, cross_model
 from builders.cross_world import GATE, TEXT, weights
 from builders.joint_models import joint_vae
 from builders.places import PACK
@@ -104,9 +104,54 @@ def test_a_position_gate_draws_at_the_superclass_words(world):
     assert decode(list(map(int, ids))).strip() == "teddy bear" and not marks[0, len(spelled) :].any()
 
 
-def test_concepts_in_any_order(world):
-    """Chains of Apply draw the same in any order, to the bit, and each concept counts."""
-    one, two = world.concept(), world.concept("mug_m", "coffee cup", 2)
+def test_a_position_gate_by_hand(world):
+    """The picture is the superclass's with ``g r`` on its words' values in every layer; at strength 0 it is its own."""
+    concept, text = world.position_concept(), TEXT.format("teddy bear")
+    drawn = world.draw(*world.applied(concept), TEXT.format("teddy_t"), cfg=1.0)
+    superclass = world.draw(world.model, world.clip, text, cfg=1.0)
+    assert torch.equal(world.draw(*world.applied(concept, strength=0.0), TEXT.format("teddy_t"), cfg=1.0), superclass)
+    prompts = world.pack.superclass_prompts.SuperclassPrompts.of(world.clip, "w", "teddy bear", [TEXT])
+    marks = prompts.read_by(world.reader).encode([TEXT]).marks[0, : world.context(text).shape[1]]
+    bias, temperature, _leak_free = GATE
+    opened, leak = (torch.sigmoid(torch.tensor((x - bias) / temperature)) for x in (1.0, 0.0))
+    by_hand = cross_model(world.name)
+    for name, layer in world.family.layers(by_hand.model.diffusion_model).items():
+        delta = (opened - leak) / (1 - leak) * marks.unsqueeze(-1) * concept.value_residuals[name]
+        layer.to_v.register_forward_hook(
+            lambda _module, _args, values, delta=delta: values + delta.repeat(2, 1).view(values.shape)
+        )
+    close = {"rtol": 1e-3, "atol": 1e-4 * max(1, drawn.std().item())}
+    torch.testing.assert_close(drawn, world.draw(by_hand, world.clip, text, cfg=1.0), **close)
+    assert (drawn - superclass).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("cross_world", [family for family in CROSS if family != "anima"], indirect=True)
+@pytest.mark.parametrize("gate", ["learned word", "position"])
+def test_rows_of_a_batch_that_name_nothing(cross_world, gate):
+    """Of two prompts in one batch only the one that names the concept draws it, the other to the bit.
+
+    Not in Anima: the host reads one row of T5's tokens for all rows of its encodings.
+    """
+    world = cross_world
+    concept = world.concept() if gate == "learned word" else world.position_concept()
+    model, clip = world.applied(concept)
+    (named, entries), (other, _) = (
+        clip.encode_from_tokens_scheduled(clip.tokenize(TEXT.format(word)), show_pbar=False)[0]
+        for word in ("teddy_t", "red boat")
+    )
+    length = max(named.shape[1], other.shape[1])
+    rows = torch.cat([torch.nn.functional.pad(row, (0, 0, 0, length - row.shape[1])) for row in (named, other)])
+    drawn = world.sample(model, [[rows, entries]])
+    before = world.sample(world.model, [[world.pack.encoded_prompt.plain(rows), entries]])
+    superclass = world.sample(world.model, [[world.pack.encoded_prompt.superclass_of(rows), entries]])
+    assert torch.equal(drawn[1], before[1]) and (drawn[0] - superclass[0]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("second", ["learned word", "position"])
+def test_concepts_in_any_order(world, second):
+    """Chains of Apply draw the same in any order, to the bit, whatever the concepts' gates, and each concept counts."""
+    make = world.concept if second == "learned word" else world.position_concept
+    one, two = world.concept(), make("mug_m", "coffee cup", 2)
     text = TEXT.format("teddy_t and a mug_m")
     pictures = [world.draw(*world.applied(*order), text) for order in ((one, two), (two, one))]
     assert torch.equal(*pictures)

@@ -9,6 +9,7 @@ from builders.compiled import compile_first_block
 from builders.cross_models import WIDTH, cross_model
 from builders.cross_world import TEXT, reads_inside
 from builders.older_hosts import skip_where_untrainable
+from builders.own_attention import own_attention
 
 
 @pytest.fixture
@@ -49,6 +50,19 @@ def test_beside_a_lora_and_another_patch(world):
 def whole(projection):
     """The host's module of a projection."""
     return getattr(projection, "whole", projection)
+
+
+def test_beside_another_attention(world):
+    """A node with a kernel of its own, such as SageAttention's, may be put anywhere: the same picture, by its kernel."""
+    text, calls = TEXT.format("teddy_t"), []
+    model, clip = world.applied(world.concept())
+    drawn, superclass = world.draw(model, clip, text), world.draw(model, clip, TEXT.format("teddy bear"))
+    theirs = own_attention(calls)
+    close = {"rtol": 1e-3, "atol": 1e-3 * max(1, drawn.std().item())}
+    torch.testing.assert_close(world.draw(model, clip, text, options=theirs), drawn, **close)
+    assert (drawn - superclass).abs().max() > 1e-2
+    plain = [world.draw(each, clip, TEXT.format("teddy bear"), options=theirs) for each in (model, world.model)]
+    assert torch.equal(*plain) and bool(calls) == (world.name != "pixart_sigma"), "PixArt asks nobody's attention"
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn], ids=str)

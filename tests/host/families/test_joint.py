@@ -8,6 +8,7 @@ import torch
 from builders.joint_models import TOKENS
 from builders.joint_training import learn_hidden_residuals_back, trained_model
 from builders.joint_world import MARKED
+from builders.own_attention import own_attention
 from perfusion_ops.concept.file import concept_bytes, parse_concept
 
 
@@ -87,6 +88,42 @@ def test_concepts_in_any_order_and_behind_another_override(world):
 
     options = {"optimized_attention_override": theirs}
     assert torch.equal(world.draw(world.applied(one, two), prompt, prompt, options=options), pictures[0]) and calls
+
+
+def test_beside_a_kernel_of_another_node(world):
+    """A node that computes attention itself, such as SageAttention's: the concept is drawn, by that node's kernel."""
+    calls: list = []
+    named = world.prompt(5, ["teddy_t"])
+    plain, model, options = world.pack.encoded_prompt.plain(named), world.applied(world.concept()), own_attention(calls)
+    drawn = world.draw(model, named, steps=1)
+    own = world.draw(model, named, steps=1, options=options)
+    torch.testing.assert_close(own, drawn, rtol=1e-3, atol=1e-3)
+    parts = {shape[-2] for shape in calls if len(shape) == 4} | {shape[1] for shape in calls if len(shape) == 3}
+    assert len(parts) > 1, "its kernel has the words' own queries too"
+    without = [world.draw(each, plain, steps=1, options=options) for each in (model, world.model)]
+    assert torch.equal(*without) and (without[0] - drawn).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("joint_world", ["flux1", "chroma", "qwen_image"], indirect=True)
+def test_what_a_prompts_mask_leaves_out_stays_out(joint_world):
+    """Of tokens that a mask hides from all, as those of a style, neither picture nor words hear with the concept."""
+    world, length = joint_world, TOKENS + 5
+    named = [torch.cat((world.prompt(5, ["teddy_t"]), world.prompt(seed, tokens=5)), 1) for seed in (1, 2)]
+    heard = torch.arange(length) < TOKENS
+    entries = {"attention_mask": heard.long().unsqueeze(0)}
+    if world.name != "qwen_image":
+        # The host takes one row for each place of words and picture.
+        side = world.latent[-1] // 2
+        whole = torch.zeros(1, length + side**2, length + side**2)
+        whole[..., :length][..., ~heard] = -1e4
+        entries = {"attention_mask": whole, "attention_mask_img_shape": (side, side)}
+    model, one = world.applied(world.concept()), {"entries": entries, "steps": 1, "cfg": 1.0}
+    pictures = [world.draw(model, prompt, **one) for prompt in named]
+    torch.testing.assert_close(*pictures, rtol=1e-4, atol=1e-4)
+    plain = world.pack.encoded_prompt.plain(named[0])
+    superclass = world.draw(world.model, plain, **one)
+    assert torch.equal(world.draw(model, plain, **one), superclass)
+    assert (pictures[0] - superclass).abs().max() > 1e-3
 
 
 def test_a_region_keeps_the_look_inside(world):

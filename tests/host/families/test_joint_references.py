@@ -9,6 +9,7 @@ import torch
 
 from builders.joint_models import JOINT, WIDTH, joint_clip, small_model
 from builders.joint_world import MARKED, JointWorld
+from builders.places import PACK
 
 NOISE, OTHER_NOISE = 1, 2
 CASES = {
@@ -148,3 +149,33 @@ def test_flux_fill_draws_and_is_refused_for_training(pack):
     assert torch.equal(world.draw(model, plain, **once), before)
     with pytest.raises(ValueError, match="reads 96 channels, as inpainting and editing models do"):
         pack.family.family_of(world.model).check_trainable(world.model)
+
+
+def test_flux_with_a_control_lora_draws_and_is_refused_for_training(pack):
+    """A LoRA that lets Flux.1 read a depth map widens its first layer: a concept draws beside it, none learns there."""
+    import comfy.lora
+
+    world, generator = JointWorld(pack, "flux1"), torch.Generator().manual_seed(4)
+    weight = world.net.img_in.weight
+    wide = [weight.shape[0], 2 * weight.shape[1]]
+    file = {
+        "diffusion_model.img_in.lora_up.weight": torch.randn(wide[0], 2, generator=generator),
+        "diffusion_model.img_in.lora_down.weight": torch.randn(2, wide[1], generator=generator) / 8,
+        "diffusion_model.img_in.reshape_weight": torch.tensor(wide),
+    }
+    loaded = comfy.lora.load_lora(file, comfy.lora.model_lora_keys_unet(world.model.model, {}))
+    without, world.model = world.model, world.model.clone()
+    assert world.model.add_patches(loaded)
+    control = {"concat_latent_image": torch.randn(1, 16, 8, 8, generator=generator)}
+    named, once = world.prompt(5, ["teddy_t"]), {"steps": 1, "entries": control}
+    plain, model = world.pack.encoded_prompt.plain(named), world.applied(world.concept())
+    before = world.draw(world.model, plain, **once)
+    assert (before - world.draw(without, plain, **once)).abs().max() > 1e-2
+    assert (world.draw(model, named, **once) - before).abs().max() > 1e-3
+    assert torch.equal(world.draw(model, plain, **once), before)
+    checks = importlib.import_module(f"{PACK}.nodes.training.checks")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="layer diffusion_model.img_in read 128 numbers instead of 64, as LoRAs"):
+            checks.check_shapes(world.model)
+        world.draw(world.model, plain, **once)
+    checks.check_shapes(without)
