@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .cross_models import CROSS, WIDTH, cross_clip, cross_model
+from .cross_models import CROSS, cross_clip, cross_model
 from .older_hosts import skip_where_untrainable
 
 TEXT = "a photo of a {} at sea, by night"
@@ -19,7 +19,7 @@ class CrossWorld:
         self.pack, self.name, self.facts = pack, family, CROSS[family]
         self.model, self.clip = cross_model(family), cross_clip(family)
         self.family, self.net = pack.family.family_of(self.model), self.model.model.diffusion_model
-        self.latent = (2, *self.facts.latent)
+        self.latent, self.width = (2, *self.facts.latent), self.family.context_width(self.net)
         self.reader = pack.network_reader.NetworkReader.of(self.model)
 
     @torch.inference_mode()
@@ -53,8 +53,8 @@ class CrossWorld:
         return self.pack.ops.Concept(
             **parts,
             target_input=heard,
-            target_dual=heard + normal(WIDTH, 0.1 * heard.std()),
-            superclass_encoding=self.context(f"a {superclass}")[0, 2] + normal(WIDTH, 0.1),
+            target_dual=heard + normal(self.width, 0.1 * heard.std()),
+            superclass_encoding=self.context(f"a {superclass}")[0, 2] + normal(self.width, 0.1),
             word_embeddings={self.facts.encoder: embedding},
             value_residuals={name: normal(width) for name, width in widths.items()},
         )

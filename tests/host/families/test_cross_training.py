@@ -7,7 +7,6 @@ import dataclasses
 import pytest
 import torch
 
-from builders.cross_models import WIDTH
 from builders.cross_world import TEXT
 
 
@@ -83,7 +82,8 @@ def task(world, monkeypatch, tmp_path):
     assert statistics.counts.tolist()[3] == 0 and torch.equal(
         world.pack.statistics.measured(world.clip, CAPTIONS, world.model).sums, statistics.sums
     )
-    inverse = torch.linalg.inv(statistics.matrix() + 0.1 * statistics.matrix().diagonal().mean() * torch.eye(WIDTH))
+    ridge = 0.1 * statistics.matrix().diagonal().mean() * torch.eye(world.width)
+    inverse = torch.linalg.inv(statistics.matrix() + ridge)
     encoders, device = world.pack.encoders.private_encoders(world.clip)
     private = world.private()
     encoder = private.text_encoder(world.model, world.clip, encoders, "teddy bear", device)
