@@ -281,19 +281,14 @@ class JointModelCall(ModelCall):
         edit.gates, edit.places = self.family.text_places(parts["gates"], net), frames * cells[0] * (cells[1] + beside)
         edit.before, edit.behind = self.family.around(net, edit.places, entries)
         edit.residuals = self.edits[x.device].value_residuals
-        masks = {j: mask_at(region, *cells).view(cells) for j, region in self._regions(bool(beside)).items()}
+        # A picture beside must not see the look: there, a concept without a region has the whole picture for one.
+        whole = dict.fromkeys(range(len(self.applied.concepts)) if beside else (), torch.ones(1, 1))
+        masks = {j: mask_at(region, *cells).view(cells) for j, region in (whole | dict(regions)).items()}
         masks = {j: nn.functional.pad(mask, (0, beside)).flatten().repeat(frames) for j, mask in masks.items()}
         edit.masks = {j: mask.to(edit.gates) for j, mask in masks.items()}
         with edit.announced(self.layers[x.device]):
             yield edit.options
             edit.check_attended()
-
-    def _regions(self, beside: bool) -> dict[int, Tensor]:
-        """Concept -> its region; beside another picture, which must not see the look, the whole picture is one too."""
-        whole = torch.ones(1, 1) if beside else None
-        regions = {j: concept.region for j, concept in enumerate(self.applied.concepts)}
-        regions = {j: whole if region is None else region for j, region in regions.items()}
-        return {j: region for j, region in regions.items() if region is not None}
 
 
 def call_kind(family: Family) -> type[ModelCall]:

@@ -90,6 +90,7 @@ def test_joint_attention(joint_world, shown):
 
     def encode(_clip, word: str):
         pooled = {} if world.facts.pooled is None else {"pooled_output": torch.ones(1, world.facts.pooled)}
-        return [[prompts[word], pooled]]
+        prompt, second = world.given(prompts[word])
+        return [[prompt, pooled | second]]
 
     shown(Wide(world, encode), (world.model, None), lambda **where: (world.applied(world.concept(), **where), None))
