@@ -109,7 +109,7 @@ def test_tokens_that_another_node_puts_into_the_text_are_refused(pack, family):
     world = JointWorld(pack, family)
     model = world.applied(world.concept())
     model.set_model_post_input_patch(lambda given: {**given, **_with_two_more(given)})
-    with pytest.raises(ValueError, match=r"reads 13 places of \d+; expected the prompt's 11, .* connect it without"):
+    with pytest.raises(ValueError, match=r"reads 13 places of \d+; expected the prompt's 11 and .* connect it without"):
         world.draw(model, world.prompt(5, ["teddy_t"]), cfg=1.0)
 
 
