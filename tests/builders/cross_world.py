@@ -132,5 +132,5 @@ def weights(projection) -> tuple[torch.Tensor, torch.Tensor | None]:
 
 
 def reads_inside(family) -> bool:
-    """Whether the host calls a node's patches after the projections, and the network reads the encodings inside."""
-    return family.as_patch is None
+    """Whether the host hands the encodings on as they are, and the network's own layers read them."""
+    return family.as_patch is None and family.name not in ("anima", "cosmos2")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from . import small_vocabularies
+from .older_hosts import skip_without
 
 _LUMINA = {"image_model": "lumina2", "patch_size": 2, "in_channels": 16, "n_layers": 3, "n_refiner_layers": 1}
 _LUMINA |= {"n_heads": 4, "multiple_of": 32, "ffn_dim_multiplier": 1.0, "qk_norm": True, "cap_feat_dim": 40}
@@ -82,6 +83,8 @@ def small_model(config: str, sizes: dict, dtype: torch.dtype, narrow: Callable =
     import comfy.ops
     import comfy.supported_models
 
+    if not hasattr(comfy.supported_models, config):
+        skip_without(f"model {config}")
     config = getattr(comfy.supported_models, config)(dict(sizes))
     small = dtype != torch.float32
     config.custom_operations = comfy.ops.manual_cast if small else comfy.ops.disable_weight_init

@@ -5,17 +5,13 @@ from __future__ import annotations
 import pytest
 
 from builders.judging_nodes import PLAIN, USERS, evaluate, scored_by_vision, sweep
-from builders.server import host_version
+from builders.older_hosts import skip_without
 from builders.vision_files import write_vision_file
-
-LOADS_SMALL = (0, 33, 0)
-"""The oldest ComfyUI that was seen to load a CLIP vision model of other widths than the usual."""
 
 
 @pytest.fixture(scope="module", autouse=True)
-def vision_file(comfyui_path, server):
-    if (found := host_version(comfyui_path)) < LOADS_SMALL:
-        pytest.skip(f"ComfyUI {'.'.join(map(str, found))} has no CLIP vision models of small sizes")
+def vision_file(server):
+    skip_without("CLIP vision models of small sizes")
     write_vision_file(server.folder / "models/clip_vision/narrow.safetensors", "l")
 
 

@@ -7,8 +7,8 @@ import torch
 
 from builders.compiled import compile_first_block
 from builders.cross_models import cross_model
-from builders.cross_world import TEXT, reads_inside
-from builders.older_hosts import skip_where_untrainable
+from builders.cross_world import TEXT
+from builders.older_hosts import skip_where_untrainable, skip_without
 from builders.own_attention import own_attention
 
 
@@ -37,10 +37,11 @@ def test_beside_a_lora_and_another_patch(world):
     assert torch.equal(world.draw(after, clip, "a cat"), world.draw(before, world.clip, "a cat"))
     contexts = []
     theirs = model.clone()
-    if reads_inside(world.family):
+    if world.family.as_patch is None:
         theirs.set_model_attn2_patch(lambda after: contexts.append(None) or after["x"])
         assert torch.equal(world.draw(theirs, clip, text), world.draw(model, clip, text))
-        assert bool(contexts) == (not world.name.startswith("pixart")), "PixArt calls nobody's patches"
+        silent = world.name.startswith(("pixart", "anima", "cosmos2"))
+        assert bool(contexts) != silent, "PixArt, and Anima and Cosmos of ComfyUI 0.13.0, call nobody's patches"
         return
     theirs.set_model_attn2_patch(lambda q, k, v, **others: contexts.append(k) or {"q": q, "k": k, "v": v})
     assert torch.equal(world.draw(theirs, clip, text), world.draw(model, clip, text))
@@ -69,6 +70,8 @@ def test_beside_another_attention(world):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn], ids=str)
 def test_small_weights_draw_and_train_where_they_lie(world, dtype):
     """A model kept in few bytes gets no second copy for a training, and its concept draws as in full precision."""
+    if world.name == "anima":
+        skip_without("norms of small weights in Anima's adapter")
     model = cross_model(world.name, dtype)
     concept, text = world.concept(), TEXT.format("teddy_t")
     _, clip = world.applied(concept)

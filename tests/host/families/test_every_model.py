@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from builders.older_hosts import skip_without
+
 FAMILIES = {
     **{"SD15": "sd1", "SD15_instructpix2pix": "sd1", "SD20": "sd2", "SD21UnclipL": "sd2", "SD21UnclipH": "sd2"},
     **{"SDXL": "sdxl", "SDXL_instructpix2pix": "sdxl", "SSD1B": "sdxl", "Segmind_Vega": "sdxl"},
@@ -59,7 +61,10 @@ def test_every_model_of_the_host_is_of_its_family_or_refused_by_its_name(pack):
     for name, sentence in refused.items():
         assert f"of the kind {name}, which concepts cannot edit; expected SD 1.x" in sentence
         assert all(family.title in sentence for family in pack.family.FAMILIES), name
-    assert RELATIVES <= refused.keys()
+    assert RELATIVES & answers.keys() <= refused.keys()
+    if missing := RELATIVES - answers.keys():
+        skip_without(f"models {', '.join(sorted(missing))}")
+    assert not missing
 
 
 def test_models_that_share_a_class_are_told_apart(pack):
@@ -78,5 +83,7 @@ def test_an_heir_that_nobody_has_tried_is_refused(pack, relative):
     """A later host's or a pack's own class, such as a Kolors made of SDXL's, is named and not taken for its parent."""
     import comfy.supported_models
 
+    if not hasattr(comfy.supported_models, relative):
+        skip_without(f"model {relative}")
     heir = type("Kolors", (getattr(comfy.supported_models, relative),), {})
     assert "of the kind Kolors, which concepts cannot edit" in answer(pack, heir(SIZES))

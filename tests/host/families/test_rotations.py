@@ -5,10 +5,7 @@ from __future__ import annotations
 import pytest
 
 from builders.joint_models import joint_model
-from builders.server import host_version
-
-TRAINS = (0, 33, 0)
-"""The oldest ComfyUI that was seen to train through its positions."""
+from builders.older_hosts import skip_without
 
 
 def kernel(*_given):
@@ -18,10 +15,9 @@ def kernel(*_given):
 kernel.__module__ = "comfy_kitchen"
 
 
-def test_this_host_trains(pack, comfyui_path):
+def test_this_host_trains(pack):
     """Every training of these families would be refused, and their tests skipped."""
-    if host_version(comfyui_path) < TRAINS:
-        pytest.skip("this ComfyUI has no positions with a gradient, or was not tried")
+    skip_without("positions with a gradient")
     pack.rotations.check_rotations("Flux.1")
 
 
