@@ -1,6 +1,6 @@
 """The concept in every official template of today's models, on the real host with small files and the host's loaders.
 
-    python dev.py bench templates [--only TEXT ...] [--slow] [--record]
+    python dev.py bench templates [--only TEXT ...] [--record]
 
 With --record, writes its tables into docs/compatibility.md and benchmarks/results. Ends with 1 when a row is not good.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.family_files import install, write_concepts
-from builders.family_templates import CLIP_LOADERS, SLOW, Template, templates
+from builders.family_templates import CLIP_LOADERS, Template, templates
 from builders.server import Rejected, Server, WorkflowError
 from builders.template_trial import COSMOS, Case, Trial, cosmos, good
 from builders.weight_forms import TITLES
@@ -48,9 +48,8 @@ def rows(trial: Trial, cases: list[Case], train: bool) -> Iterator[dict[str, Any
 
 
 def one_each(cases: list[Case]) -> list[Case]:
-    """The first workflow of each kind of network in each form of its weights; none of those that take minutes."""
-    quick = [case for case in cases if not SLOW & {node["class_type"] for node in case.graph.values()}]
-    return list({(case.kinds[0], case.forms): case for case in reversed(quick)}.values())[::-1]
+    """The first workflow of each kind of network in each form of its weights."""
+    return list({(case.kinds[0], case.forms): case for case in reversed(cases)}.values())[::-1]
 
 
 def page(drawn: list[dict], trained: list[dict], unfit: dict[str, str], versions: dict[str, str]) -> str:
@@ -92,16 +91,15 @@ def prepare(folder: Path, chosen: list[Template], comfyui: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", metavar="TEXT", help="templates with one of these texts in their name")
-    parser.add_argument("--slow", action="store_true", help="also templates that take minutes on a processor")
     add_record_option(parser)
     arguments = parser.parse_args()
     comfyui = Path(os.environ.get("COMFYUI_PATH") or sys.exit("This needs ComfyUI. Set COMFYUI_PATH to its folder."))
     every = [t for t in templates() if not arguments.only or any(text in t.name for text in arguments.only)]
     with tempfile.TemporaryDirectory() as folder:
-        prepare(Path(folder), [template for template in every if not template.unfit(slow=arguments.slow)], comfyui)
+        prepare(Path(folder), [template for template in every if not template.unfit()], comfyui)
         with Server(comfyui, Path(folder)) as server:
             trial, known = Trial(server), server.get("/object_info")
-            unfit = {template.name: why for template in every if (why := template.unfit(known, arguments.slow))}
+            unfit = {template.name: why for template in every if (why := template.unfit(known))}
             cases = [Case.of(template, server) for template in every if template.name not in unfit]
             cases += [] if arguments.only else [cosmos()]
             drawn = list(rows(trial, cases, train=False))

@@ -30,8 +30,6 @@ LOADERS = {
 """Node -> its inputs that name a file, and the folder below models/."""
 PICTURE = "LoadImage"
 OTHERS = {"LoadImageMask", "LoadVideo", "LoadAudio"}
-SLOW = {"TextEncodeQwenImageEdit", "TextEncodeQwenImageEditPlus"}
-"""Nodes that bring every picture to a megapixel: minutes for each on a processor."""
 SAVERS = {"SaveImage", "SaveImageAdvanced", "PreviewImage", "SaveAnimatedWEBP", "SaveVideo"}
 SMALL = {"width": 64, "height": 64, "batch_size": 1, "length": 1, "steps": 2, "megapixels": 0.01}
 
@@ -62,24 +60,20 @@ class Template:
     def family(self) -> str:
         return family_of(self.kinds[0])
 
-    def unfit(self, known: dict[str, Any] | None = None, slow: bool = False) -> str | None:
-        """Why it is not run on a server, whose nodes are ``known`` if it is up; none for a template that is.
-
-        Templates that take minutes are run if ``slow`` says so.
-        """
+    def unfit(self, known: dict[str, Any] | None = None) -> str | None:
+        """Why it is not run on a server, whose nodes are ``known`` if it is up; none for a template that is."""
         types = {node["type"] for node in self.flat["nodes"]}
         others = [name for name in self.networks if not kind_of("networks", name)]
         loaders = {kind for kind in types if "Load" in kind} - {*LOADERS, *OTHERS, PICTURE}
         missing = types - {*known, "PrimitiveNode"} if known else set()
-        if types & SLOW and not slow:
-            return "brings its pictures to a megapixel: minutes for each on a processor; `--slow` runs it"
         if types & OTHERS:
             return "starts from a film, a sound or a mask"
         if missing:
             return f"needs nodes of other packs or services: {', '.join(sorted(missing))}"
         if others or loaders:
             return f"loads another model too: {', '.join([*others, *sorted(loaders)])}"
-        return None
+        encoders = {str(node["widgets_values"]) for node in self.flat["nodes"] if node["type"] in CLIP_LOADERS}
+        return "draws with several models side by side, each with a CLIP of its own" if len(encoders) > 1 else None
 
     @property
     def pictures(self) -> list[str]:

@@ -51,13 +51,13 @@ def model_loaders(graph: dict[str, dict]) -> list[str]:
     return [name for kind in NETWORKS for name in nodes_of(graph, kind)]
 
 
-def clip_source(graph: dict[str, dict]) -> list:
-    """[node, output] of the CLIP. Raises ValueError unless there is one."""
+def clip_sources(graph: dict[str, dict]) -> list[list]:
+    """[node, output] of the CLIP, loaded once or again and again. Raises ValueError for none, or unlike ones."""
     found = [[name, 0] for kind in CLIP_LOADERS for name in nodes_of(graph, kind)]
     found = found or [[name, 1] for name in nodes_of(graph, "CheckpointLoaderSimple")]
-    if len(found) != 1:
+    if len({str(graph[name]["inputs"]) for name, _ in found}) != 1:
         raise ValueError(f"expected one CLIP, found {len(found)}")
-    return found[0]
+    return found
 
 
 def vae_source(graph: dict[str, dict]) -> list:
@@ -72,8 +72,8 @@ def spliced(graph: dict[str, dict], concept: list, *strengths: float) -> dict[st
     ``concept`` is the [node, output] that gives the concept; the node is the caller's to add. ``strengths`` are one for
     each model, or one for all.
     """
-    source, applied, added = clip_source(graph), {}, {}
-    clip, loaders = source, model_loaders(graph)
+    sources, applied, added = clip_sources(graph), {}, {}
+    clip, loaders = sources[0], model_loaders(graph)
     for number, loader in enumerate(loaders):
         name, strength = f"applied:{number}", (strengths * len(loaders))[number]
         settings = {"visual_strength": strength, "bias": -0.5, "temperature": 0.15, "key_locking": "local"}
@@ -81,7 +81,7 @@ def spliced(graph: dict[str, dict], concept: list, *strengths: float) -> dict[st
         inputs = {"model": [loader, 0], "clip": clip, "concept": concept, **settings}
         added[name] = {"class_type": "PerfusionApplyKeyLockedAttention", "inputs": inputs}
         applied[loader, 0], clip = [name, 0], [name, 1]
-    applied[tuple(source)] = clip
+    applied |= {tuple(source): clip for source in sources}
     return {**_relinked(graph, applied), **added}
 
 
@@ -109,7 +109,7 @@ def training(graph: dict[str, dict], picture: str, subject: str = WORD, statisti
     """
     inputs = {
         "model": [model_loaders(graph)[0], 0],
-        "clip": clip_source(graph),
+        "clip": clip_sources(graph)[0],
         "vae": vae_source(graph),
         "images": ["picture", 0],
         **{"word": WORD, "superclass": SUPERCLASS, "steps": 2, "batch_size": 1, "micro_batch": 1, "resolution": 64},

@@ -10,10 +10,13 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import comfy.model_detection
+import comfy.model_management
 import comfy.sd
+import comfy.utils
 import torch
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {}
@@ -97,3 +100,20 @@ comfy.model_detection.detect_unet_config = _network(comfy.model_detection.detect
 comfy.model_detection.model_config_from_unet_config = _config(comfy.model_detection.model_config_from_unet_config)
 comfy.sd.detect_te_model = _encoder(comfy.sd.detect_te_model)
 comfy.sd.CLIP.__init__ = _clip(comfy.sd.CLIP.__init__)
+
+
+LONGEST = 64
+"""Pixels of a picture's longer side, for nodes that bring every picture to a megapixel: minutes on a processor."""
+MEGAPIXELS = ("TextEncodeQwenImageEdit", "TextEncodeQwenImageEditPlus")
+
+
+def _scaled(samples, width: int, height: int, *how):
+    share = min(1.0, LONGEST / max(width, height))
+    sides = (max(8, round(side * share / 8) * 8) for side in (width, height))
+    return comfy.utils.common_upscale(samples, *sides, *how)
+
+
+# A server has its nodes by now; the maker of small files has none.
+for kind in filter(None, map(getattr(sys.modules.get("nodes"), "NODE_CLASS_MAPPINGS", {}).get, MEGAPIXELS)):
+    scaling = SimpleNamespace(utils=SimpleNamespace(common_upscale=_scaled), model_management=comfy.model_management)
+    kind.execute.__func__.__globals__["comfy"] = scaling
