@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import groupby
 from pathlib import Path
@@ -104,6 +105,22 @@ def test_every_row_of_the_equations_names_a_function_and_a_test():
     rows = [line for line in equations if line.startswith("|") and not re.match(r"\| (Equation|---)", line)]
     assert len(rows) >= 20
     assert all(len([name for _, name in NAMED.findall(row) if name]) == 2 for row in rows)
+
+
+def test_the_memory_of_a_training_is_what_was_counted():
+    """Who reads which card trains which model reads the recorded counts, of the default layers and of all."""
+    page, record = lines_of("docs/models.md"), ROOT / "benchmarks/results/full_size_joint_memory.json"
+    (rows,) = json.loads(record.read_text(encoding="utf-8"))["tables"].values()
+    assert len(rows) >= 48
+    for half, small in zip(rows[::2], rows[1::2], strict=True):
+        assert (half["weights in"], small["weights in"]) == ("bfloat16", "float8_e4m3fn")
+        choice = re.fullmatch(r"(.+, \d+) layers", half["learns in"])[1]
+        together = " | ".join(f"{row['together, MiB']:,}" for row in (half, small))
+        held = max(row["activations at most, MiB"] for row in (half, small))
+        files = f"{half['file in fp16, KB']}, {half['file in int8, KB']}"
+        figures = f"{together} | {held:,} | {half['TFLOP']:g} | {files} |"
+        known = [f"| {half['model']} | {bold}{choice}{bold} | {figures}" for bold in ("", "**")]
+        assert small["learns in"] == half["learns in"] and set(known) & set(page), known[0]
 
 
 OTHER_WORDS = re.compile(r"\blike(ness|st)\b|\bclass words?\b", re.IGNORECASE)
