@@ -161,6 +161,8 @@ def host_clip(module: str, tokenizer: str, encoder: str, sizes: dict, **read: to
 
     texts = importlib.import_module(f"comfy.text_encoders.{module}")
     target = comfy.supported_models_base.ClipTarget(getattr(texts, tokenizer), getattr(texts, encoder)())
+    if module == "hidream" and not small_vocabularies.reads_llama():
+        skip_without("tokenizer of its own for Llama")
     with small_parts():
         clip = comfy.sd.CLIP(target, model_options={**sizes, "dtype": torch.float32}, tokenizer_data=read)
     overlap_wide_vocabularies(clip.cond_stage_model)
@@ -174,7 +176,8 @@ def small_parts():
     from comfy.text_encoders import hunyuan_video, qwen_vl
 
     words = hunyuan_video.LlamaTokenizerFast
-    small_vocabularies.read_instead_of_llama(small_vocabularies.llama())
+    if small_vocabularies.reads_llama():
+        small_vocabularies.read_instead_of_llama(small_vocabularies.llama())
     eyes, small = qwen_vl.Qwen2VLVisionTransformer, {"hidden_size": 32, "intermediate_size": 48, "num_heads": 2}
     qwen_vl.Qwen2VLVisionTransformer = lambda **sizes: eyes(**(sizes | small), num_layers=1)
     try:

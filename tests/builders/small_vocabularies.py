@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import io
 import json
 import tempfile
@@ -10,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
-from .older_hosts import skip_without
 
 TEXT = (
     "a photo of the teddy bear and a coffee cup, boat, cat, dog at sea by night in snow, high quality illustration of "
@@ -44,13 +43,14 @@ def tekken() -> torch.Tensor:
     return torch.frombuffer(bytearray(json.dumps(told).encode()), dtype=torch.uint8)
 
 
+def reads_llama() -> bool:
+    """Whether the host has a tokenizer of its own for Llama."""
+    return importlib.util.find_spec("comfy.text_encoders.bpe_tokenizer") is not None
+
+
 def llama() -> dict[str, Any]:
     """A tokenizer of single bytes with Llama's special tokens, in the form of its ``tokenizer.json``."""
-    try:
-        from comfy.text_encoders import bpe_tokenizer
-    except ImportError:
-        skip_without("tokenizer of its own for Llama")
-        raise
+    from comfy.text_encoders import bpe_tokenizer
 
     printed = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printed]

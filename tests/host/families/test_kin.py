@@ -8,7 +8,7 @@ import torch
 from builders.joint_models import JOINT, Facts, joint_vae
 from builders.joint_world import MARKED, JointWorld
 from builders.kin_models import KIN, KIN_CLIPS, UNET_KIN
-from builders.older_hosts import skip_where_untrainable
+from builders.older_hosts import skip_where_untrainable, skip_without
 
 TEMPLATES = ("a photo of {}", "the {} at sea")
 READS_MORE = {"SD15_instructpix2pix", "SDXL_instructpix2pix"}
@@ -38,6 +38,8 @@ class Kin:
 
 @pytest.fixture(scope="module", params=list(KIN))
 def kin(request, pack):
+    if request.param == "chroma_radiance":
+        skip_without("such settings of Chroma Radiance")
     return Kin(pack, request.param)
 
 

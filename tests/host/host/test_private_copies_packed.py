@@ -10,6 +10,7 @@ import torch
 from builders.cross_models import cross_clip
 from builders.joint_models import TOKENS, joint_model
 from builders.joint_world import MARKED, JointWorld
+from builders.older_hosts import skip_where_untrainable
 from builders.packed_weights import Packed, packed, packing_patcher
 from builders.places import PACK
 
@@ -39,6 +40,7 @@ def predicted(world, model, private=None) -> torch.Tensor:
     import comfy.model_management
 
     pack = world.pack
+    skip_where_untrainable(pack, world.family)
     private = private or pack.task.PrivateModel.of(model, "float32", False)
     injection = pack.joint_model.JointInjection(world.family, private.unet)
     comfy.model_management.unload_all_models()
@@ -75,6 +77,7 @@ def test_packed_weights_draw_and_train_as_they_act(world):
 @pytest.mark.filterwarnings("ignore:Full backward hook")
 def test_no_packed_weight_is_there_twice_and_none_waits_unpacked(world):
     """A card that draws with the small file trains with it: the bytes are the host's own, unpacked one at a time."""
+    skip_where_untrainable(world.pack, world.family)
     model, kept = with_lora(world), {}
     for name, each in (("packed", model), ("float32", JointWorld(world.pack, world.name).model)):
         private = world.pack.task.PrivateModel.of(each, "float32", False)
