@@ -1,4 +1,4 @@
-"""Anima's position gate: where the superclass stands in what its own layers make of two tokenizers' tokens."""
+"""Anima's position gate: where the superclass stands in what its own layers make of two tokenizers' tokens; LLLite."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from builders.cross_world import CrossWorld
+from builders.joint_models import randomize
 
 TEXT = "a {} beside a coffee cup"
 WORD, SUPERCLASS = "cup_c", "coffee cup"
@@ -79,3 +80,38 @@ def test_the_gates_that_are_shown_stand_at_t5s_words(world, concept, pack):
     (cup,) = shown.concepts
     opened = [token.word for token, gate in zip(shown.tokens, cup.gates, strict=True) if gate > 0.5]
     assert opened == [WORD, WORD] and not cup.problem
+
+
+@pytest.mark.parametrize("gate", ["learned word", "position"])
+def test_a_control_picture_beside_the_concept(world, gate):
+    """LLLite, which Anima has in a ControlNet's place, changes queries: both act, and it alone without the word."""
+    import comfy.ldm.anima.lllite
+    import comfy.model_patcher
+    import comfy.ops
+
+    sizes = {f"lllite_conditioning1.{part}.weight": torch.empty(32, 3) for part in ("conv1", "conv3", "proj")}
+    for block in (0, 1):
+        for target in ("self_attn_q_proj", "cross_attn_q_proj", "mlp_layer1"):
+            sizes[f"lllite_dit_blocks_{block}_{target}.down.weight"] = torch.empty(8, 64)
+            sizes[f"lllite_dit_blocks_{block}_{target}.cond_to_film.weight"] = torch.empty(16, 32)
+    cpu, how = torch.device("cpu"), {"operations": comfy.ops.disable_weight_init}
+    network = comfy.ldm.anima.lllite.AnimaLLLite(sizes, {}, device=cpu, dtype=torch.float32, **how)
+    randomize(network)
+    node = importlib.import_module("comfy_extras.nodes_model_patch").AnimaLLLiteApply()
+    patch = comfy.model_patcher.ModelPatcher(network, cpu, cpu)
+    concept = world.concept(WORD, SUPERCLASS) if gate == "learned word" else world.position_concept(WORD, SUPERCLASS)
+    edited, clip = world.applied(concept)
+
+    def controlled(model):
+        return node.apply_patch(model, patch, torch.rand(1, 64, 64, 3, generator=generator(7)), 1.0, 0.0, 1.0)[0]
+
+    named, plain = TEXT.format(WORD), TEXT.format(SUPERCLASS)
+    alone = world.draw(controlled(world.model), world.clip, plain)
+    assert (alone - world.draw(world.model, world.clip, plain)).abs().max() > 1e-3
+    both = world.draw(controlled(edited), clip, named)
+    assert min((both - other).abs().max() for other in (alone, world.draw(edited, clip, named))) > 1e-3
+    assert torch.equal(world.draw(controlled(edited), clip, plain), alone)
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
