@@ -14,15 +14,14 @@ from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sd
 from builders.joint_true_sizes import TRUE_SIZES, TrueSize
 
 from . import host
+from .experts import with_second_text, without_numbers
 from .memory import LiveBytes, sizes_without_numbers
 from .scale import Scale
 
 PIXELS = 1024
 STORED = ("bfloat16", "float8_e4m3fn")
-UNCOUNTED = {"hidream"}
-"""How many places an expert of it takes depends on the numbers, which are not there."""
 ATTENTIONS = ("comfy.ldm.flux.math", "comfy.ldm.lumina.model", "comfy.ldm.qwen_image.model")
-ATTENTIONS += ("comfy.ldm.modules.diffusionmodules.mmdit", "comfy.ldm.pixart.blocks")
+ATTENTIONS += ("comfy.ldm.modules.diffusionmodules.mmdit", "comfy.ldm.pixart.blocks", "comfy.ldm.hidream.model")
 
 
 def _attention(queries, keys, values, *_, **__) -> int:
@@ -55,7 +54,7 @@ class Operations(TorchDispatchMode):
 
 
 def run(scale: Scale) -> dict[str, list[dict[str, Any]]]:
-    names = ["lumina2"] if scale.name == "tiny" else [name for name in TRUE_SIZES if name not in UNCOUNTED]
+    names = ["lumina2"] if scale.name == "tiny" else list(TRUE_SIZES)
     layers = host.pack("perfusion_ops").EditedLayers
     cases = [(TRUE_SIZES[name], stored, choice) for name in names for choice in layers for stored in STORED]
     return {"What a training step with the position gate holds, counted": [row(*case) for case in cases]}
@@ -64,7 +63,7 @@ def run(scale: Scale) -> dict[str, list[dict[str, Any]]]:
 def row(size: TrueSize, stored: str, choice: Any) -> dict[str, Any]:
     side = PIXELS // size.latent_ratio
     picture = host.pack("perfusion_ops").Picture(torch.zeros(size.latent_channels, side, side))
-    with sizes_without_numbers(), pytorch_attention():
+    with sizes_without_numbers(), pytorch_attention(), without_numbers(size.tokens):
         step = Step(size, getattr(torch, stored), picture, choice)
         weights = sum(tensor.nbytes for tensor in (*step.net.parameters(), *step.net.buffers()))
         live, operations = step.counted()
@@ -110,11 +109,14 @@ class Step:
         ops, node = host.pack("perfusion_ops"), host.pack("nodes.training.task")
         model = random_model(size, stored)
         marks = torch.nn.functional.one_hot(torch.tensor([5]), size.tokens).float()
-        encoded = ops.Encoded(torch.zeros(1, size.tokens, size.context), torch.tensor([5]), None, marks)
+        family = host.pack("nodes.families.family").family_of(model)
+        encodings = torch.zeros(1, size.tokens, size.context)
+        if family.second is not None:
+            encodings, marks = with_second_text(family.second, encodings, marks)
+        encoded = ops.Encoded(encodings, torch.tensor([5]), None, marks)
         pooled = None if size.pooled is None else torch.zeros(1, size.pooled)
         kept = {"a {}": encoded}, pooled, "my_teddy", {"a {}": {}}
         prompts = host.pack("nodes.host.superclass_prompts").SuperclassPrompts("teddy bear", *kept)
-        family = host.pack("nodes.families.family").family_of(model)
         schedule = ops.FlowSchedule(torch.linspace(0.001, 1, 1000))
         with mock.patch.object(type(family), "noise_schedule", lambda _family, _model: schedule):
             private = node.PrivateModel.of(model, "bfloat16", True)

@@ -80,6 +80,6 @@ TRUE_SIZES = {
     "sd35_medium": _sd3("SD 3.5 medium", 24, 384, x_block_self_attn_layers=list(range(13))),
     "sd35_large": _sd3("SD 3.5 large", 38, 192),
     "pixart_sigma": TrueSize("pixart_sigma", "PixArt Sigma", _PIXART | {"model_max_length": 300}, 32, 4096),
-    "hidream": TrueSize("hidream", "HiDream-I1", _HIDREAM, 256, 4096, pooled=2048),
+    "hidream": TrueSize("hidream", "HiDream-I1", _HIDREAM, 128, 4096, pooled=2048),
     "qwen_image": TrueSize("qwen_image", "Qwen-Image", _QWEN | {"axes_dims_rope": (16, 56, 56)}, 64, 3584),
 }
