@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from builders.checkpoints import checkpoint
 from builders.other_packs.rows import BOTH, ROWS, Row, Scene
 from builders.server import Rejected, Server, WorkflowError
-from builders.workflows import WIDTHS, Workflow, apply, load, random_concept
+from builders.workflows import VALUE_WIDTHS, WIDTHS, Workflow, apply, load, random_concept
 from perfusion_ops.concept.file import save_concept
 from report import ROOT, markdown_table, origin, replace_section
 
@@ -58,7 +58,7 @@ def random_adapter(family: str) -> dict[str, torch.Tensor]:
     tensors["image_proj.norm.bias"] = torch.zeros(width)
     for number in range(1, 142, 2):
         for projection in ("to_k_ip", "to_v_ip"):
-            weight = torch.randn(320, width, generator=generator) / width**0.5
+            weight = torch.randn(VALUE_WIDTHS[family], width, generator=generator) / width**0.5
             tensors[f"ip_adapter.{number}.{projection}.weight"] = weight
     return tensors
 

@@ -13,14 +13,14 @@ from builders.places import ROOT
 MAKER = ROOT / "tests/builders/make_checkpoints.py"
 
 
-def checkpoint(family: str, comfyui: Path) -> Path:
-    """The checkpoint of ``family``: ``sd1``, ``sd2``, ``sdxl``, or the ControlNet ``controlnet``."""
+def checkpoint(name: str, comfyui: Path) -> Path:
+    """``sd1``, ``sd1_quick`` with a text encoder of few layers, ``sd2``, ``sdxl``, or the ControlNet ``controlnet``."""
     key = hashlib.sha256(MAKER.read_bytes()).hexdigest()[:12]
-    path = ROOT / "build" / "checkpoints" / f"{family}-{key}.safetensors"
+    path = ROOT / "build" / "checkpoints" / f"{name}-{key}.safetensors"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         # Several processes may find it missing at once.
         partial = path.with_suffix(f".{os.getpid()}.partial")
-        subprocess.run([sys.executable, "-P", MAKER, comfyui, family, partial], check=True, timeout=900)
+        subprocess.run([sys.executable, "-P", MAKER, comfyui, name, partial], check=True, timeout=900)
         partial.rename(path)
     return path

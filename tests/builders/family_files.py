@@ -20,7 +20,6 @@ from perfusion_ops.concept.file import save_concept
 _NAMES = ("make_family_files.py", "make_checkpoints.py", "weight_forms.py", "joint_models.py", "cross_models.py")
 _NAMES += ("family_first_stages.py", "small_vocabularies.py", "kin_models.py")
 MAKERS = [ROOT / "tests/builders" / name for name in _NAMES]
-HELPER = ROOT / "tests/builders/small_sizes"
 WORD, SUPERCLASS = "teddy_t", "bear"
 LOUD = 10.0
 """Of a concept's values: a prompt of some hundred tokens pays its subject little attention in a random network."""
@@ -123,10 +122,6 @@ def install(folder: Path, wanted: dict[str, str], comfyui: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():
             target.symlink_to(found[name])
-    (folder / "custom_nodes").mkdir(exist_ok=True)
-    link = folder / "custom_nodes" / HELPER.name
-    if not link.exists():
-        link.symlink_to(HELPER, target_is_directory=True)
 
 
 def widths(kind: str, network: Path) -> dict[str, int]:

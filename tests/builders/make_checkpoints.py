@@ -1,7 +1,8 @@
 """Write small random checkpoints that the host's own loader takes for SD 1.x, SD 2.x and SDXL.
 
-Run as ``python make_checkpoints.py COMFYUI FAMILY FILE`` in its own process: it imports the host. FAMILY may be
-``controlnet``, for SD 1.x.
+Run as ``python make_checkpoints.py COMFYUI NAME FILE`` in its own process: it imports the host. NAME is a family,
+``sd1_quick``, whose text encoder has few layers, or ``controlnet``, for SD 1.x. SDXL and SD 2.x are small by
+``small_sizes``: encodings have their true width, and the U-Net's layers their true names and number, but few channels.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from safetensors.torch import save_file
 BLOCKS = {
     "sd1": {"num_res_blocks": [1, 1], "depth": [1, 1], "output": [1, 1, 1, 1], "middle": 1},
     "sd2": {"num_res_blocks": [1, 1], "depth": [1, 1], "output": [1, 1, 1, 1], "middle": 1},
-    # SDXL is known by its depths; its levels keep 320 channels here.
+    # SDXL is known by its depths.
     "sdxl": {
         "num_res_blocks": [2, 2, 2],
         "depth": [0, 0, 2, 2, 10, 10],
@@ -25,6 +26,19 @@ BLOCKS = {
     },
 }
 CONTEXT_WIDTHS = {"sd1": 768, "sd2": 1024, "sdxl": 2048}
+KEY = "small_sizes"
+FEW_LAYERS = {"num_hidden_layers": 3, "intermediate_size": 64}
+"""Of the text encoders of SDXL and SD 2.x: whole they are 3.3 and 1.4 GB in float32."""
+ENCODERS = {"sd1": {"l": {}}, "sd2": {"h": FEW_LAYERS}, "sdxl": {"l": FEW_LAYERS, "g": FEW_LAYERS}}
+ENCODERS["sd1_quick"] = {"l": FEW_LAYERS}
+"""Checkpoint -> its text encoders, and what differs from the host's own configuration."""
+TEXT_PREFIXES = {
+    "sd1_quick": "cond_stage_model",
+    "sd2": "cond_stage_model.model",
+    "sdxl": "conditioner.embedders.1.model",
+}
+NARROW = {"sdxl": {"model_channels": 64, "num_head_channels": 32}}
+"""Family -> what differs in its U-Net from ``unet_config``."""
 
 
 def unet_config(family: str) -> dict:
@@ -65,34 +79,55 @@ def random_weights(module: torch.nn.Module, seed: int) -> dict[str, torch.Tensor
     return weights
 
 
-def text_encoder_weights(family: str, comfy_folder: Path) -> dict[str, torch.Tensor]:
+def text_encoder_weights(name: str, comfy_folder: Path) -> dict[str, torch.Tensor]:
     import comfy.clip_model
     import comfy.ops
 
     files = {"l": "sd1_clip_config.json", "g": "clip_config_bigg.json", "h": "text_encoders/sd2_clip_config.json"}
     weights = {}
-    for seed, name in enumerate({"sd1": "l", "sd2": "h", "sdxl": "lg"}[family]):
-        config = json.loads((comfy_folder / "comfy" / files[name]).read_text())
+    for seed, (encoder, narrow) in enumerate(ENCODERS[name].items()):
+        config = json.loads((comfy_folder / "comfy" / files[encoder]).read_text()) | narrow
         model = comfy.clip_model.CLIPTextModel(config, torch.float32, "meta", comfy.ops.disable_weight_init)
         part = random_weights(model, 100 + seed)
-        weights |= {f"clip_{name}.transformer.{key}": tensor for key, tensor in part.items()}
+        weights |= {f"clip_{encoder}.transformer.{key}": tensor for key, tensor in part.items()}
     return weights
 
 
-def checkpoint(family: str, comfy_folder: Path) -> dict[str, torch.Tensor]:
+def checkpoint(name: str, comfy_folder: Path) -> dict[str, torch.Tensor]:
     import comfy.ldm.modules.diffusionmodules.openaimodel as openaimodel
     import comfy.ops
     import comfy.supported_models as kinds
     import comfy.taesd.taesd
 
-    unet = openaimodel.UNetModel(**unet_config(family), device="meta", operations=comfy.ops.disable_weight_init)
-    weights = {f"model.diffusion_model.{name}": tensor for name, tensor in random_weights(unet, 0).items()}
+    family = name.partition("_")[0]
+    config = unet_config(family) | NARROW.get(family, {})
+    unet = openaimodel.UNetModel(**config, device="meta", operations=comfy.ops.disable_weight_init)
+    weights = {f"model.diffusion_model.{key}": tensor for key, tensor in random_weights(unet, 0).items()}
     kind = {"sd1": kinds.SD15, "sd2": kinds.SD20, "sdxl": kinds.SDXL}[family]
-    weights |= kind({}).process_clip_state_dict_for_saving(text_encoder_weights(family, comfy_folder))
+    weights |= kind({}).process_clip_state_dict_for_saving(text_encoder_weights(name, comfy_folder))
     first_stage = random_weights(comfy.taesd.taesd.TAESD(latent_channels=4), 7)
     first_stage |= {"vae_scale": torch.tensor(1.0), "vae_shift": torch.tensor(0.0)}
-    weights |= {f"first_stage_model.{name}": tensor for name, tensor in first_stage.items()}
-    return {name: tensor.half().contiguous() for name, tensor in weights.items()}
+    weights |= {f"first_stage_model.{key}": tensor for key, tensor in first_stage.items()}
+    return {key: tensor.half().contiguous() for key, tensor in weights.items()} | notes(name)
+
+
+def notes(checkpoint: str) -> dict[str, torch.Tensor]:
+    """What the file says of its sizes, where the host's loader finds it: beside the U-Net and a text encoder."""
+    told = {}
+    if checkpoint in NARROW:
+        sizes = unet_config(checkpoint) | NARROW[checkpoint]
+        told[f"model.diffusion_model.{KEY}"] = note(sizes, {"input_blocks.0.0.weight": (320, 4, 3, 3)}, {})
+    sizes = {f"clip_{name}_model_config": narrow for name, narrow in ENCODERS[checkpoint].items() if narrow}
+    if sizes:
+        told[f"{TEXT_PREFIXES[checkpoint]}.{KEY}"] = note(sizes, {}, {})
+    return told
+
+
+def note(sizes: dict, shown: dict, parts: dict, words: dict | None = None) -> torch.Tensor:
+    """What a small file says of itself."""
+    sizes = {name: size for name, size in sizes.items() if not isinstance(size, torch.dtype)}
+    told = json.dumps({"sizes": sizes, "shown": shown, "parts": parts, "words": words or {}})
+    return torch.frombuffer(bytearray(told.encode()), dtype=torch.uint8)
 
 
 def controlnet() -> dict[str, torch.Tensor]:
@@ -108,13 +143,13 @@ def controlnet() -> dict[str, torch.Tensor]:
     return {name: tensor.half().contiguous() for name, tensor in random_weights(network, 9).items()}
 
 
-def main(comfyui: str, family: str, file: str) -> None:
+def main(comfyui: str, name: str, file: str) -> None:
     sys.path.insert(0, comfyui)
     from comfy.cli_args import args
 
     args.cpu = True
     torch.manual_seed(0)
-    save_file(controlnet() if family == "controlnet" else checkpoint(family, Path(comfyui)), file)
+    save_file(controlnet() if name == "controlnet" else checkpoint(name, Path(comfyui)), file)
 
 
 if __name__ == "__main__":

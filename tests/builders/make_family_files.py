@@ -21,11 +21,10 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 from builders import cross_models, joint_models, kin_models  # noqa: E402
 from builders.family_first_stages import first_stage  # noqa: E402
 from builders.joint_models import randomize  # noqa: E402
-from builders.make_checkpoints import random_weights, unet_config  # noqa: E402
+from builders.make_checkpoints import FEW_LAYERS, KEY, note, random_weights, unet_config  # noqa: E402
 from builders.small_vocabularies import llama, pieces, tekken  # noqa: E402
 from builders.weight_forms import in_form  # noqa: E402
 
-KEY = "small_sizes"
 HEAD_KEYS = {
     "zimage": {"cap_embedder.1.weight": (3840, 2560)},
     "lumina2": {"cap_embedder.1.weight": (2304, 2304)},
@@ -87,13 +86,6 @@ def narrow(kind: str) -> None:
     from builders import small_sizes
 
     small_sizes.narrow(PARTS.get(kind, {}))
-
-
-def note(sizes: dict, shown: dict, parts: dict, words: dict | None = None) -> torch.Tensor:
-    """What a small file says of itself."""
-    sizes = {name: size for name, size in sizes.items() if not isinstance(size, torch.dtype)}
-    told = json.dumps({"sizes": sizes, "shown": shown, "parts": parts, "words": words or {}})
-    return torch.frombuffer(bytearray(told.encode()), dtype=torch.uint8)
 
 
 def encoders() -> dict[str, tuple]:
@@ -232,12 +224,11 @@ def refiner() -> dict[str, torch.Tensor]:
     first_stage |= {"vae_scale": torch.tensor(1.0), "vae_shift": torch.tensor(0.0)}
     weights |= {f"first_stage_model.{name}": tensor for name, tensor in first_stage.items()}
     told = json.loads((Path(comfy.__path__[0]) / "clip_config_bigg.json").read_text())
-    few = {"num_hidden_layers": 3, "intermediate_size": 64}
-    text = comfy.clip_model.CLIPTextModel({**told, **few}, torch.float32, "meta", plain)
+    text = comfy.clip_model.CLIPTextModel({**told, **FEW_LAYERS}, torch.float32, "meta", plain)
     saved = {f"clip_g.transformer.{name}": tensor for name, tensor in random_weights(text, 1).items()}
     weights |= comfy.supported_models.SDXLRefiner({}).process_clip_state_dict_for_saving(saved)
     weights = {name: tensor.half().contiguous() for name, tensor in weights.items()}
-    weights[f"conditioner.embedders.0.model.{KEY}"] = note({"clip_g_model_config": few}, {}, {})
+    weights[f"conditioner.embedders.0.model.{KEY}"] = note({"clip_g_model_config": FEW_LAYERS}, {}, {})
     weights[f"model.diffusion_model.{KEY}"] = note(whole, {"input_blocks.0.0.weight": (384, 4, 3, 3)}, {})
     return weights
 

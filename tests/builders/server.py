@@ -108,6 +108,7 @@ class Server:
         packs = {}
         if helpers:
             packs["perfusion_test_helpers"] = Path(__file__).with_name("helper_nodes")
+            packs["small_sizes"] = Path(__file__).with_name("small_sizes")
         if pack:
             packs[PACK_FOLDER] = ROOT
         for name, source in packs.items():

@@ -29,6 +29,8 @@ LAYERS = {
     )
 }
 WIDTHS = {"sd1": {"l": 768}, "sd2": {"h": 1024}, "sdxl": {"l": 768, "g": 1280}}
+VALUE_WIDTHS = {"sd1": 320, "sd2": 320, "sdxl": 64}
+"""Family -> width of the values in every layer of its small checkpoint."""
 
 
 def random_concept(word: str, superclass: str, seed: int, family: str = "sd1") -> Concept:
@@ -48,7 +50,7 @@ def random_concept(word: str, superclass: str, seed: int, family: str = "sd1") -
         target_dual=target_input / width + 0.1 * draw(width) / width,
         superclass_encoding=draw(width),
         word_embeddings={name: draw(size) for name, size in WIDTHS[family].items()},
-        value_residuals={layer: draw(320) for layer in LAYERS[family]},
+        value_residuals={layer: draw(VALUE_WIDTHS[family]) for layer in LAYERS[family]},
         metadata={"title": word},
     )
 

@@ -115,12 +115,24 @@ def pack(comfyui_path):
 
 
 @pytest.fixture(scope="session")
-def loaded(pack, checkpoint):
-    """MODEL and CLIP of the small SD 1.x checkpoint, loaded by the host in this process."""
+def load_checkpoint(pack, checkpoint):
+    """``load_checkpoint("sdxl")``: MODEL and CLIP of a small checkpoint, loaded by the host in this process."""
     import comfy.sd
 
-    model, clip, *_ = comfy.sd.load_checkpoint_guess_config(str(checkpoint("sd1")), output_vae=False, output_clip=True)
-    return model, clip
+    # The host takes small files from now on.
+    importlib.import_module("builders.small_sizes")
+
+    def load(family: str):
+        path = str(checkpoint(family))
+        return comfy.sd.load_checkpoint_guess_config(path, output_vae=False, output_clip=True)[:2]
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def loaded(load_checkpoint):
+    """MODEL and CLIP of the small SD 1.x checkpoint."""
+    return load_checkpoint("sd1")
 
 
 @pytest.fixture(scope="session")

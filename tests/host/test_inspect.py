@@ -42,14 +42,12 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def worlds(pack, checkpoint, pack_concept):
+def worlds(pack, load_checkpoint, pack_concept):
     """``worlds(family)``, each loaded once."""
-    import comfy.sd
 
     @cache
     def make(family: str) -> World:
-        path = str(checkpoint(family))
-        model, clip, *_ = comfy.sd.load_checkpoint_guess_config(path, output_vae=False, output_clip=True)
+        model, clip = load_checkpoint(family)
         named = (("teddy_t", "bear", 1), ("mug_m", "coffee cup", 2))
         return World(pack, family, model, clip, [pack_concept(*names, family) for names in named])
 

@@ -23,11 +23,13 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {}
 KEY = "small_sizes"
 """Name of the tensor: JSON as bytes, ``shown`` (key -> true shape), ``sizes`` (name -> size) and ``parts``, what the
 host builds with constants inside (module and class -> its arguments), and ``words``, Llama's tokenizer."""
+TEXT_KEYS = tuple(f"clip_{name}.{KEY}" for name in "lgh")
+"""Its name among the weights of text encoders inside a checkpoint, as the host sorts them."""
 
 
 def _of(state_dict: dict, prefix: str = "") -> dict[str, Any]:
     """What a file says of itself; nothing for a file of true size."""
-    told = next((tensor for name, tensor in state_dict.items() if name in (prefix + KEY, f"clip_g.{KEY}")), None)
+    told = next((tensor for name, tensor in state_dict.items() if name in (prefix + KEY, *TEXT_KEYS)), None)
     return {"shown": {}, "sizes": {}, "parts": {}} if told is None else json.loads(bytes(told.tolist()))
 
 

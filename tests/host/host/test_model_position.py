@@ -153,12 +153,9 @@ def test_a_region_is_the_whole_pictures_where_a_prompt_has_an_area(pack, loaded,
     assert (regional[0] - plain[0]).abs().max() > 0.01
 
 
-def test_sdxl_marks_in_both_text_encoders(pack, checkpoint, teddy):
+def test_sdxl_marks_in_both_text_encoders(pack, load_checkpoint, teddy):
     """SDXL joins two encoders; the mark stands once, at the same words."""
-    import comfy.sd
-
-    path = str(checkpoint("sdxl"))
-    clip = comfy.sd.load_checkpoint_guess_config(path, output_model=False, output_vae=False, output_clip=True)[1]
+    clip = load_checkpoint("sdxl")[1]
     knowing = pack.clip.clip_with_concept(clip, teddy, 1.0, pack.ops.KeyLocking.LOCAL)
     prompt, pooled = knowing.encode_from_tokens(knowing.tokenize("a teddy_t"), return_pooled=True)
     plain, pooled_plain = clip.encode_from_tokens(clip.tokenize("a old teddy bear"), return_pooled=True)
