@@ -80,10 +80,6 @@ class Result:
         bodies = [message[4:] for message in self.previews if int.from_bytes(message[:4], "big") == TEXT_MESSAGE]
         return [body[4 + int.from_bytes(body[:4], "big") :].decode() for body in bodies]
 
-    def executed(self) -> list[str]:
-        """Ids of the nodes that ran, and were not taken from the cache."""
-        return [data["node"] for data in self.events_of("executing") if data["node"] is not None]
-
 
 class Server:
     """``with Server(comfyui, folder) as server: server.run(workflow)``. ``folder`` holds models, input and output."""

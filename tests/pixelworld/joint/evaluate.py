@@ -12,7 +12,7 @@ from ..evaluate import held_out_captions, judge, known_captions, known_identity,
 from ..reader import read
 from ..scene import render
 from ..world import as_batch
-from .world import GUIDANCE, STEPS, WEIGHTS, JointWorld, draw, load_world
+from .world import GUIDANCE, STEPS, WEIGHTS, draw, load_world
 
 
 def share_right(captions: list[Caption], pictures: Tensor) -> float:
@@ -25,13 +25,6 @@ def rendered(captions: list[Caption]) -> Tensor:
     """Pictures by the renderer itself: what the reader finds there is its ceiling."""
     rng = np.random.RandomState(5)
     return as_batch([render(sample_scene(caption, rng)) for caption in captions])
-
-
-def alignment(world: JointWorld, count: int, **options) -> tuple[float, float]:
-    """Share of named attributes drawn right on held-out captions, and the reader's ceiling on the same ones."""
-    captions = held_out_captions(count)
-    pictures = draw(world, [caption.text() for caption in captions], list(range(10_000, 10_000 + count)), **options)
-    return share_right(captions, pictures), share_right(captions, rendered(captions))
 
 
 def main() -> None:
