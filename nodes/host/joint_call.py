@@ -7,13 +7,14 @@ attention belongs to is told by the module that is called last before it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...perfusion_ops.edit.joint_attention import attend_by_position
+from .call_hooks import call_hooks
 
 OVERRIDE = "optimized_attention_override"
 
@@ -104,14 +105,8 @@ class JointCall:
 
     @contextmanager
     def announced(self, layers: Mapping[str, nn.Module]) -> Iterator[None]:
-        """Hooks that tell which layer's attention comes next, removed whatever happens.
-
-        A compiled model would keep running what it compiled before: it does not look for new hooks. Such models run
-        uncompiled here, slower and never wrong (from PyTorch 2.6 on, which can say so).
-        """
-        with ExitStack() as stack:
-            if hasattr(torch.compiler, "set_stance"):
-                stack.enter_context(torch.compiler.set_stance("force_eager"))
+        """Hooks that tell which layer's attention comes next."""
+        with call_hooks() as stack:
             for name, module in layers.items():
                 stack.callback(module.register_forward_pre_hook(self._announcer(name)).remove)
             yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from ...perfusion_ops import JointEdit
 from ...perfusion_ops.edit.equations import add_value_delta, value_delta
 from ...perfusion_ops.edit.regions import mask_at
 from ..families.unet import UNet
+from .call_hooks import call_hooks
 
 
 class CallEdit:
@@ -145,14 +146,8 @@ def _grid(queries: int, latent_shape: Sequence[int]) -> tuple[int, int]:
 
 @contextmanager
 def editing(layers: Mapping[str, nn.Module], call: CallEdit) -> Iterator[None]:
-    """Hooks on every cross-attention layer for one model call, removed whatever happens.
-
-    A compiled model would keep running what it compiled before: it does not look for new hooks. Such models run
-    uncompiled here, slower and never wrong (from PyTorch 2.6 on, which can say so).
-    """
-    with ExitStack() as stack:
-        if hasattr(torch.compiler, "set_stance"):
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
+    """Hooks on every cross-attention layer for one model call."""
+    with call_hooks() as stack:
         for name, layer in layers.items():
             if call.as_patch is None:
                 for part, projection in (("k", layer.to_k), ("v", layer.to_v)):
