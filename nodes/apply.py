@@ -11,9 +11,10 @@ from ..perfusion_ops import Concept, EditTerm, Gate, KeyLocking, nearly_parallel
 from ..perfusion_ops.edit.schedule import Schedule
 from .families.family import check_fits
 from .host import messages
+from .host.applied import AppliedConcept
 from .host.clip import clip_with_concept, text_encoder, text_encoder_names
 from .host.fingerprints import encoder_identity
-from .host.model import AppliedConcept, applied_terms, model_with_concept
+from .host.model import applied_terms, model_with_concept
 from .host.naming import Naming
 from .host.widgets import KEY_LOCKINGS
 from .schema import (

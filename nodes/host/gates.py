@@ -16,11 +16,12 @@ from ...perfusion_ops.edit.equations import similarities, unit_duals
 from ...perfusion_ops.edit.gate_table import ConceptGates, GateTable, PromptToken
 from ..families.family import family_of
 from ..families.second_text import SecondText
+from .applied import AppliedConcept, AppliedConcepts
 from .clip import text_encoder, text_encoder_names, tokenizer, tokenizer_names
 from .concept_words import ConceptWord, known_words
 from .conditioning import edited_contexts, kept_tokens, marks_in, with_whole_text
 from .encoded_prompt import EncodedPrompt, plain
-from .model import KEY, AppliedConcept, AppliedConcepts, network_reads, reading_of
+from .model import KEY, network_reads, reading_of
 from .prompt_tokens import prompt_tokens
 
 KEY_NOTES = {

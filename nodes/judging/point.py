@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from ...perfusion_ops import Concept, EditTerm, Gate
 from ...perfusion_ops.edit.schedule import Schedule
 from ..families.family import check_fits
+from ..host.applied import AppliedConcept
 from ..host.clip import clip_with_concept
 from ..host.messages import running_node
-from ..host.model import AppliedConcept, model_with_concept
+from ..host.model import model_with_concept
 from ..host.naming import Naming
 from ..host.widgets import KEY_LOCKINGS
 

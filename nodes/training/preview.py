@@ -11,9 +11,10 @@ from torch import Tensor
 from ...perfusion_ops import Concept, EditTerm, Gate, KeyLocking
 from ...perfusion_ops.text.prompts import fill_template
 from ..families.family import family_of
+from ..host.applied import AppliedConcept
 from ..host.clip import clip_with_concept
 from ..host.device_memory import make_room
-from ..host.model import AppliedConcept, model_with_concept
+from ..host.model import model_with_concept
 from .joint_model import host_in_training
 
 
