@@ -11,31 +11,36 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from builders.pixel_host import (
+    CELL,
+    GUIDANCE,
+    STEPS,
+    draw_in_host,
+    draw_without,
+    drawn_sides,
+    expanded,
+    file_of,
+    in_cells,
+    inverse_covariance,
+    shown,
+    write_shots,
+)
 from builders.places import ROOT
 from builders.server import Server
 from builders.ui_workflows import EVALUATE, REGIONS, nodes_of, set_inputs, shipped, to_api
-from builders.workflows import Output, Workflow, apply, encode, load, sample, show
+from builders.workflows import Output, Workflow, load
 from builders.workflows import train as train_in_host
-from perfusion_ops import Concept, EditedContext, EditTerm, Gate, JointEdit, KeyLocking, TrainingSettings, inject, train
+from perfusion_ops import TrainingSettings, train
 from perfusion_ops.concept.file import load_concept, save_concept
-from perfusion_ops.text.covariance import DEFAULT_DAMPING, DEFAULT_MIX, TokenKind, UncenteredCovariance, inverse
 from pixelworld.captions import Caption, sample_caption, sample_scene
-from pixelworld.concepts import TEMPLATES, concept_task, encode_prompts
-from pixelworld.evaluate import judge
-from pixelworld.expand import FACTOR, write_checkpoint
+from pixelworld.concepts import TEMPLATES, concept_task
+from pixelworld.expand import write_checkpoint
 from pixelworld.reader import Reader, identity_score
-from pixelworld.sampling import sample as sample_host_free
-from pixelworld.scene import render, sample_individual, training_pictures
-from pixelworld.text_encoder import END
-from pixelworld.unet import value_projection_names
-from pixelworld.world import load_world, pictures_from_latents
+from pixelworld.scene import render, sample_individual
+from pixelworld.world import load_world
 
 SUBJECTS = {"<momo>": sample_individual(1, "cat"), "<bolt>": sample_individual(2, "robot")}
-STEPS, GUIDANCE = 9, 3.0
-"""Nine steps of 111 timesteps: the host's sgm_uniform schedule and the pixel world's then agree."""
-GATE = {"bias": 0.6, "temperature": 0.15}
 CASES = {
     "no concept": ("a photo of a cat on a beach", [], "local"),
     "one concept": ("a photo of a <momo> in space", ["<momo>"], "local"),
@@ -48,8 +53,6 @@ RATES = {"value_learning_rate": 0.3, "word_learning_rate": 0.02}
 """The pixel world's, from benchmarks/proof/recipes.py."""
 LONG = TrainingSettings(steps=50, batch_size=8, micro_batch=8, flip=False, **RATES)
 SHORT = TrainingSettings(steps=5, batch_size=2, micro_batch=2, flip=False)
-CELL = 8
-"""Picture pixels per cell of the pixel world."""
 
 
 @pytest.fixture(scope="module")
@@ -65,17 +68,7 @@ def corpus():
 
 @pytest.fixture(scope="module")
 def metric(world, corpus):
-    """C^-1 (768, 768) over ``corpus``, as the host's training node takes it."""
-    statistics = UncenteredCovariance(768)
-    rows = [world.text_encoder.tokens(text) for text in corpus]
-    kinds = torch.full((len(rows), 77), int(TokenKind.PADDING))
-    for number, row in enumerate(rows):
-        end = row.index(END)
-        kinds[number, 0], kinds[number, end] = TokenKind.START, TokenKind.END
-        kinds[number, 1:end] = TokenKind.WORD
-    with torch.no_grad():
-        statistics.update(world.text_encoder.encode(corpus), kinds)
-    return inverse(statistics.matrix(DEFAULT_MIX), DEFAULT_DAMPING).float()
+    return inverse_covariance(world, corpus)
 
 
 @pytest.fixture(scope="module")
@@ -85,16 +78,6 @@ def concepts(world, metric):
         word: train(concept_task(world, individual, metric, word), LONG).concept
         for word, individual in SUBJECTS.items()
     }
-
-
-def expanded(concept: Concept) -> Concept:
-    """The same concept for the host's wider network."""
-    values = {name: values.repeat_interleave(FACTOR) for name, values in concept.value_residuals.items()}
-    return replace(concept, value_residuals=values)
-
-
-def file_of(word: str) -> str:
-    return f"{word.strip('<>')}.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -109,47 +92,6 @@ def host(comfyui_path, tmp_path_factory, concepts):
         yield server
 
 
-def draw_in_host(host, text: str, words: list[str], locking: str, seed: int) -> np.ndarray:
-    """A picture (16, 16, 3) in [0, 1] by the host's own nodes."""
-    graph = Workflow()
-    model, clip, vae = load(graph)
-    for word in words:
-        model, clip = apply(graph, model, clip, file_of(word), **GATE, key_locking=locking.replace("_", " "))
-    settings = {"sampler_name": "dpmpp_2m", "scheduler": "sgm_uniform", "steps": STEPS, "cfg": GUIDANCE, "seed": seed}
-    latent = sample(graph, model, encode(graph, clip, text), encode(graph, clip, ""), size=16 * CELL, **settings)
-    node = show(graph, latent, vae)
-    return in_cells(host.pictures(host.run(graph), node)[0])
-
-
-def in_cells(picture: np.ndarray) -> np.ndarray:
-    """A picture of the host as one of the pixel world (16, 16, 3) in [0, 1]."""
-    return (picture.reshape(16, CELL, 16, CELL, 3).mean((1, 3)) / 255).astype(np.float32)
-
-
-def draw_without(world, concepts, text: str, words: list[str], locking: str, seed: int) -> np.ndarray:
-    """The same by the small network and perfusion_ops alone."""
-    terms = [EditTerm(concepts[word], Gate(**GATE), key_locking=KeyLocking(locking)) for word in words]
-    if not terms:
-        encodings = world.text_encoder.encode([text])
-        return picture_of(sample_host_free(world, encodings, [seed], steps=STEPS, guidance=GUIDANCE))
-    edit = JointEdit.of(terms)
-    prompts = encode_prompts(world.text_encoder, [text], [term.concept for term in edit.terms])
-    context = edit.contexts(prompts.encodings, prompts.superclass_encodings, prompts.present, prompts.keep)
-    empty = world.text_encoder.encode([""])
-    both = EditedContext(
-        torch.cat([context.keys, empty]),
-        torch.cat([context.values, empty]),
-        torch.cat([context.gates, torch.zeros_like(context.gates)]),
-    )
-    with inject(value_projection_names(world.unet)) as injected:
-        injected.use(both, edit.value_residuals)
-        return picture_of(sample_host_free(world, prompts.encodings, [seed], steps=STEPS, guidance=GUIDANCE))
-
-
-def picture_of(latents: torch.Tensor) -> np.ndarray:
-    return pictures_from_latents(latents)[0].numpy()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_host_draws_what_the_small_network_draws(world, concepts, host, case):
@@ -160,15 +102,6 @@ def test_the_host_draws_what_the_small_network_draws(world, concepts, host, case
     assert np.abs(drawn - expected).mean() < 0.01
     other = draw_without(world, concepts, *CASES[case], seed=12)
     assert np.abs(drawn - other).mean() > 0.05
-
-
-def shown(caption: Caption, reading) -> dict[str, bool]:
-    """Attribute the caption names -> whether the picture shows it.
-
-    Neither traits nor the number of figures, which no caption names: where the reader is of two minds about one,
-    the paths' different rounding decides.
-    """
-    return {name: right for name, right in judge(caption, reading).items() if name != "count"}
 
 
 @pytest.mark.slow
@@ -214,12 +147,6 @@ def test_the_shipped_regions_keep_each_subject_on_its_side(host):
     assert not found & drawn_sides(host, graph, save)
 
 
-def drawn_sides(host, graph: dict, save: str) -> set:
-    """Where the figures of a picture stand, and their traits."""
-    (reading,) = Reader().read(torch.from_numpy(in_cells(host.pictures(host.run(graph), save)[0]))[None])
-    return {(figure.position, figure.traits) for figure in reading.figures}
-
-
 def test_what_a_picture_shows_tells_a_missing_thing_from_one_that_is_there():
     """Negative control: a thing that is missing would be noticed."""
     individual = SUBJECTS["<bolt>"]
@@ -230,17 +157,6 @@ def test_what_a_picture_shows_tells_a_missing_thing_from_one_that_is_there():
     first, second = Reader().read(torch.from_numpy(np.stack([render(scene) for scene in scenes])))
     assert shown(with_hat, first) == {"class": True, "place": True, "accessory": True}
     assert shown(with_hat, second) == {"class": True, "place": True, "accessory": False}
-
-
-def write_shots(folder, individual) -> list[str]:
-    """Training pictures with their masks as alpha: the host takes alpha for what is outside a mask."""
-    names = []
-    for number, shot in enumerate(training_pictures(individual)):
-        pixels = np.concatenate([shot.pixels, 1 - shot.mask[..., None]], axis=-1)
-        names.append(f"shot{number}.png")
-        large = (255 * pixels).round().astype(np.uint8).repeat(CELL, 0).repeat(CELL, 1)
-        Image.fromarray(large, "RGBA").save(folder / "input" / names[-1])
-    return names
 
 
 @pytest.mark.slow
