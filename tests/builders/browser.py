@@ -88,9 +88,13 @@ def saved(page) -> dict:
 
 
 def kept(workflow: dict) -> dict:
-    """What must survive saving and loading: everything but where and how large nodes are drawn."""
+    """What must survive saving and loading: everything but how nodes are drawn, and what Preview as Text shows."""
     drawn = {"pos", "size", "order", "flags", "showAdvanced"}
-    nodes = [{key: value for key, value in node.items() if key not in drawn} for node in workflow["nodes"]]
+    shown = {"PreviewAny": {"widgets_values"}}
+    nodes = [
+        {key: value for key, value in node.items() if key not in drawn | shown.get(node["type"], set())}
+        for node in workflow["nodes"]
+    ]
     return {"nodes": sorted(nodes, key=lambda node: node["id"]), "links": sorted(workflow["links"])}
 
 

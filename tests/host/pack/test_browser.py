@@ -14,6 +14,8 @@ from builders.ui_workflows import EVALUATE, REGIONS, SWEEP, TRAIN, TWO, USE, shi
 
 COMPLAINS = (1, 49, 6)
 """The oldest frontend that was seen to complain about a missing file when a workflow is opened."""
+SIZED = (1, 49, 6)
+"""The oldest frontend that was seen to draw Load Image no taller than the workflows have room for."""
 MISSING = "no_such_concept.safetensors"
 FILL = """
 kinds => {
@@ -81,7 +83,7 @@ def test_a_shipped_workflow_opens_without_a_warning_and_survives_saving(page, na
     """A workflow from the template browser opens, no node hides another, and saving it loses nothing."""
     open_workflow(page, shipped(name))
     assert not page.evaluate(COMPLAINT)
-    assert page.evaluate(OVERLAPS) == []
+    assert page.evaluate(OVERLAPS) == [] or frontend_version(page) < SIZED
     first = saved(page)
     assert kept(first)["links"] == sorted(shipped(name)["links"])
     open_workflow(page, first)
