@@ -19,7 +19,8 @@ LARGE = (
     "tests/host/test_inspect.py",
     "tests/host/workflows/test_templates.py",
 )
-"""They hold SDXL's text encoders, 5 GB each: two at once can be more than a machine has."""
+"""They load the small SDXL checkpoint, whose networks are narrow: a server then holds 1.9 GB at most, and a worker
+2.4 GB (VmHWM). Two at once would fit; one after another, a worker that has grown fits beside them too."""
 
 
 class OneLargeAtATime(LoadFileScheduling):
