@@ -38,7 +38,7 @@ WAYS = {
 METHODS = (*WAYS, LORA, DREAMBOOTH)
 ADAPTERS = (LORA, DREAMBOOTH)
 WORD_RATE = 0.02
-RATES = dict.fromkeys(WAYS, 0.1) | {LORA: 0.0003, DREAMBOOTH: 0.00001}
+RATES = dict.fromkeys(WAYS, 0.1) | {LORA: 0.001, DREAMBOOTH: 0.00001}
 """The residuals' and the LoRA's: the best of two tuning individuals. DreamBooth's: the lowest of its grid, on one."""
 LORA_GRID, DREAMBOOTH_GRID = (0.0003, 0.001, 0.003, 0.01), (0.00001, 0.00003, 0.0001, 0.0003, 0.001)
 RATE_GRID = dict.fromkeys(WAYS, (0.03, 0.1, 0.3, 1.0)) | {LORA: LORA_GRID, DREAMBOOTH: DREAMBOOTH_GRID}
