@@ -31,6 +31,8 @@ WAYS = {
     "P, not isolated": Way(isolated=False),
     # What Train takes by default where text and picture share one attention.
     "P, last 3 of 6 layers": Way(layers=EditedLayers.LATER_HALF.among(ALL)),
+    "P, last 2 of 6 layers": Way(layers=ALL[4:]),
+    "P, last 4 of 6 layers": Way(layers=ALL[2:]),
     "P, first 3 of 6 layers": Way(layers=ALL[:3]),
     "P, two terms": Way(two_terms=True),
     "P, last token": Way(last_token=True),
