@@ -6,6 +6,7 @@ import argparse
 import datetime
 import json
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,10 +26,19 @@ def origin() -> dict[str, Any]:
     return {
         "date": datetime.date.today().isoformat(),
         "commit": commit.stdout.strip() or "unknown",
-        "command": " ".join(["python dev.py bench", Path(sys.argv[0]).stem, *sys.argv[1:]]),
+        "command": command(sys.argv),
         "device": device_name(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }
+
+
+def command(arguments: Sequence[str]) -> str:
+    """What to write in a shell for the same figures: the folder of the results is the reader's own."""
+    program, *options = arguments
+    if "--out" in options:
+        place = options.index("--out")
+        del options[place : place + 2]
+    return f"python dev.py bench {Path(program).stem} {shlex.join(options)}".strip()
 
 
 def device_name(device: str = "") -> str:
