@@ -13,7 +13,7 @@ const BASES = {
   newbie: "NewBie",
   chroma_radiance: "Chroma Radiance",
   zimage_pixel: "Z-Image in pixel space",
-  hidream: "HiDream-I1",
+  hidream: "HiDream-I1 and E1",
   flux1: "Flux.1",
   flux2: "Flux.2",
   chroma: "Chroma",
