@@ -34,7 +34,7 @@ def test_a_template_is_sent_as_the_browser_sends_it(host, chromium):
 
 
 def told(nodes: dict) -> list[tuple[str, str]]:
-    """Every node as (type, inputs), links by what they lead to: a browser gives nodes of subgraphs new numbers at times."""
+    """Every node as (type, inputs), links by what they lead to: a browser may number the nodes of subgraphs anew."""
 
     @cache
     def one(name: str) -> tuple[str, str]:
