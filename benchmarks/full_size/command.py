@@ -16,8 +16,8 @@ from . import host
 from .scale import SCALES, Scale, on_this_machine, only
 
 PARTS = (
-    *("sampling", "training", "memory", "joint_memory", "first_step", "photographs", "text_encoding", "load_and_apply"),
-    *("picture_folder", "growth"),
+    *("sampling", "training", "memory", "gate_memory", "joint_memory", "first_step", "photographs", "text_encoding"),
+    *("load_and_apply", "picture_folder", "growth"),
 )
 
 

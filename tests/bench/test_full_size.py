@@ -14,7 +14,7 @@ from builders.places import ROOT
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
 PARTS = (
-    *("sampling", "training", "memory", "first_step", "photographs", "picture_folder", "text_encoding"),
+    *("sampling", "training", "memory", "gate_memory", "first_step", "photographs", "picture_folder", "text_encoding"),
     *("load_and_apply", "growth"),
 )
 
