@@ -71,6 +71,17 @@ def test_training_stands_beside_the_core_node_in_time_and_memory(tables):
     assert memory["concept, MiB"] > 0 and memory["core Train LoRA, MiB"] > 0
 
 
+def test_the_position_gate_holds_and_computes_less(tables):
+    """Without the text encoder a step takes less memory and less work, with and without checkpointing."""
+    rows = tables["gate_memory"]["tables"]["What a training step of either gate holds and computes, counted"]
+    counted = {(row["gate"], row["checkpointing"]): row for row in rows}
+    for how in ("off", "on"):
+        word, position = counted["learned word", how], counted["position", how]
+        for column in ("TFLOP", "networks, MiB", "activations at most, MiB", "together, MiB"):
+            assert position[column] < word[column], (how, column)
+        assert word["together, MiB"] >= word["networks, MiB"] + word["activations at most, MiB"]
+
+
 def test_growth_is_measured_in_concepts_tokens_and_batch(tables):
     """What a further concept, a longer prompt or a larger batch costs is measured."""
     found = tables["growth"]["tables"]

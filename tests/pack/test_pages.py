@@ -123,6 +123,17 @@ def test_the_memory_of_a_training_is_what_was_counted():
         assert small["learns in"] == half["learns in"] and set(known) & set(page), known[0]
 
 
+def test_what_leaving_the_text_encoder_out_saves_is_what_was_counted():
+    """Who chooses between the gates reads the recorded counts."""
+    page, record = lines_of("docs/memory.md"), ROOT / "benchmarks/results/full_size_gate_memory.json"
+    (rows,) = json.loads(record.read_text(encoding="utf-8"))["tables"].values()
+    assert len(rows) == 16
+    for word, position in zip(rows[::2], rows[1::2], strict=True):
+        case = f"| {word['model']}, {word['pixels']}, {word['batch']} | {word['checkpointing']}"
+        together, work = ([row[name] for row in (word, position)] for name in ("together, MiB", "TFLOP"))
+        assert f"{case} | {together[0]:,} | {together[1]:,} | {work[0]:g} | {work[1]:g} |" in page, case
+
+
 OTHER_WORDS = re.compile(r"\blike(ness|st)\b|\bclass words?\b", re.IGNORECASE)
 """What the glossary in CONTRIBUTING calls identity and superclass."""
 CODE = [path for folder in ("nodes", "perfusion_ops") for path in (ROOT / folder).rglob("*.py")]
