@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 
 from . import host, models
 from .joint_memory import Operations
-from .memory import OFF, ON, LiveBytes, Step, sizes_without_numbers
+from .memory import OFF, ON, Step, sizes_without_numbers
 from .scale import Scale
 
 CASES = [("sd1", 512, 1), ("sd1", 512, 4), ("sdxl", 1024, 1), ("sdxl", 1024, 4)]
@@ -46,6 +45,8 @@ def row(family: str, pixels: int, batch: int, how: str, gate: str) -> dict[str, 
 class PositionStep(Step):
     """One step of the position gate: its prompts were encoded before, and no text encoder is on the device."""
 
+    function = "perfusion_ops.training.position", "position_step"
+
     def __init__(self, family: str, draws: list, picture: Any, stored: torch.dtype, recompute: bool) -> None:
         ops, node = host.pack("perfusion_ops"), host.pack("nodes.training.task")
         model = models.random_model(family, stored)
@@ -62,14 +63,6 @@ class PositionStep(Step):
         self.settings = ops.TrainingSettings(steps=1, **sizes, gate_kind=ops.GateKind.POSITION)
         self.state = host.pack("perfusion_ops.training.state").TrainingState.start(self.task, self.settings)
         self.draws, self.unets, self.encoders = draws, [private.unet], []
-
-    def live_bytes(self) -> LiveBytes:
-        live = LiveBytes([p for net in self.unets for p in net.parameters()])
-        self.state.optimizer = SimpleNamespace(zero_grad=lambda: None, step=lambda: None)
-        step = host.pack("perfusion_ops.training.position").position_step
-        with self.task.inject() as injected, live:
-            step(self.task, self.settings, self.state, self.draws, injected, {})
-        return live
 
     def learned(self) -> int:
         """The value residuals with their gradients and Adam's two moments."""

@@ -134,6 +134,8 @@ def blocks_alone() -> Iterator[None]:
 class Step:
     """One training step, as the node wires it, of a batch that is computed whole and names every template."""
 
+    function = "perfusion_ops.training.loop", "training_step"
+
     def __init__(self, family: str, draws: list, picture: Any, stored: torch.dtype, recompute: bool) -> None:
         ops, node, encoders = (host.pack(n) for n in ("perfusion_ops", "nodes.training.task", "nodes.host.encoders"))
         model, clip = models.random_model(family, stored), models.random_clip(family, torch.float16)
@@ -150,7 +152,8 @@ class Step:
     def live_bytes(self) -> LiveBytes:
         live = LiveBytes([p for net in (*self.unets, *self.encoders) for p in net.parameters()])
         self.state.optimizer = SimpleNamespace(zero_grad=lambda: None, step=lambda: None)
-        step = host.pack("perfusion_ops.training.loop").training_step
+        room, name = self.function
+        step = getattr(host.pack(room), name)
         with self.task.inject() as injected, live:
             step(self.task, self.settings, self.state, self.draws, injected, {})
         return live
