@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from types import MethodType
 from typing import Any
 
-import comfy.supported_models
 from comfy.ldm.anima.model import Anima
 from comfy.ldm.cosmos.predict2 import Attention
 from torch import Tensor, nn
 
 from ...perfusion_ops import GateKind
 from .cross import CrossAttention, CrossFamily, as_dict_patch, rotated_halves
+from .host_classes import host_classes
 
 PATCHED = "transformer_options" in inspect.signature(Attention.compute_qkv).parameters
 """Whether the host's cross-attention calls patches. ComfyUI 0.13.0 does not."""
@@ -70,7 +70,7 @@ def _family(name: str, title: str, config: str, **facts) -> CrossFamily:
     return CrossFamily(
         name=name,
         title=title,
-        configs=tuple(filter(None, [getattr(comfy.supported_models, config, None)])),
+        configs=host_classes(config),
         layers=_layers,
         blocks=lambda net: net.blocks,
         differentiable=_plain_norms_and_positions,

@@ -10,6 +10,7 @@ from typing import Any
 import comfy.supported_models
 from torch import Tensor, nn
 
+from .host_classes import host_classes
 from .joint import JointFamily, Layers, clone_norm_inputs, padded_left
 
 FLUX2_TEXT = 512
@@ -40,19 +41,14 @@ def _behind_the_text(encodings: Tensor) -> dict[str, Any]:
     return {"rope_options": {"shift_t": 1.0, "shift_y": length, "shift_x": length}}
 
 
-def _known(*configs: str) -> tuple[type, ...]:
-    """Of the classes of that name, those that the host has."""
-    return tuple(filter(None, (getattr(comfy.supported_models, config, None) for config in configs)))
-
-
-_FLUX1 = tuple(getattr(comfy.supported_models, kind) for kind in ("Flux", "FluxInpaint", "FluxSchnell"))
+_FLUX1 = host_classes("Flux", "FluxInpaint", "FluxSchnell")
 FLUX = (
     _family("flux1", "Flux.1", *_FLUX1, kin={"yak_mlp": "Ovis-Image"}, guidance=1.0),
     # The host has no class for it: it loads as Flux schnell.
     _family("ovis", "Ovis-Image", comfy.supported_models.FluxSchnell, setting="yak_mlp", guidance=4.0),
-    _family("longcat", "LongCat-Image", *_known("LongCatImage"), options=_behind_the_text, guidance=4.0),
+    _family("longcat", "LongCat-Image", *host_classes("LongCatImage"), options=_behind_the_text, guidance=4.0),
     _family("chroma", "Chroma", comfy.supported_models.Chroma, guidance=4.0),
-    _family("chroma_radiance", "Chroma Radiance", *_known("ChromaRadiance"), sides=(16, 16), guidance=4.0),
+    _family("chroma_radiance", "Chroma Radiance", *host_classes("ChromaRadiance"), sides=(16, 16), guidance=4.0),
     _family(
         "flux2",
         "Flux.2",

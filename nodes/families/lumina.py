@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import comfy.supported_models
 from torch import nn
 
+from .host_classes import host_classes
 from .joint import JointFamily, Layers, padded_right
 
 
@@ -36,7 +36,7 @@ def _family(name: str, title: str, config: str, **facts) -> JointFamily:
     return JointFamily(
         name=name,
         title=title,
-        configs=tuple(filter(None, [getattr(comfy.supported_models, config, None)])),
+        configs=host_classes(config),
         layers=_layers,
         blocks=lambda net: net.layers,
         text_places=lambda marks, net: padded_right(marks, net.pad_tokens_multiple),

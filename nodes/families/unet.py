@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import comfy.supported_models
 import torch
 from torch import Tensor, nn
 
 from ...perfusion_ops import EditedLayers, GateKind, NoiseSchedule
 from ...perfusion_ops.text.covariance import DEFAULT_MIX
 from .discrete import discrete_schedule
+from .host_classes import host_classes
 
 LATENT_CHANNELS = 4
 
@@ -102,16 +102,10 @@ class UNet:
         return {} if adm is None else {"y": adm}
 
 
-def _unet(name: str, *configs: str) -> UNet:
-    """Of the classes of that name, those that the host has."""
-    found = (getattr(comfy.supported_models, config, None) for config in configs)
-    return UNet(name, tuple(filter(None, found)))
-
-
 UNETS = (
-    _unet("sd1", "SD15", "SD15_instructpix2pix"),
-    _unet("sd2", "SD20", "SD21UnclipL", "SD21UnclipH"),
-    _unet("sdxl", "SDXL", "SSD1B", "Segmind_Vega", "KOALA_700M", "KOALA_1B", "SDXL_instructpix2pix"),
+    UNet("sd1", host_classes("SD15", "SD15_instructpix2pix")),
+    UNet("sd2", host_classes("SD20", "SD21UnclipL", "SD21UnclipH")),
+    UNet("sdxl", host_classes("SDXL", "SSD1B", "Segmind_Vega", "KOALA_700M", "KOALA_1B", "SDXL_instructpix2pix")),
 )
 
 

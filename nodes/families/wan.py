@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import comfy.supported_models
 from torch import Tensor, nn
 
 from ...perfusion_ops import GateKind
 from .cross import CrossAttention, CrossFamily, zero_encodings
+from .host_classes import host_classes
 
 
 class _ReadBefore(nn.Module):
@@ -49,7 +49,7 @@ def _family(name: str, title: str, config: str) -> CrossFamily:
     return CrossFamily(
         name=name,
         title=title,
-        configs=tuple(filter(None, [getattr(comfy.supported_models, config, None)])),
+        configs=host_classes(config),
         layers=_layers,
         blocks=lambda net: net.blocks,
         context=_embedded,
