@@ -112,7 +112,7 @@ def sizes_without_numbers() -> Iterator[None]:
     with ExitStack() as stack:
         for room in ("nodes.host.encoders", "nodes.training.task"):
             stack.enter_context(mock.patch.object(host.pack(room), "private_copy", own))
-        stack.enter_context(mock.patch.object(host.pack("nodes.host.frozen_layers"), "_is_readable", lambda _m: True))
+        stack.enter_context(mock.patch.object(host.pack("nodes.host.frozen_layers"), "is_known", lambda _m: True))
         stack.enter_context(mock.patch.object(host.comfy("comfy.model_management"), "load_models_gpu"))
         stack.enter_context(mock.patch.object(attention, "optimized_attention", attention.attention_pytorch))
         stack.enter_context(mock.patch.object(encoder, "_chunks", tokenized))

@@ -6,15 +6,9 @@ from collections.abc import Callable
 
 import comfy.model_management
 import torch
+from comfy.quant_ops import QuantizedTensor
 from torch import Tensor, nn
 from torch.nn import functional
-
-try:
-    from comfy.quant_ops import QuantizedTensor
-except ImportError:  # ComfyUI 0.3.64
-
-    class QuantizedTensor:
-        """No tensor of such a host is one."""
 
 
 def compute_in(network: nn.Module, dtype: torch.dtype) -> None:
@@ -29,7 +23,7 @@ def compute_in(network: nn.Module, dtype: torch.dtype) -> None:
             continue
         linear = hasattr(module, "in_features") and hasattr(module, "weight")
         convolution = isinstance(module, nn.Conv2d)
-        if (linear or convolution) and not _is_readable(module.weight):
+        if (linear or convolution) and not is_known(module.weight):
             _cast_once(module, own, dtype)
             module.forward = _packed_forward(module.forward)
         elif linear and not _acts_as_it_lies(module, own, dtype):
@@ -40,6 +34,11 @@ def compute_in(network: nn.Module, dtype: torch.dtype) -> None:
             module.forward = _convolution_forward(module)
         elif not linear:
             _cast_once(module, own, dtype)
+
+
+def is_known(tensor: Tensor) -> bool:
+    """Whether a weight is of torch's or the host's kinds: other packs bring kinds that their own layers alone read."""
+    return type(tensor) in (Tensor, nn.Parameter) or isinstance(tensor, QuantizedTensor)
 
 
 def acting(module: nn.Module, name: str, dtype: torch.dtype) -> Tensor | None:
@@ -138,11 +137,6 @@ def _convolution_forward(module: nn.Conv2d) -> Callable[[Tensor], Tensor]:
     return forward
 
 
-def _is_readable(weight: Tensor) -> bool:
-    """Whether a weight is of a kind known here; other packs bring kinds of their own, with layers to read them."""
-    return type(weight) in (Tensor, nn.Parameter) or isinstance(weight, QuantizedTensor)
-
-
 def _acts_as_it_lies(module: nn.Module, own: dict[str, nn.Parameter], dtype: torch.dtype) -> bool:
     changed = any(getattr(module, f"{name}_function", ()) for name in own)
     plain = not any(isinstance(parameter, QuantizedTensor) for parameter in own.values())
@@ -151,5 +145,5 @@ def _acts_as_it_lies(module: nn.Module, own: dict[str, nn.Parameter], dtype: tor
 
 def _cast_once(module: nn.Module, own: dict[str, nn.Parameter], dtype: torch.dtype, but: str = "") -> None:
     for name, parameter in own.items():
-        if name != but and _is_readable(parameter) and parameter.is_floating_point() and parameter.dtype != dtype:
+        if name != but and is_known(parameter) and parameter.is_floating_point() and parameter.dtype != dtype:
             module.register_parameter(name, nn.Parameter(parameter.to(dtype), requires_grad=False))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from comfy.quant_ops import QuantizedTensor
 from torch import Tensor
 
 from ...perfusion_ops import Concept, KeyLocking
@@ -17,8 +18,8 @@ from ..families.unet import UNet
 from .clip import clip_with_concept, text_encoder, text_encoder_names
 from .concept_words import check_concept_word
 from .fingerprints import encoder_identity
-from .frozen_layers import QuantizedTensor
-from .private_copies import is_known, loaded, patched_weights
+from .frozen_layers import is_known
+from .private_copies import loaded, patched_weights
 
 KEY_TOLERANCE = 0.01
 """Relative error of the keys above which a file was trained on another model."""

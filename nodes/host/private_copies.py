@@ -9,11 +9,12 @@ from types import MethodType
 import comfy.model_management
 import torch
 from comfy.model_patcher import LowVramPatch
+from comfy.quant_ops import QuantizedTensor
 from torch import Tensor, nn
 
 from ..families.recompute import recomputed
 from .device_memory import pages
-from .frozen_layers import QuantizedTensor
+from .frozen_layers import is_known
 
 PAGING = ("_v", "_v_weight", "_v_bias", "_v_block", "_pins", "_pin_state", "_prefetch")
 PATCHES = ("weight_lowvram_function", "bias_lowvram_function")
@@ -100,12 +101,6 @@ def _left_out(module: nn.Module) -> dict[int, object]:
         for functions in (own[name] for name in ("weight_function", "bias_function") if name in own):
             known[id(functions)] = [f for f in functions if not isinstance(f, LowVramPatch)]
     return known
-
-
-def is_known(tensor: Tensor) -> bool:
-    """Whether a weight is of torch's or the host's kinds: other packs bring kinds that their own layers alone read."""
-    quantized = isinstance(tensor, QuantizedTensor) and hasattr(tensor, "__tensor_flatten__")
-    return type(tensor) in (Tensor, nn.Parameter) or quantized
 
 
 def _has_memory_of_its_own(tensor: Tensor) -> bool:

@@ -137,11 +137,13 @@ def test_a_block_that_is_computed_again_gives_the_same_gradient_and_keeps_its_in
 @pytest.mark.parametrize("layout", ["TensorCoreFP8E4M3Layout", "TensorCoreNVFP4Layout", "TensorWiseINT8Layout"])
 def test_a_quantised_layer_computes_with_its_dequantised_weight_in_the_same_memory(pack, layout):
     """Quantised checkpoints train without being unpacked in memory."""
-    quantised = pytest.importorskip("comfy.quant_ops").QuantizedTensor
-    ops = pytest.importorskip("comfy.ops").mixed_precision_ops(compute_dtype=torch.float32)
+    from comfy.ops import mixed_precision_ops
+    from comfy.quant_ops import QuantizedTensor
+
+    ops = mixed_precision_ops(compute_dtype=torch.float32)
     torch.manual_seed(0)
     layer = ops.Linear(64, 32)
-    layer.weight = nn.Parameter(quantised.from_float(torch.randn(32, 64), layout), requires_grad=False)
+    layer.weight = nn.Parameter(QuantizedTensor.from_float(torch.randn(32, 64), layout), requires_grad=False)
     layer.bias = nn.Parameter(torch.randn(32), requires_grad=False)
     layer.pre_quant_scale = nn.Parameter(torch.linspace(0.5, 2, 64), requires_grad=False)
     holder = nn.Module()
