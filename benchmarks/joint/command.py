@@ -16,7 +16,7 @@ from torch import Tensor
 
 import report
 from pixelworld.evaluate import held_out_captions, rates
-from pixelworld.joint.evaluate import rendered, share_right
+from pixelworld.joint.evaluate import FIRST_SEED, ceilings, rendered, share_right
 from pixelworld.joint.world import GUIDANCE, WEIGHTS, the_joint_world
 from pixelworld.joint.world import draw as draw_plain
 from pixelworld.reader import read
@@ -32,7 +32,7 @@ from .methods import draw, learn
 from .ways import METHODS, RATE_GRID, drawing_of
 
 PARTS = ("base", "tune", "alone", "company", "pairs", "harm")
-TUNING_PROMPTS, HELD_OUT = 10, 160
+TUNING_PROMPTS, HELD_OUT, KNOWN = 10, 160, 64
 
 
 def fingerprint() -> str:
@@ -91,12 +91,13 @@ class JointProof:
         return [{"method": name} | tables.alone_row(samples.alone(each)) for name, each in drawings.items()]
 
     def base_tables(self) -> dict[str, list[Row]]:
-        """What the world itself draws of held-out captions, beside the reader's ceiling on rendered pictures."""
+        """What the world draws of held-out captions, beside the reader's ceiling; then what no concept can beat."""
         captions = held_out_captions(HELD_OUT)
-        seeds = list(range(10_000, 10_000 + HELD_OUT))
+        seeds = list(range(FIRST_SEED, FIRST_SEED + HELD_OUT))
         how = {"guidance": self.options.guidance}
         with mixed_precision():
             pictures = draw_plain(the_joint_world(), [caption.text() for caption in captions], seeds, **how)
+            reached = ceilings(the_joint_world(), KNOWN, **how)
         best = rendered(captions)
         top = rates(captions, read(best))
         rows = [
@@ -105,7 +106,8 @@ class JointProof:
         ]
         shares = [share_right(captions, each) for each in (pictures, best)]
         rows.append({"attribute": "all", "right": shares[0], "of": HELD_OUT, "the reader's ceiling": shares[1]})
-        return {"The world": rows}
+        known = [{"asked for": name, "found": share, "of": count} for name, share, count in reached]
+        return {"The world": rows, "Known individuals, and groups": known}
 
     def tune_tables(self) -> dict[str, list[Row]]:
         drawings = {

@@ -1,5 +1,6 @@
 """How often the world draws what held-out captions name: python -m pixelworld.evaluate [--sheet PNG]"""
 import argparse
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from itertools import islice, permutations
 from pathlib import Path
@@ -110,6 +111,37 @@ def class_groups(n: int, size: int, seed: int = 4) -> list[Caption]:
     return captions
 
 
+Rate = tuple[str, float, int]
+"""What was asked, what came out, of how many pictures."""
+Drawn = Callable[[list[Caption]], Tensor]
+"""Captions of equally many figures -> their pictures, (n, 16, W, 3)."""
+NUMBERS = {2: "two", 3: "three"}
+
+
+def identity_rate(drawn: Drawn, count: int) -> Rate:
+    """How well known individuals are drawn, one in a picture."""
+    known = known_captions(count)
+    return "known individuals, identity", known_identity(known, drawn(known)), count
+
+
+def leakage_rate(drawn: Drawn, count: int, size: int, placed: bool = False) -> Rate:
+    """How much known individuals in one picture take from each other; ``placed`` captions say who stands where."""
+    known = known_groups(count, size)
+    known = with_positions(known) if placed else known
+    which = ", positions named" if placed else ""
+    return f"{NUMBERS[size]} known individuals{which}, leakage", known_leakage(known, drawn(known)), count
+
+
+def class_rates(drawn: Drawn, count: int, size: int) -> list[Rate]:
+    """How often all classes of a caption are drawn, without positions in it and with them."""
+    groups = class_groups(count, size)
+    asked = {"": groups, ", positions named": with_positions(groups)}
+    return [
+        (f"{NUMBERS[size]} classes{which}, all drawn", *rates(captions, read(drawn(captions)))["both"])
+        for which, captions in asked.items()
+    ]
+
+
 def draw(world: World, texts: list[str], seeds: list[int], batch: int = 64, **options) -> Tensor:
     """Pictures (len(texts), 16, W, 3) for prompts, a seed each; `options` go to the sampler."""
     parts = []
@@ -153,18 +185,12 @@ def main() -> None:
         texts, width = [caption.text() for caption in asked], art.width_for(len(asked[0].figures()))
         return draw(world, texts, seeds[: len(asked)], steps=args.steps, guidance=args.guidance, width=width)
 
-    if args.known:
-        known = known_captions(args.known)
-        print(f"| known individuals, identity | {known_identity(known, drawn(known)):.3f} | {len(known)} | |")
-    for size, number in ((2, "two"), (3, "three")):
-        if args.known:
-            known = known_groups(args.known, size)
-            leaked = known_leakage(known, drawn(known))
-            print(f"| {number} known individuals, leakage | {leaked:.3f} | {len(known)} | |")
-        groups = class_groups(args.pairs, size)
-        for which, asked in (("", groups), (", positions named", with_positions(groups))):
-            share, count = rates(asked, read(drawn(asked)))["both"]
-            print(f"| {number} classes{which}, all drawn | {share:.3f} | {count} | |")
+    found = [identity_rate(drawn, args.known)] if args.known else []
+    for size in NUMBERS:
+        found += [leakage_rate(drawn, args.known, size)] if args.known else []
+        found += class_rates(drawn, args.pairs, size)
+    for name, share, count in found:
+        print(f"| {name} | {share:.3f} | {count} | |")
     if args.sheet:
         sheet(pictures[:48]).save(args.sheet)
         print("\n".join(f"{index}: {caption.text()}" for index, caption in enumerate(captions[:48])))
