@@ -30,6 +30,18 @@ class CrossAttention:
         return self.attention(queries, context)
 
 
+class ReadBefore(nn.Module):
+    """Stands for the ``layers`` that read encodings, in a private copy which gets what they made of a prompt."""
+
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, context: Tensor, *_others) -> Tensor:
+        # PixArt views the prompts of a batch as one row.
+        return context.contiguous()
+
+
 Swap = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 """(queries, what to_k reads, what to_v reads) -> the same with the edited contexts."""
 

@@ -13,20 +13,9 @@ import comfy.supported_models
 from torch import Tensor, nn
 
 from ...perfusion_ops import GateKind
-from .cross import CrossAttention, CrossFamily, zero_encodings
+from .cross import CrossAttention, CrossFamily, ReadBefore, zero_encodings
 from .discrete import discrete_schedule
 from .fused import Half
-
-
-class _ReadBefore(nn.Module):
-    """Stands for the caption projection, in a private copy which gets what it made of a prompt."""
-
-    def __init__(self, embedder: nn.Module) -> None:
-        super().__init__()
-        self.y_proj = embedder.y_proj
-
-    def forward(self, context: Tensor, _train: bool) -> Tensor:
-        return context.contiguous()
 
 
 def _layers(net: nn.Module) -> dict[str, CrossAttention]:
@@ -39,13 +28,18 @@ def _layers(net: nn.Module) -> dict[str, CrossAttention]:
     }
 
 
+def _projection(net: nn.Module) -> nn.Module:
+    embedder = net.y_embedder
+    return embedder.layers if isinstance(embedder, ReadBefore) else embedder.y_proj
+
+
 def _projected(net: nn.Module, encodings: Tensor, _entries: Mapping[str, Any]) -> Tensor:
     """T5's encodings (B, T, 4096) as K and V read them (B, T, 1152)."""
-    return net.y_embedder.y_proj(encodings)
+    return _projection(net)(encodings)
 
 
 def _for_training(net: nn.Module) -> None:
-    net.y_embedder = _ReadBefore(net.y_embedder)
+    net.y_embedder = ReadBefore(net.y_embedder.y_proj)
     for block in net.blocks:
         block.cross_attn.forward = MethodType(_attend_to_words, block.cross_attn)
 
@@ -72,7 +66,7 @@ def _family(name: str, title: str, config: type) -> CrossFamily:
         padding=zero_encodings,
         as_patch=None,
         patch=lambda net: net.patch_size,
-        reading_layers=lambda net: net.y_embedder.y_proj,
+        reading_layers=_projection,
         differentiable=_for_training,
         schedule=discrete_schedule,
         # The host counts its positions in pairs of latent cells, and a picture's size in steps of 64 cells.

@@ -12,19 +12,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...perfusion_ops import GateKind
-from .cross import CrossAttention, CrossFamily, zero_encodings
+from .cross import CrossAttention, CrossFamily, ReadBefore, zero_encodings
 from .host_classes import host_classes
-
-
-class _ReadBefore(nn.Module):
-    """Stands for the layers that read encodings, in a private copy which gets what they made of them."""
-
-    def __init__(self, layers: nn.Module) -> None:
-        super().__init__()
-        self.layers = layers
-
-    def forward(self, context: Tensor) -> Tensor:
-        return context
 
 
 def _layers(net: nn.Module) -> dict[str, CrossAttention]:
@@ -33,7 +22,8 @@ def _layers(net: nn.Module) -> dict[str, CrossAttention]:
 
 
 def _reading_layers(net: nn.Module) -> nn.Module:
-    return getattr(net.text_embedding, "layers", net.text_embedding)
+    embedding = net.text_embedding
+    return embedding.layers if isinstance(embedding, ReadBefore) else embedding
 
 
 def _embedded(net: nn.Module, encodings: Tensor, _entries: Mapping[str, Any]) -> Tensor:
@@ -42,7 +32,7 @@ def _embedded(net: nn.Module, encodings: Tensor, _entries: Mapping[str, Any]) ->
 
 
 def _read_once(net: nn.Module) -> None:
-    net.text_embedding = _ReadBefore(net.text_embedding)
+    net.text_embedding = ReadBefore(net.text_embedding)
 
 
 def _family(name: str, title: str, config: str) -> CrossFamily:
