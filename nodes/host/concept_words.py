@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...perfusion_ops.text.words import FoundWord, find_words
 from .naming import Naming
-from .spans import spans_of
+from .spans import spans_of, specials_of
 
 FORBIDDEN_IN_WORDS = '()[]{}:,;|\\"\n\r\t'
 """Characters that mean something in a prompt, so that a concept word with them would never be found."""
@@ -214,10 +214,10 @@ def without_words(vocabulary):
 
 
 def plain_tokens(vocabulary, text: str) -> list[int]:
-    """Ids of ``text`` without start and end, of which a vocabulary may have both, an end, or neither."""
-    around = len(vocabulary("")["input_ids"])
+    """Ids of ``text`` alone, without those that the vocabulary puts around every text."""
+    start, end = specials_of(vocabulary)
     tokens = vocabulary(text)["input_ids"]
-    return tokens[around // 2 : len(tokens) - (around - around // 2)]
+    return tokens[len(start) : len(tokens) - len(end)]
 
 
 def superclass_tokens(vocabulary, superclass: str) -> list[int]:

@@ -21,6 +21,13 @@ def spans_of(vocabulary, text: str, places: Sequence[tuple[int, int]], **kwargs)
     return ids, held
 
 
+def specials_of(vocabulary) -> tuple[list[int], list[int]]:
+    """Ids that a vocabulary puts before every text, and those that it puts behind: both, one or neither may be none."""
+    both = list(vocabulary("")["input_ids"])
+    start = len(commonprefix([both, list(vocabulary("a")["input_ids"])]))
+    return both[:start], both[start:]
+
+
 def _between(vocabulary, text: str, ids: list[int], start: int, end: int) -> list[int]:
     """The tokens that neither the text before nor the text after accounts for: never too few of them.
 

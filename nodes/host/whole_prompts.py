@@ -18,6 +18,7 @@ from .concept_words import CONCEPT_TOKENS, ConceptToken, ConceptWord
 from .encoders import PLACEHOLDER
 from .network_reader import NetworkReader
 from .own_encoders import OwnEncoders
+from .spans import specials_of
 
 CLIP_NAMES = frozenset("ghl")
 """CLIP's own tokenizers, as prompts have them."""
@@ -121,16 +122,16 @@ def encode_whole(clip, captions: Sequence[str], read: Read) -> Iterator[tuple[Te
     Tokens that the host pads with are of no kind (-1): they are zero, and never edited.
     """
     spelled = spelling_name(clip)
-    specials = vocabulary(clip, spelled)("")["input_ids"]
+    _start, end = specials_of(vocabulary(clip, spelled))
     for caption in captions:
         tokens = clip.tokenize(caption)
         answer = clip.encode_from_tokens(tokens, return_dict=True)
         context = read(answer["cond"], answer)
         row = [int(token) for token, *_ in tokens[spelled][0]]
-        yield context, torch.tensor([_kinds(row, specials, context.shape[1])])
+        yield context, torch.tensor([_kinds(row, end, context.shape[1])])
 
 
-def _kinds(tokens: Sequence[int], specials: Sequence[int], length: int) -> list[int]:
-    words = tokens.index(specials[-1]) if specials and specials[-1] in tokens else len(tokens)
+def _kinds(tokens: Sequence[int], ends: Sequence[int], length: int) -> list[int]:
+    words = tokens.index(ends[-1]) if ends and ends[-1] in tokens else len(tokens)
     found = [TokenKind.WORD] * words + [TokenKind.END] * (len(tokens) > words)
     return [*found, *[-1] * (length - len(found))]
