@@ -26,6 +26,8 @@ const BASES = {
   wan22: "Wan 2.2 5B",
   pixart_sigma: "PixArt Sigma",
   pixart_alpha: "PixArt Alpha",
+  hunyuan_dit: "HunyuanDiT 1.2",
+  hunyuan_dit1: "HunyuanDiT 1.0 and 1.1",
 }
 
 /** The thumbnail; where there is none, the word's first letter. */

@@ -47,10 +47,6 @@ def _adapted(net: nn.Module, encodings: Tensor, entries: Mapping[str, Any]) -> T
     return nn.functional.pad(context, (0, 0, 0, max(0, PADDED - context.shape[1])))
 
 
-def _as_they_are(_net: nn.Module, encodings: Tensor, _entries: Mapping[str, Any]) -> Tensor:
-    return encodings
-
-
 def _plain_norms_and_positions(net: nn.Module) -> None:
     """The host's kernel for both at once has no gradient."""
     for block in net.blocks:
@@ -92,5 +88,5 @@ ANIMA = (
         gates=(GateKind.LEARNED_WORD, GateKind.POSITION),
     ),
     # Encodings stand where the text encoder's tokens do, so marks on them are marks of what K and V read.
-    _family("cosmos2", "Cosmos-Predict2", "CosmosT2IPredict2", context=_as_they_are, gates=tuple(GateKind)),
+    _family("cosmos2", "Cosmos-Predict2", "CosmosT2IPredict2", gates=tuple(GateKind)),
 )

@@ -13,6 +13,7 @@ from ...perfusion_ops import EditedLayers, FlowSchedule, GateKind, NoiseSchedule
 from .recompute import recompute
 from .rectified_flow import flow_schedule
 from .rotations import check_rotations
+from .second_text import SecondText
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,16 @@ class CrossFamily:
     layers: Callable[[nn.Module], dict[str, CrossAttention]]
     blocks: Callable[[nn.Module], Iterable[nn.Module]]
     """What is computed again in the backward pass, to keep no activations."""
-    context: Callable[[nn.Module, Tensor, Mapping[str, Any]], Tensor]
-    """(network, encodings (B, T, d), the conditioning's other entries) -> what K and V read (B, T', d')."""
     as_patch: Callable[[Swap], Callable] | None
     """The swap as an ``attn2_patch`` of the host; none where the host calls such patches after the projections."""
+    context: Callable[[nn.Module, Tensor, Mapping[str, Any]], Tensor] = lambda net, encodings, entries: encodings
+    """(network, encodings (B, T, d), the conditioning's other entries) -> what K and V read (B, T', d')."""
     reading_layers: Callable[[nn.Module], nn.Module | None] = lambda net: None
     """The part of the network between the encodings and ``context``; none if K and V read the encodings."""
     differentiable: Callable[[nn.Module], None] = lambda net: None
     """Let gradients pass through a private copy."""
-    padding: Callable[[Tensor, Tensor], Tensor] = lambda encodings, context: (context == 0).all(-1)
-    """(encodings (B, T, d), context (B, T', d')) -> bool (B, T'): the tokens that the host pads with."""
+    padding: Callable[[Tensor, Tensor], Tensor | None] = lambda encodings, context: (context == 0).all(-1)
+    """(encodings (B, T, d), context (B, T', d')) -> bool (B, T'): the tokens that the host pads with, if any."""
     patch: Callable[[nn.Module], int] = lambda net: net.patch_size[-1]
     """Side of the latent's patches, of which every layer reads all."""
     entry: str | None = None
@@ -83,8 +84,9 @@ class CrossFamily:
     edited_layers = EditedLayers.ALL
     rotary: bool = False
     """Whether places are told by the host's rotations, in training too."""
+    second: SecondText | None = None
+    """A text beside the encodings, which K and V read behind them. Such a family learns by position alone."""
     joint = False
-    second = None
     transformer = True
     covariance_mix = None
     """Of the kinds of tokens, as many as prompts have: the host pads with zeros, which are never edited."""
@@ -105,14 +107,19 @@ class CrossFamily:
         """d: the width of the encodings that the layers read."""
         return next(iter(self.layers(net).values())).to_k.in_features
 
-    def kept(self, encodings: Tensor, context: Tensor) -> Tensor:
+    @property
+    def values_alone(self) -> bool:
+        """Whether an edit needs nothing of what K and V read, as it adds to values at marked tokens."""
+        return GateKind.LEARNED_WORD not in self.gates
+
+    def kept(self, encodings: Tensor, context: Tensor) -> Tensor | None:
         """bool (B, T): tokens that the host pads with: a key norm would blow a leak up to a full key."""
         return self.padding(encodings, context)
 
     def check_trainable(self, model) -> None:
         """Raise ValueError for a model that reads more than a noisy latent, or samples by another schedule."""
         sizes, latent = model.model.model_config.unet_config, model.model.latent_format
-        reads = sizes["in_channels"] if "in_channels" in sizes else sizes["in_dim"]
+        reads = sizes.get("in_channels", sizes.get("in_dim", latent.latent_channels))
         if reads != latent.latent_channels:
             raise ValueError(
                 f"The model reads {reads} channels, as inpainting and video models do; training expects the "

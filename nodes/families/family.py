@@ -8,6 +8,7 @@ from .anima import ANIMA
 from .cross import CrossFamily
 from .flux import FLUX
 from .hidream import HIDREAM
+from .hunyuan_dit import HUNYUAN_DIT
 from .joint import JointFamily
 from .lumina import LUMINA
 from .pixart import PIXART
@@ -17,7 +18,7 @@ from .unet import UNETS, UNet
 from .wan import WAN
 
 Family = UNet | CrossFamily | JointFamily
-FAMILIES: tuple[Family, ...] = (*UNETS, *SD3, *LUMINA, *FLUX, *QWEN, *HIDREAM, *ANIMA, *WAN, *PIXART)
+FAMILIES: tuple[Family, ...] = (*UNETS, *SD3, *LUMINA, *FLUX, *QWEN, *HIDREAM, *ANIMA, *WAN, *PIXART, *HUNYUAN_DIT)
 REFINER = "SDXLRefiner"
 
 

@@ -110,6 +110,12 @@ class InnerModelCall(ModelCall):
     parts = (*ModelCall.parts, "plain")
 
 
+class ValuesCall(ModelCall):
+    """The same where concepts have a position gate alone: values change at marked tokens, whatever is read there."""
+
+    parts = ("gates",)
+
+
 class JointModelCall(ModelCall):
     """The same for a transformer with joint attention, which needs the gates alone."""
 
@@ -143,4 +149,6 @@ def call_kind(family: Family) -> type[ModelCall]:
     """How a family's model calls take an edit."""
     if family.joint:
         return JointModelCall
-    return ModelCall if family.as_patch else InnerModelCall
+    if not family.transformer or family.as_patch:
+        return ModelCall
+    return ValuesCall if family.values_alone else InnerModelCall

@@ -19,8 +19,8 @@ class CallEdit:
     """The edit of one batch, for the time of one model call.
 
     Args:
-        keys, values: edited contexts (B, T, d) in the model's dtype.
         gates: (B, T, J) in the model's dtype, computed in float32; 0 for a concept that rests.
+        keys, values: edited contexts (B, T, d) in the model's dtype; none where all concepts have a position gate.
         edit: the concepts, on the same device and in the same dtype.
         regions: number of a concept -> its soft mask (H, W); none for everywhere.
         latent_shape: (..., h, w) of the model's input.
@@ -31,12 +31,12 @@ class CallEdit:
 
     def __init__(
         self,
-        keys: Tensor,
-        values: Tensor,
         gates: Tensor,
         edit: JointEdit,
         regions: Mapping[int, Tensor],
         latent_shape: Sequence[int],
+        keys: Tensor | None = None,
+        values: Tensor | None = None,
         as_patch: Callable[[Callable], Callable] | None = UNet.as_patch,
         plain: Tensor | None = None,
         patch: int | None = None,
@@ -92,15 +92,15 @@ class CallEdit:
         _check_tokens(self.gates, keys)
         return add_value_delta(keys, self.gates, self.edit.key_residuals[layer])
 
-    def attention_output(self, attention: nn.Module, queries: Tensor, output: Tensor) -> Tensor:
-        """``output`` (B, Q, d) plus each regional concept's share inside its mask.
+    def attention_output(self, attention: nn.Module, read: tuple, output: Tensor) -> Tensor:
+        """``output`` (B, Q, d), of queries that ``read`` what it holds, plus each regional concept's share in its mask.
 
         Cross-attention is linear in its values, so the share of a delta D is the attention of D alone, without the
         output projection's constant.
         """
         for index, mask in self.masks.items():
             self.regional = index
-            share = attention(queries, context=self.keys, value=self.values)
+            share = attention(*read, context=self.keys, value=self.values)
             share = share - attention.to_out(torch.zeros_like(share[:1, :1]))
             self.regional = None
             cells = _cells(mask, output.shape[1], self.latent_shape, self.patch)
@@ -149,7 +149,7 @@ def editing(layers: Mapping[str, nn.Module], call: CallEdit) -> Iterator[None]:
     """Hooks on every cross-attention layer for one model call."""
     with call_hooks() as stack:
         for name, layer in layers.items():
-            if call.as_patch is None:
+            if call.as_patch is None and call.keys is not None:
                 for part, projection in (("k", layer.to_k), ("v", layer.to_v)):
                     stack.callback(projection.register_forward_pre_hook(_reader(call.projection_input, part)).remove)
             if name not in call.edit.value_residuals:
@@ -173,13 +173,13 @@ def _reader(change, part: str):
 
 def _regional_hooks(layer: nn.Module, call: CallEdit):
     """``to_q`` shows a layer's queries and ``to_out`` its output, whoever computes the attention between them."""
-    queries = []
+    read = []
 
     def keep_queries(_module, args):
         if call.regional is None:
-            queries[:] = args[:1]
+            read[:] = [args]
 
     def add_shares(_module, _args, output):
-        return output if call.regional is not None else call.attention_output(layer, queries.pop(), output)
+        return output if call.regional is not None else call.attention_output(layer, read.pop(), output)
 
     return layer.to_q.register_forward_pre_hook(keep_queries), layer.to_out.register_forward_hook(add_shares)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import comfy.model_management
 import torch
@@ -64,22 +65,25 @@ def joint_predictor(
     def predict(noisy: Tensor, timesteps: Tensor, encodings: Tensor) -> Tensor:
         latents = noisy.unsqueeze(2) if has_frames else noisy
         texts = {"cross_attn": encodings} if second is None else second.unpacked(encodings)
-        given = {**texts, "noise": latents, "device": device, "pooled_output": pooled}
-        conditions = {
-            name: _on(cond.process_cond(batch_size=len(noisy), area=None).cond, device, dtype)
-            for name, cond in model.model.extra_conds(**given).items()
-        }
-        context = conditions.pop("c_crossattn")
+        conditions = host_conditions(model, latents, device, dtype, **texts, pooled_output=pooled)
         predicted = injection.net(
             latents.to(device, dtype),
             sampling.timestep(schedule.sigmas[timesteps.cpu()].to(device)).float(),
-            context=context,
-            transformer_options=injection.options(latents, context),
+            transformer_options=injection.options(latents, conditions["context"]),
             **conditions,
         )
         return predicted.squeeze(2) if has_frames else predicted
 
     return predict
+
+
+def host_conditions(model, latents: Tensor, device: torch.device, dtype: torch.dtype, **entries) -> dict[str, Any]:
+    """What the host's MODEL gives its network beside ``latents`` (B, C, ..., h, w), of a conditioning's ``entries``."""
+    conditions = {
+        name: _on(cond.process_cond(batch_size=len(latents), area=None).cond, device, dtype)
+        for name, cond in model.model.extra_conds(noise=latents, device=device, **entries).items()
+    }
+    return {"context": conditions.pop("c_crossattn"), **conditions}
 
 
 def _on(value, device: torch.device, dtype: torch.dtype):

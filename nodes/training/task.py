@@ -128,7 +128,7 @@ def training_task(
         layers = family.cross_attentions(private.unet)
         injection, predict = None, private.predictor(model, pooled)
         if family.transformer:
-            injection = CrossInjection(layers)
+            injection = CrossInjection(layers, reading=not family.values_alone)
             predict = cross_predictor(model, private.unet, private.device, private.dtype)
     return TrainingTask(
         word=word,

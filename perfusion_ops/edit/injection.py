@@ -39,18 +39,20 @@ class InjectedEdit:
 
 
 @contextmanager
-def inject(projections: Projections) -> Iterator[InjectedEdit]:
+def inject(projections: Projections, reading: bool = True) -> Iterator[InjectedEdit]:
     """``with inject(projections) as injected: injected.use(context, residuals); model(...)``.
 
     A pre-hook hands each projection the edited context in place of its input; a hook adds the residuals to its
-    output, in the output's dtype. Every hook is removed on leaving, whatever happens inside.
+    output, in the output's dtype. Not ``reading``, projections keep the input that the model gives them. Every hook is
+    removed on leaving, whatever happens inside.
     """
     injected = InjectedEdit()
     handles = []
     try:
         for layer, (to_k, to_v) in projections.items():
-            handles.append(to_k.register_forward_pre_hook(_reader(injected, "keys")))
-            handles.append(to_v.register_forward_pre_hook(_reader(injected, "values")))
+            if reading:
+                handles.append(to_k.register_forward_pre_hook(_reader(injected, "keys")))
+                handles.append(to_v.register_forward_pre_hook(_reader(injected, "values")))
             handles.append(to_k.register_forward_hook(_adder(injected, "key_residuals", layer)))
             handles.append(to_v.register_forward_hook(_adder(injected, "value_residuals", layer)))
         yield injected

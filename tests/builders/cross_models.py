@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from types import SimpleNamespace
 
@@ -26,6 +26,9 @@ _WAN = {"image_model": "wan2.1", "model_type": "t2v", "dim": WIDTH, "ffn_dim": 9
 _WAN |= {"text_dim": 48, "freq_dim": 32, "in_dim": 16, "out_dim": 16}
 _PIXART = {"patch_size": 2, "in_channels": 4, "hidden_size": WIDTH, "num_heads": 4, "depth": 2, "mlp_ratio": 2.0}
 _PIXART |= {"caption_channels": 48}
+_HUNYUAN = {"image_model": "hydit", "hidden_size": WIDTH, "num_heads": 4, "depth": 4, "mlp_ratio": 2.0}
+_HUNYUAN |= {"text_states_dim": 56, "text_states_dim_t5": 48}
+_BERT = {"hidden_size": 56, "intermediate_size": 64, "num_attention_heads": 2, "num_hidden_layers": 2}
 _UMT5 = {"d_model": 48, "num_layers": 2, "d_ff": 64, "num_heads": 4, "d_kv": 16, "vocab_size": 96}
 _T5 = {"d_model": WIDTH, "num_layers": 2, "d_ff": 96, "num_heads": 4, "d_kv": 16}
 
@@ -68,6 +71,12 @@ def _pixart_clip():
     return pixart_t5.PixArtTokenizer, pixart_t5.pixart_te()
 
 
+def _hunyuan_clip():
+    from comfy.text_encoders import hydit
+
+    return hydit.HyditTokenizer, hydit.HyditModel
+
+
 def _narrow_adapter(net, operations) -> None:
     from comfy.ldm.anima.model import LLMAdapter
 
@@ -100,6 +109,10 @@ class Facts:
     """What its tokenizer reads from a text encoder's file."""
     narrow: Callable = lambda net, operations: None
     """Makes what no setting of the host's does narrow."""
+    learned: bool = True
+    """Whether it has the learned word; else the position gate alone."""
+    beside: dict = field(default_factory=dict)
+    """What the host's options say of a second text encoder."""
 
 
 CROSS = {
@@ -116,7 +129,14 @@ CROSS = {
         # The host draws no side below 34.
         **{"latent": (4, 34, 34), "embedding": 48, "parts": ("kv_linear", "kv_linear"), "padded": 0, "exact": False},
     ),
+    "hunyuan_dit": Facts(
+        *("HunyuanDiT", _HUNYUAN, _hunyuan_clip, "hydit_clip", _BERT),
+        **{"latent": (4, 8, 8), "parts": ("kv_proj", "kv_proj"), "pieces": _pieces, "learned": False},
+        beside={"mt5xl_model_config": _UMT5},
+    ),
 }
+LEARNED = [family for family, facts in CROSS.items() if facts.learned]
+"""Those of which a concept may have a learned word."""
 
 
 def cross_model(family: str, dtype: torch.dtype = torch.float32):
@@ -132,8 +152,9 @@ def cross_clip(family: str):
     facts = CROSS[family]
     tokenizer, encoder = facts.clip()
     target = SimpleNamespace(params={}, clip=encoder, tokenizer=tokenizer)
-    options = {f"{facts.encoder}_model_config": facts.sizes, "dtype": torch.float32}
-    pieces = {"spiece_model": facts.pieces()} if facts.pieces else {}
+    options = {f"{facts.encoder}_model_config": facts.sizes, "dtype": torch.float32, **facts.beside}
+    name = "mt5xl.spiece_model" if facts.beside else "spiece_model"
+    pieces = {name: facts.pieces()} if facts.pieces else {}
     clip = comfy.sd.CLIP(target, model_options=options, tokenizer_data=pieces)
     randomize(clip.cond_stage_model, 2)
     return clip

@@ -24,8 +24,10 @@ class CrossWorld:
 
     @torch.inference_mode()
     def context(self, text: str) -> torch.Tensor:
-        """What K and V read of a prompt (1, T, d)."""
+        """What K and V read of a prompt (1, T, d); of two texts, of whose encodings."""
         answer = self.clip.encode_from_tokens(self.clip.tokenize(text), return_dict=True)
+        if self.family.second is not None:
+            return self.pack.encoded_prompt.plain(self.family.second.in_sequence(answer["cond"], answer)).clone()
         return self.pack.encoded_prompt.plain(self.reader(answer["cond"], answer)).clone()
 
     @torch.inference_mode()
@@ -35,12 +37,22 @@ class CrossWorld:
         return self.clip.encode_from_tokens(self.clip.tokenize(text)).clone() if inside else self.context(text)
 
     @torch.inference_mode()
+    def trained(self, text: str) -> torch.Tensor:
+        """A prompt as a training with a position gate keeps it (1, T', d')."""
+        if self.family.second is None:
+            return self.context(text)
+        answer = self.clip.encode_from_tokens(self.clip.tokenize(text), return_dict=True)
+        return self.family.second.packed(answer.pop("cond"), answer).clone()
+
+    @torch.inference_mode()
     def padding(self) -> torch.Tensor:
         """What K and V read (d,) where the host pads."""
         return self.context("a")[0, -1]
 
     def concept(self, word: str = "teddy_t", superclass: str = "teddy bear", seed: int = 1):
-        """A concept of random looks, whose word is heard where its superclass stands."""
+        """A concept of random looks, whose word is heard where its superclass stands, if the family has such words."""
+        if not self.facts.learned:
+            return self.position_concept(word, superclass, seed)
         generator = torch.Generator().manual_seed(seed)
 
         def normal(size: int, scale: float = 1.0) -> torch.Tensor:
@@ -114,6 +126,18 @@ class CrossWorld:
         noise, empty = torch.randn(self.latent, generator=torch.Generator().manual_seed(1)), torch.zeros(self.latent)
         settings = {"disable_pbar": True, "seed": 1}
         return comfy.sample.sample(model, noise, 2, cfg, "euler", "simple", *conds, empty, **settings)
+
+    @torch.inference_mode()
+    def marks(self, text: str) -> list[tuple[str, torch.Tensor]]:
+        """Tokenizer -> the tokens (T,) that a concept of a teddy bear takes of a prompt, by each that K and V read."""
+        prompts = self.pack.superclass_prompts.SuperclassPrompts.of(
+            self.clip, "w", "teddy bear", [text], self.family.second
+        )
+        (marks,) = prompts.read_by(self.reader).encode([text]).marks
+        if self.family.second is None:
+            return [(self.pack.whole_prompts.spelling_name(self.clip), marks)]
+        first = self.clip.encode_from_tokens(self.clip.tokenize(text.format("teddy bear"))).shape[1]
+        return list(zip(self.family.second.tokenizers, marks.split((first, len(marks) - first)), strict=True))
 
     def noise(self, seed: int = 3) -> torch.Tensor:
         """A latent as training has it (1, C, h, w)."""

@@ -23,15 +23,19 @@ def trained_model(world: JointWorld, recompute: bool = False):
 
 
 def learn_hidden_residuals_back(world: JointWorld, widths: Mapping[str, int]) -> None:
-    """Learn a teacher's residuals in the layers ``widths`` again; gradients equal finite differences on the way."""
+    """Learn a teacher's residuals in the layers ``widths`` again, on two rows of a prompt."""
     injection, predict = trained_model(world, recompute=True)
     encodings = world.prompt(5).expand(2, -1, -1)
     gates = torch.zeros(2, TOKENS, 1)
     gates[:, MARKED[0]] = 1
     noisy = torch.randn(world.latent, generator=torch.Generator().manual_seed(3))
+    learn_back(world.pack, injection, predict, noisy, world.packed(encodings), world.in_sequence(gates), widths)
+
+
+def learn_back(pack, injection, predict, noisy: torch.Tensor, encodings, gates, widths: Mapping[str, int]) -> None:
+    """Learn a teacher's residuals from two predictions; gradients equal finite differences on the way."""
     timesteps = torch.tensor([300, 800])
-    encodings, gates = world.packed(encodings), world.in_sequence(gates)
-    context = world.pack.ops.EditedContext(encodings, encodings, gates)
+    context = pack.ops.EditedContext(encodings, encodings, gates)
     generator = torch.Generator().manual_seed(4)
     hidden = {name: torch.randn(1, width, generator=generator) for name, width in widths.items()}
     learned = {name: torch.zeros(1, width, requires_grad=True) for name, width in widths.items()}

@@ -7,7 +7,7 @@ import importlib
 import pytest
 import torch
 
-from builders.cross_models import CROSS, cross_model
+from builders.cross_models import CROSS, LEARNED, cross_model
 from builders.cross_world import GATE, TEXT, weights
 from builders.joint_models import joint_vae
 from builders.places import PACK
@@ -55,6 +55,7 @@ class Both(torch.nn.Module):
         return torch.cat([part(encodings) for part in self.parts], -1)
 
 
+@pytest.mark.parametrize("cross_world", LEARNED, indirect=True)
 def test_every_layer_computes_the_papers_equation(world):
     """The picture is that of weights edited one by one, by the equation as the paper writes it."""
     concept, text = world.concept(), TEXT.format("teddy_t")
@@ -93,15 +94,14 @@ def test_a_position_gate_draws_at_the_superclass_words(world):
     drawn = world.draw(model, clip, TEXT.format("teddy_t"))
     assert (drawn - superclass).abs().max() > 1e-3
     assert torch.equal(world.draw(model, clip, TEXT.format("teddy bear")), superclass)
-    prompts = world.pack.superclass_prompts.SuperclassPrompts.of(world.clip, "w", "teddy bear", [TEXT])
-    marks = prompts.read_by(world.reader).encode([TEXT]).marks
-    name = world.pack.whole_prompts.spelling_name(world.clip)
-    spelled = world.clip.tokenizer.tokenize_with_weights(TEXT.format("teddy bear"))[name][0]
-    ids = [token for (token, _), mark in zip(spelled, marks[0, : len(spelled)], strict=True) if mark]
-    vocabulary = world.pack.clip.vocabulary(world.clip, name)
-    # Older hosts hand on sentencepiece's own.
-    decode = getattr(vocabulary, "decode", None) or vocabulary.tokenizer.decode
-    assert decode(list(map(int, ids))).strip() == "teddy bear" and not marks[0, len(spelled) :].any()
+    for name, marks in world.marks(TEXT):
+        spelled = world.clip.tokenizer.tokenize_with_weights(TEXT.format("teddy bear"))[name][0]
+        ids = [token for (token, _), mark in zip(spelled, marks[: len(spelled)], strict=True) if mark]
+        vocabulary = world.pack.clip.vocabulary(world.clip, name)
+        # Older hosts hand on sentencepiece's own.
+        decode = getattr(vocabulary, "decode", None) or vocabulary.tokenizer.decode
+        words = decode(list(map(int, ids))).replace(" ##", "").strip()
+        assert words == "teddy bear" and not marks[len(spelled) :].any()
 
 
 def test_a_position_gate_by_hand(world):
@@ -110,8 +110,7 @@ def test_a_position_gate_by_hand(world):
     drawn = world.draw(*world.applied(concept), TEXT.format("teddy_t"), cfg=1.0)
     superclass = world.draw(world.model, world.clip, text, cfg=1.0)
     assert torch.equal(world.draw(*world.applied(concept, strength=0.0), TEXT.format("teddy_t"), cfg=1.0), superclass)
-    prompts = world.pack.superclass_prompts.SuperclassPrompts.of(world.clip, "w", "teddy bear", [TEXT])
-    marks = prompts.read_by(world.reader).encode([TEXT]).marks[0, : world.context(text).shape[1]]
+    marks = torch.cat([marks for _, marks in world.marks(TEXT)])[: world.context(text).shape[1]]
     bias, temperature, _leak_free = GATE
     opened, leak = (torch.sigmoid(torch.tensor((x - bias) / temperature)) for x in (1.0, 0.0))
     by_hand = cross_model(world.name)
@@ -141,6 +140,10 @@ def test_rows_of_a_batch_that_name_nothing(cross_world, gate):
     )
     length = max(named.shape[1], other.shape[1])
     rows = torch.cat([torch.nn.functional.pad(row, (0, 0, 0, length - row.shape[1])) for row in (named, other)])
+    if world.family.second is not None:
+        beside = [entries, clip.encode_from_tokens_scheduled(clip.tokenize(TEXT.format("red boat")))[0][1]]
+        names = world.family.second.entry, *world.family.second.masks
+        entries = entries | {name: torch.cat([each[name] for each in beside]) for name in names}
     drawn = world.sample(model, [[rows, entries]])
     before = world.sample(world.model, [[world.pack.encoded_prompt.plain(rows), entries]])
     superclass = world.sample(world.model, [[world.pack.encoded_prompt.superclass_of(rows), entries]])
@@ -205,6 +208,7 @@ def test_a_file_draws_what_the_concept_draws(world):
         assert (again - drawn).norm() <= bound * drawn.norm(), precision
 
 
+@pytest.mark.parametrize("cross_world", LEARNED, indirect=True)
 def test_padding_is_never_edited_and_rows_that_name_nothing_stay(world):
     """A leaky gate would fill the zero tokens, and the key's norm would turn each into a word that draws attention."""
     from comfy.patcher_extension import WrappersMP
@@ -248,6 +252,7 @@ def test_the_gates_that_are_shown_are_those_of_the_layers(world, pack):
     assert teddy.gates[place] == teddy.gates.max() > 0.5
 
 
+@pytest.mark.parametrize("cross_world", LEARNED, indirect=True)
 @pytest.mark.parametrize("locking", ["local", "exact"])
 def test_the_key_at_the_concepts_own_token(world, locking):
     """The superclass's own: with a bias by exact key locking alone. Local locking misses by less than in U-Nets, whose

@@ -7,7 +7,10 @@ import dataclasses
 import pytest
 import torch
 
+from builders.cross_models import LEARNED
 from builders.cross_world import TEXT
+
+pytestmark = pytest.mark.parametrize("cross_world", LEARNED, indirect=True)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ FAMILIES = {
     **{"PixArtAlpha": "pixart_alpha", "PixArtSigma": "pixart_sigma"},
     **{"Flux": "flux1", "FluxInpaint": "flux1", "FluxSchnell": "flux1", "Flux2": "flux2", "LongCatImage": "longcat"},
     **{"Chroma": "chroma", "ChromaRadiance": "chroma_radiance", "QwenImage": "qwen_image", "HiDream": "hidream"},
+    **{"HunyuanDiT": "hunyuan_dit", "HunyuanDiT1": "hunyuan_dit1"},
     **{"ZImage": "zimage", "ZImagePixelSpace": "zimage_pixel", "Lumina2": "lumina2"},
     **{"Anima": "anima", "CosmosT2IPredict2": "cosmos2", "WAN21_T2V": "wan21", "WAN22_T2V": "wan22"},
 }

@@ -111,7 +111,7 @@ def test_the_layers_that_are_asked_for_are_another_training(pack):
     assert auto.as_dict() == every.as_dict() | {"layers": "later_half"}
 
 
-@pytest.mark.parametrize("family", ["sd1", "sdxl", "wan21", "pixart_sigma", "anima"])
+@pytest.mark.parametrize("family", ["sd1", "sdxl", "wan21", "pixart_sigma", "anima", "hunyuan_dit"])
 def test_where_nothing_else_was_measured_all_layers_are_edited(pack, family):
     """auto is what it was; the later half is taken where it is asked for."""
     choices = {layers: settings(pack, family, gate="position", layers=layers) for layers in ("auto", "later half")}
