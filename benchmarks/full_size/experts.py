@@ -1,4 +1,4 @@
-"""HiDream in tensors without numbers: what it reads off numbers, told."""
+"""HiDream and HunyuanDiT in tensors without numbers: what they read off numbers, told."""
 
 from __future__ import annotations
 
@@ -12,10 +12,19 @@ from torch import Tensor
 from . import host
 
 LLAMA_LAYERS = 32
+BERT, MT5 = 1024, (256, 2048)
+"""Width of the first text of HunyuanDiT; tokens and width of the second."""
 
 
 def with_second_text(second, first: Tensor, marks: Tensor) -> tuple[Tensor, Tensor]:
-    """A training's prompt (1, T, d) with a second text of as many tokens, in one tensor, and the marks of both."""
+    """A training's prompt (1, T, d) with a second text, in one tensor, and the marks of both.
+
+    Llama's has as many tokens as the first, mT5's as many as the host pads it to.
+    """
+    if hasattr(second, "masks"):
+        texts, both = (first, torch.zeros(1, *MT5)), torch.nn.functional.pad(marks, (0, MT5[0]))
+        masks = {name: torch.ones(text.shape[:2]) for name, text in zip(second.masks, texts, strict=True)}
+        return second.packed(first, {second.entry: texts[1], **masks}), both
     layers = {second.entry: first.unsqueeze(1).expand(-1, LLAMA_LAYERS, -1, -1)}
     return second.packed(first, layers), torch.cat((marks, *[marks] * second.times), 1)
 
@@ -35,7 +44,16 @@ def without_numbers(tokens: int) -> Iterator[None]:
         first, others = packed[:, 1 : 1 + tokens], packed[:, 1 + tokens :]
         return {"cross_attn": first, second.entry: others.unflatten(1, (LLAMA_LAYERS, -1))}
 
+    def unpacked_padded(second, packed: Tensor) -> dict[str, Tensor]:
+        texts, words = packed[:, 1:, :-1].split((tokens, MT5[0]), 1), packed[:, 1:, -1].split((tokens, MT5[0]), 1)
+        whole = {"cross_attn": texts[0][..., :BERT].clone(), second.entry: texts[1].clone()}
+        return whole | dict(zip(second.masks, words, strict=True))
+
     experts = host.comfy("comfy.ldm.hidream.model").MOEFeedForwardSwiGLU
-    texts = host.pack("nodes.families.second_text").SecondText
-    with mock.patch.object(experts, "forward", forward), mock.patch.object(texts, "unpacked", unpacked):
+    texts = host.pack("nodes.families.second_text")
+    with (
+        mock.patch.object(experts, "forward", forward),
+        mock.patch.object(texts.SecondText, "unpacked", unpacked),
+        mock.patch.object(texts.PaddedTexts, "unpacked", unpacked_padded),
+    ):
         yield

@@ -22,6 +22,7 @@ PIXELS = 1024
 STORED = ("bfloat16", "float8_e4m3fn")
 ATTENTIONS = ("comfy.ldm.flux.math", "comfy.ldm.lumina.model", "comfy.ldm.qwen_image.model")
 ATTENTIONS += ("comfy.ldm.modules.diffusionmodules.mmdit", "comfy.ldm.pixart.blocks", "comfy.ldm.hidream.model")
+ATTENTIONS += ("comfy.ldm.hydit.attn_layers", "comfy.ldm.hydit.poolers")
 
 
 def _attention(queries, keys, values, *_, **__) -> int:

@@ -137,6 +137,14 @@ RECIPES = {
         note="PixArt Alpha takes the same nodes, with the VAE of Stable Diffusion 1.5. A concept of one does not fit "
         "the other.",
     ),
+    "HunyuanDiT": Recipe(
+        "hunyuan_dit_1.2.safetensors",
+        latent="EmptyLatentImage",
+        steps=30,
+        cfg=6.0,
+        note="HunyuanDiT 1.0 and 1.1 take the same nodes; a concept of 1.2 does not fit them. The word may stand in "
+        "either box of *CLIP Text Encode (Hunyuan Image)*, or in both.",
+    ),
 }
 
 

@@ -18,7 +18,7 @@ class TrueSize:
     title: str
     changes: dict
     tokens: int
-    """Of a prompt with what the host puts around it, typical."""
+    """Of a prompt with what the host puts around it, typical; where there are two texts, of the first."""
     context: int
     pooled: int | None = None
     latent_ratio: int = 8
@@ -54,6 +54,8 @@ _LUMINA2 |= {"axes_dims": [32, 32, 32], "axes_lens": [300, 512, 512], "ffn_dim_m
 _QWEN = {"num_layers": 60, "attention_head_dim": 128, "num_attention_heads": 24, "joint_attention_dim": 3584}
 _PIXART = {"hidden_size": 1152, "num_heads": 16, "depth": 28, "mlp_ratio": 4.0, "caption_channels": 4096}
 _PIXART |= {"pe_interpolation": None}
+_HUNYUAN = {"depth": 40, "hidden_size": 1408, "num_heads": 16, "mlp_ratio": 4.3637}
+_HUNYUAN |= {"text_states_dim": 1024, "text_states_dim_t5": 2048}
 _HIDREAM = {"num_layers": 16, "num_single_layers": 32, "attention_head_dim": 128, "num_attention_heads": 20}
 _HIDREAM |= {"axes_dims_rope": [64, 32, 32], "caption_channels": [4096, 4096], "text_emb_dim": 2048}
 _HIDREAM |= {"llama_layers": [*range(32), *[31] * 16]}
@@ -80,6 +82,7 @@ TRUE_SIZES = {
     "sd35_medium": _sd3("SD 3.5 medium", 24, 384, x_block_self_attn_layers=list(range(13))),
     "sd35_large": _sd3("SD 3.5 large", 38, 192),
     "pixart_sigma": TrueSize("pixart_sigma", "PixArt Sigma", _PIXART | {"model_max_length": 300}, 32, 4096),
+    "hunyuan_dit": TrueSize("hunyuan_dit", "HunyuanDiT 1.2", _HUNYUAN, 77, 1024),
     "hidream": TrueSize("hidream", "HiDream-I1", _HIDREAM, 128, 4096, pooled=2048),
     "qwen_image": TrueSize("qwen_image", "Qwen-Image", _QWEN | {"axes_dims_rope": (16, 56, 56)}, 64, 3584),
 }
