@@ -69,6 +69,8 @@ SHOWN = """
 }
 """
 """The first step is a point, and so is the mean of every ten."""
+SEEN = "() => [...document.querySelectorAll('.perfusion-all > .perfusion-grid img')].every(one => one.naturalWidth)"
+"""The pictures of the saved concepts; those behind the line of the kept ones wait until it is opened."""
 LOOK_AT = """
 kinds => {
   const nodes = app.graph.nodes.filter(node => kinds.includes(node.type))
@@ -133,7 +135,7 @@ def show_using(page, out: Path) -> None:
     page.wait_for_function("() => document.querySelector('.perfusion-gate').innerText.includes('is named')")
     save(page, out / "apply.jpg", area)
     page.click(".perfusion-card")
-    page.wait_for_function("() => [...document.querySelectorAll('.perfusion-tile img')].every(one => one.naturalWidth)")
+    page.wait_for_function(SEEN)
     page.locator("dialog").evaluate("dialog => { dialog.style.height = '400px'; dialog.style.width = '700px' }")
     page.locator("dialog").screenshot(path=out / "picker.jpg", **JPEG)
     page.keyboard.press("Escape")

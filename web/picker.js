@@ -5,11 +5,13 @@ import { element } from "./dom.js"
 import { face, facts } from "./portrait.js"
 import { text } from "./texts.js"
 
+/** Where Train keeps what it made, whether it is saved under a name too or not; with the separators of any system. */
+const KEPT = /^trained[\\/]/
+
 /** The name that the user picks among `names`, or undefined. */
 export function chooseConcept(names, current) {
   return new Promise(resolve => {
     const search = element("input", { type: "text", role: "searchbox", placeholder: text("search"), "aria-label": text("search") })
-    const grid = element("div", { class: "perfusion-grid" })
     const none = element("p", { class: "perfusion-dim", hidden: "" }, text("noneFound"))
     const dialog = element("dialog", { class: "perfusion-picker", "aria-label": text("choose") })
     const pick = name => {
@@ -17,15 +19,19 @@ export function chooseConcept(names, current) {
       dialog.close()
     }
     const tiles = names.map(name => tile(name, name === current, () => pick(name)))
-    grid.append(...tiles.map(({ button }) => button))
+    const kept = tiles.filter(({ name }) => KEPT.test(name))
+    const saved = tiles.filter(one => !kept.includes(one))
+    const fold = folded(kept, saved.length === 0 || KEPT.test(current))
+    const all = element("div", { class: "perfusion-all" }, grid(saved), fold.details)
     search.addEventListener("input", () => {
       const wanted = search.value.trim().toLowerCase()
       for (const one of tiles) one.button.hidden = !one.said().includes(wanted)
+      fold.searched(wanted)
       none.hidden = tiles.some(({ button }) => !button.hidden)
     })
     none.hidden = tiles.length > 0
     const close = element("button", { type: "button", class: "perfusion-close", "aria-label": text("close"), onclick: () => dialog.close() }, "×")
-    dialog.append(element("header", {}, element("h2", {}, text("choose")), search, close), grid, none)
+    dialog.append(element("header", {}, element("h2", {}, text("choose")), search, close), all, none)
     dialog.addEventListener("click", event => event.target === dialog && dialog.close())
     // The frontend's own keys, such as R, must not act on the graph behind.
     dialog.addEventListener("keydown", event => event.stopPropagation())
@@ -35,9 +41,26 @@ export function chooseConcept(names, current) {
     })
     document.body.append(dialog)
     dialog.showModal()
-    grid.querySelector(".perfusion-current")?.scrollIntoView({ block: "center" })
+    all.querySelector(".perfusion-current")?.scrollIntoView({ block: "center" })
     search.focus()
   })
+}
+
+function grid(tiles) {
+  return element("div", { class: "perfusion-grid" }, ...tiles.map(({ button }) => button))
+}
+
+/** What Train keeps, behind one line: most of it is saved too, and would stand there twice. A search looks inside. */
+function folded(tiles, isOpen) {
+  const line = element("summary", {}, text("keptByTrain", { count: tiles.length }))
+  const details = element("details", { class: "perfusion-kept" }, line, grid(tiles))
+  const searched = wanted => {
+    details.hidden = tiles.every(({ button }) => button.hidden)
+    details.open = isOpen || wanted !== ""
+  }
+  details.hidden = tiles.length === 0
+  details.open = isOpen
+  return { details, searched }
 }
 
 /** One concept: its button, and what a search looks through. Its details are read when it comes into view. */
@@ -51,5 +74,5 @@ function tile(name, isCurrent, onclick) {
     button.replaceChildren(face(found), facts(name, found, text("noSuchConcept")), file)
     said = [name, found?.word, found?.superclass, found?.base].join(" ").toLowerCase()
   })
-  return { button, said: () => said }
+  return { name, button, said: () => said }
 }

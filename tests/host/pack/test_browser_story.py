@@ -115,6 +115,13 @@ def test_a_trained_concept_is_picked_by_its_picture_and_drawn_by_the_button(page
     page.click(".perfusion-card")
     tile = page.locator(f".perfusion-tile[title='{word}.safetensors']")
     page.wait_for_function("tile => tile.querySelector('img')?.naturalWidth > 64", arg=tile.element_handle())
+    of_the_word = page.locator(".perfusion-tile:visible", has_text=word)
+    assert of_the_word.count() == 1, "what Train keeps stands beside what Save wrote"
+    search = page.get_by_role("searchbox")
+    search.fill(word)
+    assert of_the_word.count() == 2, "a search looks behind the line of what Train keeps"
+    search.fill("")
+    assert of_the_word.count() == 1
     assert tile.locator(".perfusion-facts").inner_text().startswith(f"{word}\ncat · SD 1.x\n{FEW['steps']} steps")
     tile.click()
     assert values(page, LOAD) == [[f"{word}.safetensors"]]
