@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from .concept_words import ConceptToken, ConceptWord
 from .frozen_layers import compute_in
 from .own_encoders import OwnEncoders
 from .private_copies import checkpoint_gradients, loaded, private_copy, protect_from_in_place_sums
+from .short_prompts import first_tokens
 
 PLACEHOLDER = "perfusionconceptplaceholder"
 
@@ -43,6 +45,18 @@ class HostTextEncoder(OwnEncoders):
         keep[:, 0] = True
         return Encoded(encodings, torch.tensor(positions), keep)
 
+    def superclass_encodings(self, templates: Sequence[str]) -> Tensor:
+        """See perfusion_ops.TextEncoder: prompts are encoded to their end alone."""
+        with self._to_the_end(templates):
+            return self.encode(templates, None).concept_encodings()
+
+    def _to_the_end(self, templates: Sequence[str]) -> AbstractContextManager[None]:
+        """Inside, no more is encoded than the longest of ``templates``: the padding behind it changes nothing there."""
+        name = next(iter(self.encoders))
+        end = tokenizer(self.clip, name).end_token
+        rows = self._chunks(name, templates, {name: torch.empty(0)})
+        return first_tokens(self.encoders.values(), 1 + max(row.index(end, 1) for row in rows))
+
     def _chunks(self, name: str, templates: Sequence[str], marks: Mapping[str, Tensor]) -> list[list]:
         reader = tokenizer_knowing(self.clip, name, [ConceptWord(PLACEHOLDER, self.superclass, marks)])
         found = []
@@ -64,7 +78,8 @@ class HostTextEncoder(OwnEncoders):
         last = self.last_token("g")
         chunks = self._chunks("g", templates, marks)
         chunks = [[last if isinstance(token, ConceptToken) else token for token in chunk] for chunk in chunks]
-        return self.encoders["g"](chunks)[1].mean(0, keepdim=True).cpu()
+        with self._to_the_end(templates):
+            return self.encoders["g"](chunks)[1].mean(0, keepdim=True).cpu()
 
 
 def private_encoders(clip, recompute: bool = False) -> tuple[dict[str, nn.Module], torch.device]:

@@ -13,15 +13,21 @@ SAMPLES_PER_TENSOR = 64
 LARGE_TENSOR = 2**14
 
 
-def fingerprint(tensors: Iterable[tuple[str, Tensor]]) -> str:
-    """16 hex digits of weights: names, shapes and a sample of each tensor's numbers, the same in fp16 and fp32."""
+def fingerprint(tensors: Iterable[tuple]) -> str:
+    """16 hex digits of weights: names, shapes and a sample of each tensor's numbers, the same in fp16 and fp32.
+
+    ``tensors`` are (name, tensor), or (name, tensor, the dtype it acts in).
+    """
     names, samples = [], []
-    for name, tensor in tensors:
+    for name, tensor, *acts_in in tensors:
         names.append((name, tuple(tensor.shape)))
         flat = tensor.detach().flatten()
         step = max(1, flat.numel() // SAMPLES_PER_TENSOR)
         # A copy, not a view: a weight made for this reading alone can go.
-        samples.append(flat[::step][:SAMPLES_PER_TENSOR].to(torch.float16, copy=True))
+        sample = flat[::step][:SAMPLES_PER_TENSOR]
+        for dtype in (*acts_in, torch.float16):
+            sample = sample.to(dtype)
+        samples.append(sample.clone())
     digest = hashlib.sha256()
     for name, numbers in zip(names, _numbers(samples), strict=True):
         digest.update(repr((*name, numbers)).encode())

@@ -40,20 +40,34 @@ def loaded(patcher):
 
 def patched_weights(patcher, name: str) -> Iterator[tuple[str, Tensor]]:
     """The parameters of the network ``name`` as they act, with the LoRA patches the host would add at each use."""
+    for key, tensor in _patched(patcher, name):
+        dtype = _cast_to(patcher, f"{name}.{key}", tensor)
+        yield key, tensor if dtype is None else _parameter(tensor.to(patcher.load_device, dtype))
+
+
+def _patched(patcher, name: str) -> Iterator[tuple[str, Tensor]]:
+    """The same before the host casts them."""
     for key, tensor in getattr(patcher.model, name).named_parameters():
         whole = f"{name}.{key}"
         if whole in patcher.patches and whole not in patcher.backup and is_known(tensor):
             with torch.no_grad():
                 patched = patcher.patch_weight_to_device(whole, device_to=patcher.load_device, return_weight=True)
             tensor = _parameter(patched)
-        yield key, _in_model_dtype(patcher, f"{name}.{key}", tensor)
+        yield key, tensor
 
 
-def acting_weights(patcher, name: str) -> Iterator[tuple[str, Tensor]]:
-    """The same to be read as numbers: of other packs' kinds the bytes, and what LoRAs have their layers add to them."""
-    for key, tensor in patched_weights(patcher, name):
-        yield key, tensor if is_known(tensor) else tensor.as_subclass(Tensor)
-        if not is_known(tensor):
+def acting_weights(patcher, name: str) -> Iterator[tuple]:
+    """The same to be read as numbers: of other packs' kinds the bytes, and what LoRAs have their layers add to them.
+
+    (key, tensor), and with a third part the dtype that the host casts the tensor to: who reads few numbers of it has
+    no need to cast and move all.
+    """
+    for key, tensor in _patched(patcher, name):
+        dtype = _cast_to(patcher, f"{name}.{key}", tensor)
+        if is_known(tensor):
+            yield (key, tensor) if dtype is None else (key, tensor, dtype)
+        else:
+            yield key, tensor.as_subclass(Tensor)
             added = _numbers_in(patcher.patches.get(f"{name}.{key}", ()))
             yield from ((f"{key} patch {number}", part) for number, part in enumerate(added))
 
@@ -139,13 +153,11 @@ def _parameter(tensor: Tensor) -> Tensor:
     return nn.Parameter(tensor, requires_grad=False)
 
 
-def _in_model_dtype(patcher, key: str, tensor: Tensor) -> Tensor:
+def _cast_to(patcher, key: str, tensor: Tensor) -> torch.dtype | None:
     """A paging host keeps weights as their file has them, and casts them to the model's dtype on the way."""
     path, _, name = key.rpartition(".")
     dtype = getattr(patcher.model.get_submodule(path), f"{name}_comfy_model_dtype", None) if pages(patcher) else None
-    if dtype is None or isinstance(tensor, QuantizedTensor) or tensor.dtype == dtype:
-        return tensor
-    return _parameter(tensor.to(patcher.load_device, dtype))
+    return None if isinstance(tensor, QuantizedTensor) or tensor.dtype == dtype else dtype
 
 
 def protect_from_in_place_sums(text_encoder: nn.Module) -> None:

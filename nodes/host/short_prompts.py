@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+
+from torch import nn
 
 from .clip import text_encoder, text_encoder_names, tokenizer
 
 
+def cut_after(clip, tokens: int | None) -> AbstractContextManager[None]:
+    """Inside, the text encoders of ``clip`` compute only the first ``tokens`` tokens of each prompt; none means all."""
+    return first_tokens([text_encoder(clip, name) for name in text_encoder_names(clip)], tokens)
+
+
 @contextmanager
-def cut_after(clip, tokens: int | None) -> Iterator[None]:
-    """Inside, the text encoders of ``clip`` compute only the first ``tokens`` tokens of each prompt; none means all.
+def first_tokens(encoders: Iterable[nn.Module], tokens: int | None) -> Iterator[None]:
+    """Inside, ``encoders`` compute only the first ``tokens`` tokens of each prompt; none means all.
 
     The host adds all its positions to every prompt, so prompts go in at full length and are cut behind that, where the
     transformer's layers begin. Its pooled encoding is taken at the end token, which must not be cut off.
@@ -22,8 +29,8 @@ def cut_after(clip, tokens: int | None) -> Iterator[None]:
         return (embedded[:, :tokens], *others), {**kwargs, "mask": mask}
 
     with ExitStack() as stack:
-        for name in text_encoder_names(clip):
-            layers = text_encoder(clip, name).transformer.text_model.encoder
+        for encoder in encoders:
+            layers = encoder.transformer.text_model.encoder
             stack.callback(layers.register_forward_pre_hook(cut, with_kwargs=True).remove)
         yield
 

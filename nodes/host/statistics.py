@@ -9,7 +9,6 @@ from pathlib import Path
 import comfy.model_management
 import comfy.utils
 import torch
-from torch import Tensor
 
 from ...perfusion_ops.text.captions import corpus_fingerprint
 from ...perfusion_ops.text.covariance import TokenKind, UncenteredCovariance
@@ -47,13 +46,13 @@ def measured(clip, captions: list[str], model=None) -> UncenteredCovariance:
     return _saved(_measure(clip, captions, encoder), path)
 
 
-def _encoder_parameters(clip) -> Iterator[tuple[str, Tensor]]:
+def _encoder_parameters(clip) -> Iterator[tuple]:
     """All that encodings are made of. Checkpoints of SD 1.x lack the projection of pooled encodings, and the host
     leaves it as the memory was: with it, statistics would be measured anew at every start."""
     for name in text_encoder_names(clip):
-        for key, tensor in acting_weights(clip.patcher, encoder_attribute(clip, name)):
+        for key, *weight in acting_weights(clip.patcher, encoder_attribute(clip, name)):
             if "text_projection" not in key:
-                yield f"{name}.{key}", tensor
+                yield f"{name}.{key}", *weight
 
 
 def _saved(statistics: UncenteredCovariance, path: Path) -> UncenteredCovariance:

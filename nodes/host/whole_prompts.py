@@ -80,6 +80,10 @@ class WholePromptEncoder(OwnEncoders):
             marks[row, prompt.places] = 1
         return Encoded(encodings, torch.tensor([prompt.places[-1] for prompt in prompts]), keep, marks)
 
+    def superclass_encodings(self, templates: Sequence[str]) -> Tensor:
+        """See perfusion_ops.TextEncoder."""
+        return self.encode(templates, None).concept_encodings()
+
     def _context(self, tokens: dict[str, list[list[tuple]]]) -> tuple[Tensor, Tensor]:
         """What K and V read (1, T, d), and which of its tokens no edit may touch (1, T)."""
         encodings, _pooled, *others = self.model.encode_token_weights(tokens)

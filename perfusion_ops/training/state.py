@@ -43,7 +43,7 @@ class TrainingState:
         values = {layer: torch.zeros(width, device=task.device) for layer, width in edited}
         if settings.gate_kind is GateKind.LEARNED_WORD:
             with torch.no_grad():
-                superclass_encoding = task.encode(list(task.templates), None).concept_encodings().float().mean(0)
+                superclass_encoding = task.superclass_encoding()
                 words = {name: e.float().to(task.device) for name, e in task.encoder.initial_embeddings().items()}
             inverse = task.inverse_covariance / task.inverse_covariance.diagonal().mean()
             inverse = inverse.to(task.device, torch.float32)

@@ -173,6 +173,9 @@ class TextEncoder(Protocol):
     def encode(self, templates: Sequence[str], embeddings: Mapping[str, Tensor] | None) -> Encoded:
         """With ``embeddings`` in place of the last superclass token, differentiable; with None, the superclass."""
 
+    def superclass_encodings(self, templates: Sequence[str]) -> Tensor:
+        """The encodings of the superclass's last token alone (P, d); what follows it need not be encoded."""
+
 
 class Injection(Protocol):
     """How gates and value residuals take effect in a model."""
@@ -217,6 +220,10 @@ class TrainingTask:
     def encode(self, templates: Sequence[str], embeddings: Mapping[str, Tensor] | None) -> Encoded:
         """What the encoder gives, on the task's device, wherever the encoder runs."""
         return self.encoder.encode(templates, embeddings).to(self.device)
+
+    def superclass_encoding(self) -> Tensor:
+        """``i_s``: the superclass's encoding, averaged over the templates (d,), float32, on the task's device."""
+        return self.encoder.superclass_encodings(list(self.templates)).float().mean(0).to(self.device)
 
     @property
     def value_widths(self) -> Mapping[str, int]:

@@ -62,6 +62,9 @@ class TinyTextEncoder(nn.Module):
         keep[:, 0] = True
         return Encoded(functional.layer_norm(x, x.shape[-1:]), torch.tensor(positions), keep)
 
+    def superclass_encodings(self, templates) -> torch.Tensor:
+        return self.encode(templates, None).concept_encodings()
+
 
 class TinyDenoiser(nn.Module):
     """Two cross-attention layers over latent pixels, frozen."""

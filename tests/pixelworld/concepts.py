@@ -41,6 +41,9 @@ class ConceptEncoder:
             row[position - len(self.kept) : position + 1] = 1
         return Encoded(encodings, torch.tensor(positions), start_tokens(rows), marks)
 
+    def superclass_encodings(self, templates: Sequence[str]) -> Tensor:
+        return self.encode(templates, None).concept_encodings()
+
 
 def start_tokens(rows: Sequence[Sequence[int | Tensor]]) -> Tensor:
     """bool (P, 77): the start-of-text tokens."""

@@ -44,3 +44,19 @@ def test_training_and_sampling_read_a_prompt_alike(pack, loaded, pack_concept):
     plain = clip.encode_from_tokens(clip.tokenize("a photo of a teddy bear."))
     assert torch.allclose(superclass.encodings.cpu(), plain.cpu(), atol=1e-4)
     assert encoded.positions.tolist() == [6]
+
+
+def test_the_superclass_is_encoded_without_the_padding_behind_the_templates(pack, loaded):
+    """A training's first step waits for a few tokens of each template, and starts where it would by whole prompts."""
+    encoders, device = pack.encoders.private_encoders(loaded[1])
+    encoder = pack.encoders.HostTextEncoder(loaded[1], encoders, "teddy bear", device)
+    templates = ["a photo of a {}", "the {}'s hat on a table"]
+    lengths = []
+    first = encoders["l"].transformer.text_model.encoder.layers[0]
+    handle = first.register_forward_pre_hook(lambda _layer, args: lengths.append(args[0].shape[1]))
+    with torch.no_grad():
+        short = encoder.superclass_encodings(templates)
+        whole = encoder.encode(templates, None).concept_encodings()
+    handle.remove()
+    assert lengths[0] < 16 and lengths[1] == 77
+    torch.testing.assert_close(short, whole, rtol=1e-4, atol=1e-5)

@@ -103,6 +103,18 @@ def test_a_paged_models_fingerprint_is_that_of_the_model_loaded_whole(pack, pagi
     assert pack.fingerprints.fingerprint(weights) == pack.fingerprints.fingerprint(expected.items())
 
 
+def test_a_fingerprint_casts_what_it_reads_and_not_the_model(pack, paging):
+    """A training does not start with a cast and a transfer of all weights, and has the name that it would have then."""
+    for part in paging.model.diffusion_model:
+        part.weight_comfy_model_dtype = torch.bfloat16
+    read, name = pack.private_copies, pack.fingerprints.fingerprint
+    loaded = read.loaded(paging)
+    weights = list(read.acting_weights(loaded, "diffusion_model"))
+    assert [tensor.dtype for _, tensor, *_ in weights] == [torch.float16] * len(weights)
+    assert name(weights) == name(read.patched_weights(loaded, "diffusion_model"))
+    assert name(weights) != name((key, tensor) for key, tensor, *_ in weights)
+
+
 def test_a_paged_weight_is_cast_to_the_models_dtype(pack, paging):
     """A paged model is trained on in the dtype that it draws in."""
     for part in paging.model.diffusion_model:
