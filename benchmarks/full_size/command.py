@@ -12,7 +12,7 @@ from pathlib import Path
 
 import report
 
-from . import host
+from . import first_step_against, host
 from .scale import SCALES, Scale, on_this_machine, only
 
 PARTS = (
@@ -26,6 +26,7 @@ def main(description: str) -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)}; all by default")
     parser.add_argument("--scale", choices=sorted(SCALES), default="reduced")
     parser.add_argument("--family", choices=("sd1", "sdxl", "sd1_short"), help="only this model, where several run")
+    parser.add_argument("--against", metavar="COMMIT", help="first_step: beside the pack of this earlier commit")
     parser.add_argument("--out", type=Path, default=Path("bench_out/full_size"))
     report.add_record_option(parser)
     options = parser.parse_args()
@@ -47,6 +48,8 @@ def measure(part: str, scale: Scale, options: argparse.Namespace) -> None:
     host.load_host()
     start = time.perf_counter()
     tables = importlib.import_module(f"full_size.{part}").run(scale)
+    if part == "first_step" and options.against:
+        tables |= first_step_against.run(scale, options.against, options.family)
     took, worked = round(time.perf_counter() - start, 1), round(sum(os.times()[:4]), 1)
     extra = {"scale": scale.name, "seconds": took, "cpu_seconds": worked, "comfyui": host.host_version()}
     report.publish(f"full_size_{part}", tables, options.out, options.record, **extra)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from typing import Any
-from unittest import mock
 
 import torch
 
 from . import host, models
+from .readings import readings
 from .scale import Scale
 from .timing import rounded
 from .trainers import SUPERCLASS
-
-READINGS = ("cpu", "item", "tolist", "numpy")
-"""Calls that bring numbers of a tensor to Python: on an accelerator each waits for all that was asked of it before."""
 
 
 def run(scale: Scale) -> dict[str, list[dict[str, Any]]]:
@@ -56,16 +52,3 @@ def _parts(part: Callable, family: str, model: Any, clip: Any) -> None:
         settings = ops.TrainingSettings(steps=steps, batch_size=1, report_every=10)
         part(f"a training of {steps}", lambda settings=settings: ops.train(task, settings))
 
-
-@contextmanager
-def readings() -> Iterator[list[int]]:
-    counted: list[int] = []
-
-    def counting(name: str):
-        plain = getattr(torch.Tensor, name)
-        return lambda tensor, *arguments, **more: counted.append(1) or plain(tensor, *arguments, **more)
-
-    with ExitStack() as stack:
-        for name in READINGS:
-            stack.enter_context(mock.patch.object(torch.Tensor, name, counting(name)))
-        yield counted

@@ -23,9 +23,11 @@ PARTS = (
 def tables(comfyui_path, tmp_path_factory):
     """Part -> its rows, all parts of one run."""
     folder = tmp_path_factory.mktemp("full_size")
+    known = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True).returncode == 0
+    against = ["--against", "HEAD"] if known else []
     path = os.pathsep.join([str(ROOT / "tests"), str(ROOT)])
     subprocess.run(
-        [sys.executable, "benchmarks/full_size.py", "--scale", "tiny", "--out", folder],
+        [sys.executable, "benchmarks/full_size.py", "--scale", "tiny", "--out", folder, *against],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": path, "COMFYUI_PATH": str(comfyui_path)},
         check=True,
@@ -113,3 +115,16 @@ def test_the_weights_of_a_model_are_read_once_before_the_first_step(tables):
     readings = {row["part"]: row["readings"] for row in tables["first_step"]["tables"]["The first step"]}
     assert readings["fingerprint of the U-Net"] == 1
     assert readings["private U-Net"] == readings["private text encoders"] == 0
+
+
+def test_the_first_step_is_measured_beside_an_earlier_commits(tables):
+    """A claim that the first step became shorter can be tried in one run; here the last commit against today's."""
+    compared = tables["first_step"]["tables"].get("The first step of HEAD and of today")
+    if compared is None:
+        pytest.skip("this copy has no history")
+    seconds = {row["part"]: (row["before, CPU s"], row["now, CPU s"]) for row in compared}
+    for part in ("statistics of 16 captions", "private U-Net", "prompts encoded", "forward and backward", "together"):
+        assert min(seconds[part]) > 0, part
+    assert seconds["together"][0] >= seconds["all but the statistics"][0] > seconds["prompts encoded"][0]
+    listed = subprocess.run(["git", "worktree", "list"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "earlier" not in listed, "the checkout of the earlier commit was left behind"

@@ -105,6 +105,7 @@ FAMILIES = TRANSFORMERS | {
     "sdxl": Family("sdxl", "SDXL", SDXL),
     "sdxl_short": Family("sdxl", "SDXL, 3 of 10 blocks deep, as bfloat16 is emulated here", SDXL_SHORT),
     "sd1_short": Family("sd1", "SD 1.5, 2 of 4 levels, 1 block each", SD_SHORT),
+    "sdxl_narrow": Family("sdxl", "SDXL, half the U-Net's width", SDXL | {"model_channels": 160}),
     "tiny": Family("sd1", "tiny SD 1.5", {"model_channels": 64}),
 }
 
