@@ -11,6 +11,8 @@ from server import PromptServer
 
 from . import folders
 
+CLEARED = " "
+"""In place of a line that is taken back: the browser takes no notice of an empty one."""
 _warned: set[str | None] = set()
 """Nodes that show a warning. The browser keeps a node's line until another comes, so it must be taken back."""
 
@@ -28,9 +30,9 @@ def current_run() -> str | None:
 
 
 def show_on_node(text: str, node: str | None) -> None:
-    """A line on a node in the browser; nowhere without one."""
+    """A line on a node in the browser, an empty one in place of an earlier one; nowhere without a node."""
     if node is not None and PromptServer.instance is not None:
-        PromptServer.instance.send_progress_text(text, node)
+        PromptServer.instance.send_progress_text(text or CLEARED, node)
 
 
 def send_event(name: str, content: dict[str, Any]) -> None:

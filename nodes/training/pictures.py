@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,6 +51,21 @@ def shots(
         _shot(number, picture, covers[number - 1] if covers else None, (resolution, multiple), smallest)
         for number, picture in enumerate(pictures, start=1)
     ]
+
+
+def warning_of_same(taken: Sequence[Shot]) -> str | None:
+    """A sentence when pictures are equal to the bit, as those of loaders that were forgotten are."""
+    numbers: dict[str, list[str]] = {}
+    for number, shot in enumerate(taken, start=1):
+        pixels = hashlib.sha256(shot.pixels.contiguous().cpu().numpy()).hexdigest()
+        numbers.setdefault(f"{tuple(shot.pixels.shape)} {pixels}", []).append(str(number))
+    same = [" and ".join([", ".join(each[:-1]), each[-1]]) for each in numbers.values() if len(each) > 1]
+    if not same:
+        return None
+    return (
+        f"Of the {len(taken)} training pictures, {'; '.join(same)} are the same picture. If you did not mean it, "
+        "choose another picture in each Load Image node, and delete those that you do not use."
+    )
 
 
 def _shot(number: int, picture: Tensor, mask: Tensor | None, size: tuple[int, int], smallest: int) -> Shot:

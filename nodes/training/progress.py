@@ -36,6 +36,8 @@ class Progress:
     curve: LossCurve = field(default_factory=LossCurve)
     sent: float = 0.0
     """When the browser last heard of the curve."""
+    warning: str = ""
+    """Stays below every line, which would replace it otherwise."""
 
     def __post_init__(self) -> None:
         self.node = running_node()
@@ -76,7 +78,7 @@ class Progress:
 
     def tell(self, text: str) -> None:
         """A line on the node."""
-        show_on_node(text, self.node)
+        show_on_node("\n".join(filter(None, (text, self.warning))), self.node)
 
     def announce(self, text: str) -> None:
         """A line on the node, which the first step replaces, and in the log; nothing for an empty one."""

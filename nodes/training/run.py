@@ -26,7 +26,7 @@ from ..host.superclass_prompts import SuperclassPrompts
 from ..host.thumbnails import save_thumbnail
 from .checks import check_can_be_saved, check_shapes, check_statistics, settings_of
 from .files import Finished, RunFiles, run_key
-from .pictures import Shot, shots
+from .pictures import Shot, shots, warning_of_same
 from .preview import Preview
 from .progress import Progress
 from .snapshots import Snapshots
@@ -101,11 +101,11 @@ class Training:
 
     def run(self) -> Finished:
         """Train, or take the concept of an earlier run with the same inputs."""
-        messages.warn_of(self._without_effect())
+        warning = messages.warn_of(self._without_effect(), warning_of_same(self.shots))
         statistics = None if self.by_position else self.statistics or _measured_statistics(self.clip, self.model)
         base = fingerprint(acting_weights(loaded(self.model), "diffusion_model"))
         files = RunFiles.of(self.word, self._key(base, statistics))
-        progress = Progress(self.settings.steps, self.preview_every, self._preview().draw)
+        progress = Progress(self.settings.steps, self.preview_every, self._preview().draw, warning=warning)
         snapshots = files.snapshots(self.snapshot_every, self.settings.steps)
         finished = files.finished(snapshots)
         if finished is not None:

@@ -32,6 +32,9 @@ SILENT_SECONDS = 600
 TEXT_MESSAGE = 3
 """The kind of binary message that carries a node's line: the length of the node's id, the id, the text."""
 
+CLEARED = " "
+"""The line that clears a node's: the browser takes no notice of an empty one."""
+
 
 def device() -> str:
     """Where hosts compute, by PERFUSION_DEVICE: ``cpu``, the default, or ``cuda``. Raises ValueError for another."""

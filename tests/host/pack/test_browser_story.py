@@ -42,6 +42,10 @@ SAVED = """
   .filter(widget => widget.serialize !== false && !widget.name.startsWith('$$')).map(widget => widget.name)
 """
 """Whose values a workflow keeps, in their order; the frontend's own lines on a node, named $$, come after them."""
+STATISTICS_LINE = """
+() => app.graph.nodes.find(node => node.type === 'PerfusionTextStatistics').widgets
+  .find(widget => widget.name === '$$node-text-preview').value
+"""
 TEXT_BOX = "text => [...document.querySelectorAll('textarea')].find(area => area.value === text)"
 WATCH = """
 () => {
@@ -101,6 +105,7 @@ def test_a_training_shows_its_loss_its_newest_preview_and_a_word_at_the_end(page
     previews = page.evaluate("() => Object.values(window.perfusionPreviews)")
     # A slow browser may miss one of the two.
     assert previews, "no preview stood on the node with the curve while time was left"
+    assert not page.evaluate(STATISTICS_LINE).strip(), "what was measured before is still said to be measured"
     path = page.locator(".perfusion-training .perfusion-line").get_attribute("d")
     assert path.count("L") >= 1
     [held] = values(page, "PerfusionTrainConcept")

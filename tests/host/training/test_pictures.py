@@ -96,3 +96,12 @@ def test_colours_out_of_range_are_still_brought_into_it(pack):
     source = picture(16, 16) * 3 - 1
     (shot,) = pack.pictures.shots([source], [], 512)
     assert torch.equal(shot.pixels, source[0].clamp(0, 1))
+
+
+def test_the_same_picture_in_several_loaders_is_told(pack):
+    """Who forgets to choose a picture in a loader learns which ones are trained on twice."""
+    one, other = picture(16, 16), 1 - picture(16, 16)
+    taken = pack.pictures.shots([one, other, one.clone(), picture(24, 16), other.clone(), one.clone()], [], 512)
+    told = pack.pictures.warning_of_same(taken)
+    assert told.startswith("Of the 6 training pictures, 1, 3 and 6; 2 and 5 are the same picture. ")
+    assert pack.pictures.warning_of_same(pack.pictures.shots([one, other, picture(24, 16)], [], 512)) is None

@@ -112,3 +112,11 @@ def test_the_time_left_is_told_beyond_a_day(progress):
     made = progress(lambda _concept: torch.ones(8, 8, 3))
     made(StepReport(1, 4, 0.5, 36_000.5, 4, lambda: None))
     assert "30:00:01 left" in "\n".join(made.told)
+
+
+def test_a_warning_stays_on_the_node_while_the_training_shows_its_progress(progress):
+    """A warning that the first step would replace is read by nobody."""
+    made = progress(lambda _concept: torch.ones(8, 8, 3))
+    made.warning = "1 and 3 are the same picture."
+    made(report(1))
+    assert made.told[-1].startswith("1/4") and made.told[-1].endswith("\n1 and 3 are the same picture.")
