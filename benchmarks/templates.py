@@ -20,7 +20,7 @@ from typing import Any
 from builders.family_files import install, write_concepts
 from builders.family_templates import CLIP_LOADERS, Template, templates
 from builders.server import Rejected, Server, WorkflowError
-from builders.template_trial import COSMOS, Case, Trial, cosmos, good
+from builders.template_trial import UNOFFICIAL, Case, Trial, good, unofficial
 from builders.weight_forms import TITLES
 from builders.workflows import training_pictures
 from report import ROOT, add_record_option, markdown_table, origin, publish, replace_section
@@ -77,11 +77,11 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     return {name: words[value] if isinstance(value, bool) else value for name, value in row.items()}
 
 
-def prepare(folder: Path, chosen: list[Template], comfyui: Path) -> None:
-    """The files that templates ask for, concepts, and pictures to train on, in a host's folder."""
-    wanted = {path: name for template in chosen for path, name in template.files().items()}
-    install(folder, {**wanted, **COSMOS}, comfyui)
-    write_concepts(folder, {"cosmos2", *(template.kinds[0] for template in chosen)}, comfyui)
+def prepare(folder: Path, chosen: list[Template], kinds: list[str], comfyui: Path) -> None:
+    """The files of templates and of unofficial ``kinds``, concepts, and pictures to train on, in a host's folder."""
+    wanted = [template.files() for template in chosen] + [UNOFFICIAL[kind] for kind in kinds]
+    install(folder, {path: name for files in wanted for path, name in files.items()}, comfyui)
+    write_concepts(folder, {*kinds, *(template.kinds[0] for template in chosen)}, comfyui)
     (folder / "input").mkdir()
     first, *_ = training_pictures(folder)
     for name in {name for template in chosen for name in template.pictures}:
@@ -90,18 +90,23 @@ def prepare(folder: Path, chosen: list[Template], comfyui: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", metavar="TEXT", help="templates with one of these texts in their name")
+    what = "templates with one of these texts in their name, or in the kind of network where there is no template"
+    parser.add_argument("--only", nargs="+", metavar="TEXT", help=what)
     add_record_option(parser)
     arguments = parser.parse_args()
     comfyui = Path(os.environ.get("COMFYUI_PATH") or sys.exit("This needs ComfyUI. Set COMFYUI_PATH to its folder."))
-    every = [t for t in templates() if not arguments.only or any(text in t.name for text in arguments.only)]
+
+    def asked(name: str) -> bool:
+        return not arguments.only or any(text in name for text in arguments.only)
+
+    every, kinds = [template for template in templates() if asked(template.name)], list(filter(asked, UNOFFICIAL))
     with tempfile.TemporaryDirectory() as folder:
-        prepare(Path(folder), [template for template in every if not template.unfit()], comfyui)
+        prepare(Path(folder), [template for template in every if not template.unfit()], kinds, comfyui)
         with Server(comfyui, Path(folder)) as server:
             trial, known = Trial(server), server.get("/object_info")
             unfit = {template.name: why for template in every if (why := template.unfit(known))}
             cases = [Case.of(template, server) for template in every if template.name not in unfit]
-            cases += [] if arguments.only else [cosmos()]
+            cases += map(unofficial, kinds)
             drawn = list(rows(trial, cases, train=False))
             trained = list(rows(trial, one_each(cases), train=True))
             host = server.get("/system_stats")["system"]["comfyui_version"]

@@ -41,6 +41,7 @@ KINDS = {
         (r"chroma-radiance", "chroma_radiance"),
         (r"anima", "anima"),
         (r"cosmos_predict2", "cosmos2"),
+        (r"hunyuan_dit", "hunyuan_dit"),
         (r"wan2\.2_ti2v_5b", "wan22"),
         (r"wan2\.[12]_t2v", "wan21"),
     ),
@@ -81,6 +82,7 @@ LAYERS = {
     "qwen_image": r"(transformer_blocks\.\d+\.attn)\.add_v_proj\.weight",
     "anima": r"(blocks\.\d+\.cross_attn)\.v_proj\.weight",
     "wan21": r"(blocks\.\d+\.cross_attn)\.v\.weight",
+    "hunyuan_dit": r"(blocks\.\d+\.attn2)\.kv_proj\.weight",
 }
 LAYERS |= {kind: LAYERS["flux1"] for kind in ("ovis", "longcat", "chroma_radiance")} | {"newbie": LAYERS["lumina2"]}
 LAYERS |= {"chroma": LAYERS["flux1"], "flux2": LAYERS["flux1"], "cosmos2": LAYERS["anima"], "wan22": LAYERS["wan21"]}
@@ -137,7 +139,7 @@ def widths(kind: str, network: Path) -> dict[str, int]:
 
 
 def _value_width(family: str, shape: list[int]) -> int:
-    heads = {"sd3": (3, 3), "zimage": (4, 4), "lumina2": (4, 2), "newbie": (4, 2)}.get(family)
+    heads = {"sd3": (3, 3), "zimage": (4, 4), "lumina2": (4, 2), "newbie": (4, 2), "hunyuan_dit": (0, 1)}.get(family)
     if heads is None:
         return shape[0]
     queries, values = heads

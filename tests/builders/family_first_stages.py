@@ -11,11 +11,14 @@ def first_stage(kind: str) -> dict[str, torch.Tensor]:
     """Weights of a VAE: Flux's and Flux.2's with a narrow decoder, Wan's narrow, for Wan 2.2 the class of previews."""
     import comfy.ldm.wan.vae
     import comfy.taesd.taehv
+    import comfy.taesd.taesd
 
     if kind == "wan21":
         sizes = {"dim_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_scales": []}
         sizes |= {"temperal_downsample": [False, True, True], "dropout": 0.0}
         model = comfy.ldm.wan.vae.WanVAE(dim=8, z_dim=16, image_channels=3, conv_out_channels=3, **sizes)
+    elif kind == "sd":
+        model = comfy.taesd.taesd.TAESD(latent_channels=4)
     elif kind == "wan22":
         model = comfy.taesd.taehv.TAEHV(latent_channels=48)
     else:

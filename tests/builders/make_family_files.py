@@ -126,6 +126,11 @@ def encoders() -> dict[str, tuple]:
             *(_newbie("jina"), "", kin_models.NEWBIE, {}),
             {"spiece_model": pieces(pad_id=0, eos_id=1, bos_id=2, unk_id=3)},
         ),
+        "bert": (_hunyuan("hydit_clip"), "hydit_clip", cross_models.CROSS["hunyuan_dit"].sizes, {}, {}),
+        "mt5": (
+            *(_hunyuan("mt5xl"), "mt5xl", _T5 | {"d_model": 48, "num_layers": 2, "vocab_size": 800}, {}),
+            {"mt5xl.spiece_model": pieces(pad_id=0, eos_id=1, unk_id=2)},
+        ),
         "ovis": (ovis.te(), "qwen3_2b", _QWEN3 | {"num_hidden_layers": 2}, {_NORM: (2048,)}, {}),
         "qwen3_4b": (z_image.te(), "qwen3_4b", _QWEN3 | {"num_hidden_layers": 28}, {_NORM: (2560,)}, {}),
         "qwen3_8b": (
@@ -170,6 +175,12 @@ def _newbie(part: str) -> Callable:
     return lambda **settings: SimpleNamespace(clip=part, **{part: getattr(newbie.te()(**settings), part)})
 
 
+def _hunyuan(part: str) -> Callable:
+    from comfy.text_encoders import hydit
+
+    return lambda **settings: SimpleNamespace(clip=part, **{part: getattr(hydit.HyditModel(**settings), part)})
+
+
 def _llama(**settings) -> SimpleNamespace:
     from comfy.text_encoders import hunyuan_video
 
@@ -181,13 +192,14 @@ def whole_checkpoint(kind: str, texts: dict[str, str], form: str) -> dict[str, t
     """Network, text encoders (kind -> name) and VAE in one, as Load Checkpoint takes them."""
     weights = {f"model.diffusion_model.{name}": tensor for name, tensor in in_form(network(kind), form).items()}
     prefix = "first_stage_model" if kind == "sd3" else "vae"
-    weights |= {f"{prefix}.{name}": tensor for name, tensor in first_stage("ae").items()}
+    stage = "sd" if kind == "hunyuan_dit" else "ae"
+    weights |= {f"{prefix}.{name}": tensor for name, tensor in first_stage(stage).items()}
     sizes = {}
     for text, name in texts.items():
         part = in_form(encoder(text), form)
         sizes |= json.loads(bytes(part.pop(KEY).tolist()))["sizes"]
-        if "spiece_model" in part:
-            weights["text_encoders.spiece_model"] = part.pop("spiece_model")
+        for words in [key for key in part if key.endswith("spiece_model")]:
+            weights[f"text_encoders.{words}"] = part.pop(words)
         weights |= {f"text_encoders.{name}.transformer.{key}": tensor for key, tensor in part.items()}
     return {**weights, f"text_encoders.{KEY}": note(sizes, {}, {})}
 
@@ -234,6 +246,7 @@ def refiner() -> dict[str, torch.Tensor]:
 
 
 CHECKPOINTS = {
+    "hunyuan_dit": {"bert": "hydit_clip", "mt5": "mt5xl"},
     "schnell": {"clip_l": "clip_l", "t5xxl": "t5xxl"},
     "lumina2": {"gemma2": "gemma2_2b"},
     # The host pads CLIP's encodings to 4096 features, so that this T5 has as many: 260 MB of vocabulary.

@@ -15,12 +15,15 @@ from builders.ui_workflows import nodes_of
 from builders.weight_forms import form_of
 from builders.workflows import Workflow
 
-COSMOS = {
-    "diffusion_models/cosmos_predict2_2B_t2i.safetensors": "diffusion_models/cosmos2",
-    "text_encoders/oldt5_xxl.safetensors": "text_encoders/t5xxl_old",
-    "vae/wan_2.1_vae.safetensors": "vae/wan21",
+UNOFFICIAL = {
+    "cosmos2": {
+        "diffusion_models/cosmos_predict2_2B_t2i.safetensors": "diffusion_models/cosmos2",
+        "text_encoders/oldt5_xxl.safetensors": "text_encoders/t5xxl_old",
+        "vae/wan_2.1_vae.safetensors": "vae/wan21",
+    },
+    "hunyuan_dit": {"checkpoints/hunyuan_dit_1.2.safetensors": "checkpoints/hunyuan_dit"},
 }
-"""Files of the one family without an official template."""
+"""Kind of network without an official template -> files of the one that stands for it."""
 LEARNED = ("anima", "cosmos2")
 """Families that learn a word unless told otherwise, and so need text statistics."""
 
@@ -49,22 +52,25 @@ class Case:
         return f"{self.kinds[0]}.safetensors"
 
 
-def cosmos() -> Case:
-    """Load, encode, sample, decode: the official templates have none of Cosmos-Predict2."""
-    network, text, vae = (path.split("/")[1] for path in COSMOS)
-    graph = Workflow()
-    model = graph.add("UNETLoader", unet_name=network, weight_dtype="default")
-    clip = graph.add("CLIPLoader", clip_name=text, type="cosmos")
+def unofficial(kind: str) -> Case:
+    """Load, encode, sample, decode: the official templates have none of this kind of network."""
+    graph, files = Workflow(), [path.split("/")[1] for path in UNOFFICIAL[kind]]
+    if len(files) == 1:
+        loaded = graph.add("CheckpointLoaderSimple", ckpt_name=files[0])
+        model, clip, vae = loaded[0], loaded[1], loaded[2]
+    else:
+        model = graph.add("UNETLoader", unet_name=files[0], weight_dtype="default")[0]
+        clip = graph.add("CLIPLoader", clip_name=files[1], type="cosmos")[0]
+        vae = graph.add("VAELoader", vae_name=files[2])[0]
     prompts = {
-        name: graph.add("CLIPTextEncode", clip=clip[0], text=words)[0]
+        name: graph.add("CLIPTextEncode", clip=clip, text=words)[0]
         for name, words in (("positive", "at sea"), ("negative", ""))
     }
     latent = graph.add("EmptySD3LatentImage", width=64, height=64, batch_size=1)
     settings = {"seed": 5, "steps": 2, "cfg": 4.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
-    sampled = graph.add("KSampler", model=model[0], latent_image=latent[0], **prompts, **settings)
-    first_stage = graph.add("VAELoader", vae_name=vae)
-    graph.add("PreviewImage", images=graph.add("VAEDecode", samples=sampled[0], vae=first_stage[0])[0])
-    return Case("(no official template; a plain KSampler)", ["cosmos2"], dict(graph))
+    sampled = graph.add("KSampler", model=model, latent_image=latent[0], **prompts, **settings)
+    graph.add("PreviewImage", images=graph.add("VAEDecode", samples=sampled[0], vae=vae)[0])
+    return Case("(no official template; a plain KSampler)", [kind], dict(graph))
 
 
 class Trial:

@@ -132,6 +132,24 @@ def test_inspect_names_the_tokens_of_both_texts(world):
     assert len(named) == BERT + 256 and torch.equal(found.gates > 0.5, torch.tensor(named))
 
 
+def test_a_controlnet_beside_the_concept(world):
+    """What a ControlNet adds to the skipped streams: both act, and it alone without the word."""
+    from comfy.controlnet import ControlBase
+
+    class Control(ControlBase):
+        def get_control(self, x_noisy, *_call):
+            added = torch.randn(1, 16, 64, generator=torch.Generator().manual_seed(4))
+            return {"input": [], "middle": [], "output": [added.expand(len(x_noisy), -1, -1)]}
+
+    controlled = {"entries": {"control": Control(), "control_apply_to_uncond": True}}
+    model, clip = world.applied(world.position_concept())
+    alone = world.draw(world.model, world.clip, SUPERCLASS, **controlled)
+    both = world.draw(model, clip, NAMED, **controlled)
+    assert (alone - world.draw(world.model, world.clip, SUPERCLASS)).abs().max() > 1e-3
+    assert (both - alone).abs().max() > 1e-3 and (both - world.draw(model, clip, NAMED)).abs().max() > 1e-3
+    assert torch.equal(world.draw(model, clip, SUPERCLASS, **controlled), alone)
+
+
 def predicting(world, recompute: bool = False):
     """The injection of a training and what predicts in it, on a private copy."""
     made, private = world.pack.cross_model, world.private(recompute)
