@@ -7,7 +7,7 @@ import hashlib
 from comfy_api.latest import io
 
 from ..perfusion_ops.concept.file_schema import MAX_FILE_BYTES
-from ..perfusion_ops.training.task import steps_done
+from ..perfusion_ops.training.settings import steps_done
 from .host import folders
 from .host.thumbnails import load_with_thumbnail
 from .schema import ConceptIO, concept_file_input, schema

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..perfusion_ops.training.task import steps_done
+from ..perfusion_ops.training.settings import steps_done
 from .host import folders
 from .host.thumbnails import load_with_thumbnail
 from .schema import ConceptIO, schema

@@ -9,7 +9,8 @@ from .edit.terms import EditTerm, check_combinable, nearly_parallel
 from .training.layers import EditedLayers
 from .training.loop import StepReport, TrainingDiverged, TrainingResult, train
 from .training.noise import FlowSchedule, NoiseSchedule
-from .training.task import Encoded, Picture, TextEncoder, TrainingSettings, TrainingTask
+from .training.settings import TrainingSettings
+from .training.task import Encoded, Picture, TextEncoder, TrainingTask
 
 __all__ = [
     "Concept",

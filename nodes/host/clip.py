@@ -15,10 +15,11 @@ from torch import nn
 
 from ...perfusion_ops import Concept, KeyLocking
 from ...perfusion_ops.text.words import fold_word
-from .concept_words import ConceptWord, knowing, known_words, without_words
+from .concept_words import ConceptWord
 from .marking import marking_hooks
 from .naming import Naming
 from .network_tokens import marking
+from .vocabularies import knowing, known_words, without_words
 
 KEY = "perfusion"
 PREFIX = "clip_"

@@ -11,8 +11,8 @@ from torch import Tensor
 from ...perfusion_ops import Concept, KeyLocking
 from ...perfusion_ops.files.atomic import write_atomically
 from .clip import clip_with_concept, text_encoder, vocabulary
-from .concept_words import superclass_tokens
 from .own_encoders import embedding_of
+from .vocabularies import superclass_tokens
 
 
 def embedding_tensors(concept: Concept, clip) -> dict[str, Tensor]:

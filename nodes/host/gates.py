@@ -18,11 +18,12 @@ from ..families.family import family_of
 from ..families.second_text import SecondText
 from .applied import AppliedConcept, AppliedConcepts
 from .clip import text_encoder, text_encoder_names, tokenizer, tokenizer_names
-from .concept_words import ConceptWord, known_words
+from .concept_words import ConceptWord
 from .conditioning import edited_contexts, kept_tokens, marks_in, with_whole_text
 from .encoded_prompt import EncodedPrompt, plain
 from .model import KEY, network_reads, reading_of
 from .prompt_tokens import prompt_tokens
+from .vocabularies import known_words
 
 KEY_NOTES = {
     KeyLocking.GLOBAL_GATED: "All keys come from the superclass prompt, gated by its own similarities.",

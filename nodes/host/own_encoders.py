@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .clip import vocabulary
-from .concept_words import superclass_tokens
+from .vocabularies import superclass_tokens
 
 
 @torch.no_grad()

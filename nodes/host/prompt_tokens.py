@@ -9,7 +9,8 @@ from typing import Any
 from ...perfusion_ops.edit.gate_table import PromptToken
 from ...perfusion_ops.text.covariance import TokenKind
 from .clip import text_encoder, tokenizer, tokenizer_names, vocabulary
-from .concept_words import CONCEPT_TOKENS, ConceptToken, known_words, superclass_tokens, without_words
+from .concept_words import CONCEPT_TOKENS, ConceptToken
+from .vocabularies import known_words, superclass_tokens, without_words
 from .whole_prompts import CLIP_NAMES, spelling_name
 
 BROKEN = "\ufffd"

@@ -17,7 +17,7 @@ from ...perfusion_ops.training.subject_mask import NOISE_LEVELS, joined, soft_ma
 from ..families.family import family_of
 from ..families.unet import UNet
 from .clip import tokenizer, tokenizer_names, vocabulary
-from .concept_words import superclass_tokens
+from .vocabularies import superclass_tokens
 
 MULTIPLE = 32
 """Sides of what the network sees, in pixels: all its resolutions divide them."""

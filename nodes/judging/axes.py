@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...perfusion_ops import Concept
-from ...perfusion_ops.training.task import steps_done
+from ...perfusion_ops.training.settings import steps_done
 from ..host.widgets import KEY_LOCKINGS
 from .point import Point
 

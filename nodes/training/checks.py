@@ -11,8 +11,53 @@ from ...perfusion_ops import EditedLayers, Gate, GateKind, TrainingSettings
 from ...perfusion_ops.concept.file_schema import Description, check_texts
 from ...perfusion_ops.files.strict_json import FormatError
 from ...perfusion_ops.text.covariance import UncenteredCovariance
-from ..families.family import Family
+from ...perfusion_ops.text.prompts import DEFAULT_TEMPLATES, split_template
+from ..families.family import Family, family_of
+from ..host.clip import text_encoder_names, vocabulary
+from ..host.concept_words import check_concept_word
+from ..host.vocabularies import superclass_tokens
 from ..host.widgets import GATES, KEY_LOCKINGS, LAYERS
+from .pictures import shots
+from .texts import captions_of, templates_of
+
+LISTS = ("images", "masks", "captions")
+
+
+def checked(inputs: dict[str, list]) -> dict[str, Any]:
+    """What a training is made of, by name. Raises ValueError, with one sentence, before anything is loaded."""
+    for name, values in inputs.items():
+        if name not in LISTS and len(values) != 1:
+            raise ValueError(
+                f"The input {name} got a list of {len(values)}; expected one value. Use one Train Perfusion "
+                "Concept node for each concept."
+            )
+    one = {name: values[0] for name, values in inputs.items() if name not in LISTS}
+    superclass = " ".join(one["superclass"].split())
+    word = check_concept_word(one["word"])
+    family = family_of(one["model"])
+    check_can_be_saved(word, superclass, family.name)
+    family.check_trainable(one["model"])
+    check_shapes(one["model"])
+    for name in text_encoder_names(one["clip"]):
+        superclass_tokens(vocabulary(one["clip"], name), superclass)
+    settings = settings_of(one, family)
+    if one.get("statistics") is not None and settings.gate_kind is GateKind.LEARNED_WORD:
+        check_statistics(one["statistics"], family, one["model"])
+    taken = shots(inputs["images"], inputs.get("masks") or [], one["resolution"], *family.sides)
+    captions = captions_of(inputs["captions"], len(taken), word, superclass)
+    if one["preview_every"]:
+        split_template(one["preview_prompt"])
+    as_given = ("model", "clip", "vae", "dtype", "gradient_checkpointing", "preview_every", "preview_prompt")
+    return {name: one[name] for name in as_given} | {
+        "word": word,
+        "superclass": superclass,
+        "shots": taken,
+        "templates": templates_of(one["templates"]) or DEFAULT_TEMPLATES,
+        "captions": captions,
+        "settings": settings,
+        "statistics": one.get("statistics"),
+        "snapshot_every": one.get("snapshot_every", 0),
+    }
 
 
 def check_statistics(statistics: UncenteredCovariance, family: Family, model) -> None:
@@ -79,3 +124,20 @@ def _layers_of(choice: str, gate: GateKind, family: Family) -> EditedLayers:
             f"{choice!r}, choose the gate {GateKind.POSITION.value!r}."
         )
     return EditedLayers.ALL
+
+
+def without_effect(settings: TrainingSettings, statistics: UncenteredCovariance | None) -> str | None:
+    """A sentence when inputs are set that the chosen gate has no use for."""
+    usual = TrainingSettings()
+    set_ = {
+        "statistics": statistics is not None,
+        "key_locking": settings.key_locking is not usual.key_locking,
+        "word_learning_rate": settings.word_learning_rate != usual.word_learning_rate,
+    }
+    unused = [name for name, given in set_.items() if given]
+    if settings.gate_kind is not GateKind.POSITION or not unused:
+        return None
+    return (
+        f"With the gate 'position' no word is learned and keys are the superclass's own, so {' and '.join(unused)} "
+        "of this node have no effect."
+    )

@@ -11,11 +11,9 @@ from torch import Tensor
 from ...perfusion_ops import GateKind, TrainingDiverged, TrainingSettings, TrainingTask, train
 from ...perfusion_ops.text.captions import captions as shipped_captions
 from ...perfusion_ops.text.covariance import UncenteredCovariance, inverse
-from ...perfusion_ops.text.prompts import DEFAULT_TEMPLATES, split_template
 from ..families.family import family_of
 from ..host import messages
-from ..host.clip import text_encoder, text_encoder_names, vocabulary
-from ..host.concept_words import check_concept_word, superclass_tokens
+from ..host.clip import text_encoder, text_encoder_names
 from ..host.device_memory import is_out_of_memory
 from ..host.encoders import private_encoders
 from ..host.fingerprints import encoder_identity, fingerprint, first_stage_identity
@@ -24,16 +22,13 @@ from ..host.private_copies import acting_weights, loaded
 from ..host.statistics import CAPTION_SEED, DEFAULT_CAPTIONS, measured
 from ..host.superclass_prompts import SuperclassPrompts
 from ..host.thumbnails import save_thumbnail
-from .checks import check_can_be_saved, check_shapes, check_statistics, settings_of
+from .checks import checked, without_effect
 from .files import Finished, RunFiles, run_key
-from .pictures import Shot, shots, warning_of_same
+from .pictures import Shot, warning_of_same
 from .preview import Preview
 from .progress import Progress
 from .snapshots import Snapshots
 from .task import PrivateModel, latent_pictures, training_task
-from .texts import captions_of, templates_of
-
-LISTS = ("images", "masks", "captions")
 
 
 @dataclass(frozen=True)
@@ -59,49 +54,11 @@ class Training:
     @classmethod
     def of(cls, inputs: dict[str, list]) -> Training:
         """Raises ValueError, with one sentence, before anything is loaded."""
-        for name, values in inputs.items():
-            if name not in LISTS and len(values) != 1:
-                raise ValueError(
-                    f"The input {name} got a list of {len(values)}; expected one value. Use one Train Perfusion "
-                    "Concept node for each concept."
-                )
-        one = {name: values[0] for name, values in inputs.items() if name not in LISTS}
-        superclass = " ".join(one["superclass"].split())
-        word = check_concept_word(one["word"])
-        family = family_of(one["model"])
-        check_can_be_saved(word, superclass, family.name)
-        family.check_trainable(one["model"])
-        check_shapes(one["model"])
-        for name in text_encoder_names(one["clip"]):
-            superclass_tokens(vocabulary(one["clip"], name), superclass)
-        settings = settings_of(one, family)
-        if one.get("statistics") is not None and settings.gate_kind is GateKind.LEARNED_WORD:
-            check_statistics(one["statistics"], family, one["model"])
-        taken = shots(inputs["images"], inputs.get("masks") or [], one["resolution"], *family.sides)
-        captions = captions_of(inputs["captions"], len(taken), word, superclass)
-        if one["preview_every"]:
-            split_template(one["preview_prompt"])
-        return cls(
-            model=one["model"],
-            clip=one["clip"],
-            vae=one["vae"],
-            word=word,
-            superclass=superclass,
-            shots=taken,
-            templates=templates_of(one["templates"]) or DEFAULT_TEMPLATES,
-            captions=captions,
-            settings=settings,
-            statistics=one.get("statistics"),
-            dtype=one["dtype"],
-            gradient_checkpointing=one["gradient_checkpointing"],
-            preview_every=one["preview_every"],
-            preview_prompt=one["preview_prompt"],
-            snapshot_every=one.get("snapshot_every", 0),
-        )
+        return cls(**checked(inputs))
 
     def run(self) -> Finished:
         """Train, or take the concept of an earlier run with the same inputs."""
-        warning = messages.warn_of(self._without_effect(), warning_of_same(self.shots))
+        warning = messages.warn_of(without_effect(self.settings, self.statistics), warning_of_same(self.shots))
         statistics = None if self.by_position else self.statistics or _measured_statistics(self.clip, self.model)
         base = fingerprint(acting_weights(loaded(self.model), "diffusion_model"))
         files = RunFiles.of(self.word, self._key(base, statistics))
@@ -116,22 +73,6 @@ class Training:
         progress.announce(files.make_ready(snapshots))
         with torch.inference_mode(False), torch.enable_grad():
             return self._train(base, statistics, files, snapshots, progress)
-
-    def _without_effect(self) -> str | None:
-        """A sentence when inputs are set that the chosen gate has no use for."""
-        usual = TrainingSettings()
-        set_ = {
-            "statistics": self.statistics is not None,
-            "key_locking": self.settings.key_locking is not usual.key_locking,
-            "word_learning_rate": self.settings.word_learning_rate != usual.word_learning_rate,
-        }
-        unused = [name for name, given in set_.items() if given]
-        if not (self.by_position and unused):
-            return None
-        return (
-            f"With the gate 'position' no word is learned and keys are the superclass's own, so {' and '.join(unused)} "
-            "of this node have no effect."
-        )
 
     @property
     def by_position(self) -> bool:

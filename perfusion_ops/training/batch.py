@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from .noise import masked_loss
-from .task import Picture, TrainingSettings, TrainingTask
+from .settings import TrainingSettings
+from .task import Picture, TrainingTask
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from ..edit.injection import InjectedEdit
 from .batch import Draw, draw_batch, micro_batches, picture_losses, run_identity
 from .memory import encode_within, superclass_prompts_within
 from .position import position_step
+from .settings import TrainingSettings
 from .state import TrainingState
-from .task import Encoded, TrainingSettings, TrainingTask
+from .task import Encoded, TrainingTask
 
 
 @dataclass(frozen=True)

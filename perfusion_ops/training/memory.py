@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .task import Encoded, TrainingSettings, TrainingTask
+from .settings import TrainingSettings
+from .task import Encoded, TrainingTask
 
 PICTURES_ON_A_CPU = 4
 """At once, if nothing else is asked for: a CPU does not say that its memory runs out, and gains little from more."""

@@ -11,8 +11,9 @@ from ..edit.context import EditedContext
 from ..edit.equations import position_gates
 from ..edit.injection import InjectedEdit
 from .batch import Draw, micro_batches, picture_losses
+from .settings import TrainingSettings
 from .state import TrainingState
-from .task import Encoded, TrainingSettings, TrainingTask
+from .task import Encoded, TrainingTask
 
 
 def position_step(

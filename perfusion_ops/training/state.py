@@ -14,7 +14,8 @@ from torch import Tensor
 from ..concept.concept import ENCODINGS, Concept, GateKind, KeyLocking
 from ..files.atomic import write_atomically
 from .memory import MemoryUse
-from .task import STRAIGHT_THROUGH, TrainingSettings, TrainingTask
+from .settings import STRAIGHT_THROUGH, TrainingSettings
+from .task import TrainingTask
 
 
 @dataclass

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 
 from perfusion_ops.concept.concept import ENCODINGS, Concept, GateKind
-from perfusion_ops.training.task import TrainingSettings
+from perfusion_ops.training.settings import TrainingSettings
 
 SMALL = {"blocks.10.attn2": 7, "blocks.2.attn2": 5, "middle.attn2": 5}
 METADATA = {

@@ -28,7 +28,7 @@ ROOMS = {
         *("importing", "embeddings"),
         *("gates", "prompt_tokens", "subject_masks"),
         *("folders", "frozen_layers", "messages", "model", "naming", "private_copies", "short_prompts", "statistics"),
-        *("network_reader", "own_encoders", "superclass_prompts", "thumbnails", "whole_prompts"),
+        *("network_reader", "own_encoders", "superclass_prompts", "thumbnails", "vocabularies", "whole_prompts"),
     ),
     "families": ("family", "joint", "rotations", "unet", "cross"),
     "training": (

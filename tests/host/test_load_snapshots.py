@@ -10,7 +10,7 @@ import pytest
 from builders.server import Rejected, Server
 from builders.workflows import Workflow, load, train, training_pictures
 from perfusion_ops.concept.file import load_concept
-from perfusion_ops.training.task import steps_done
+from perfusion_ops.training.settings import steps_done
 
 WORD, STEPS, EVERY = "snapbox", 8, 3
 

@@ -142,7 +142,7 @@ def test_the_text_around_a_word_reads_as_by_the_host(pack, loaded, pack_concept,
     clip = loaded[1]
     known = pack.clip.clip_with_concept(clip, pack_concept(word, "bear"), 1.0, pack.ops.KeyLocking.LOCAL)
     ids = [CONCEPT if torch.is_tensor(token) else token for token, _ in known.tokenize(text)["l"][0]]
-    before, after = (pack.concept_words.plain_tokens(pack.clip.vocabulary(clip, "l"), part) for part in parts)
+    before, after = (pack.vocabularies.plain_tokens(pack.clip.vocabulary(clip, "l"), part) for part in parts)
     assert ids[1 : len(before) + len(after) + 2] == [*before, CONCEPT, *after]
     without = text.replace(word, "")
     assert known.tokenize(without) == clip.tokenize(without)

@@ -1,36 +1,8 @@
-"""Concept words and superclasses: which texts can be one, and which tokens stand for them."""
+"""Concept words: which texts can be one."""
 
 from __future__ import annotations
 
 import pytest
-
-from builders.small_vocabularies import pieces
-
-
-def test_a_superclass_the_vocabulary_does_not_know_is_read_by_its_parts(pack, loaded):
-    """Any superclass can be used: there is no list of known words.
-
-    Every text but an empty one has tokens, and the last one is learned.
-    """
-    known = pack.clip.vocabulary(loaded[1], "l")
-    made_up = pack.concept_words.superclass_tokens(known, "zwurbelix")
-    assert len(made_up) > 1 and len(pack.concept_words.superclass_tokens(known, "bear")) == 1
-    for nothing in ("", "   "):
-        with pytest.raises(ValueError, match="expected one or several words, such as 'teddy bear'"):
-            pack.concept_words.superclass_tokens(known, nothing)
-
-
-@pytest.mark.parametrize("add_eos", [False, True])
-@pytest.mark.parametrize("add_bos", [False, True])
-def test_a_superclass_is_its_own_tokens_whatever_stands_around_every_text(pack, add_bos, add_eos):
-    """A start without an end, as Gemma has it, must not take the place of the superclass's last token."""
-    from comfy.text_encoders.spiece_tokenizer import SPieceTokenizer
-
-    model = pieces(pad_id=0, eos_id=1, bos_id=2, unk_id=3)
-    alone = SPieceTokenizer(model, add_eos=False)("teddy bear")["input_ids"]
-    vocabulary = SPieceTokenizer(model, add_bos=add_bos, add_eos=add_eos)
-    assert vocabulary("teddy bear")["input_ids"] == [2] * add_bos + alone + [1] * add_eos
-    assert pack.concept_words.superclass_tokens(vocabulary, "teddy bear") == alone
 
 
 @pytest.mark.parametrize("word", ["", "  ", "(teddy)", "a:b", "embedding:x", "a,b"])

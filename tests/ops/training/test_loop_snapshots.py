@@ -9,8 +9,8 @@ import torch
 
 from builders.tiny_model import SHORT, assert_same_concept, tiny_task
 from perfusion_ops import GateKind, train
+from perfusion_ops.training.settings import steps_done
 from perfusion_ops.training.state import saved_step
-from perfusion_ops.training.task import steps_done
 
 
 class Kept(dict):

@@ -1,4 +1,4 @@
-"""Vocabularies to which the space before a word belongs: Qwen's and T5's, which read a prompt as a whole."""
+"""Superclasses as vocabularies read them, and words in those that read a prompt as a whole: Qwen's and T5's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import importlib
 
 import pytest
 import torch
+
+from builders.small_vocabularies import pieces
 
 VOCABULARIES = {
     "qwen3_06b": ("comfy.text_encoders.anima", "Qwen3Tokenizer"),
@@ -55,3 +57,29 @@ def test_the_learned_vector_takes_the_place_of_the_last_token(pack, reader):
     beside = rows(reading(pack, reader, embeddings={"another": torch.ones(4)}), PROMPTS[1])
     last = [n for n, token in enumerate(beside) if isinstance(token, pack.concept_words.MarkedId)][-1]
     assert beside == plain and last == place
+
+
+def test_a_superclass_the_vocabulary_does_not_know_is_read_by_its_parts(pack, loaded):
+    """Any superclass can be used: there is no list of known words.
+
+    Every text but an empty one has tokens, and the last one is learned.
+    """
+    known = pack.clip.vocabulary(loaded[1], "l")
+    made_up = pack.vocabularies.superclass_tokens(known, "zwurbelix")
+    assert len(made_up) > 1 and len(pack.vocabularies.superclass_tokens(known, "bear")) == 1
+    for nothing in ("", "   "):
+        with pytest.raises(ValueError, match="expected one or several words, such as 'teddy bear'"):
+            pack.vocabularies.superclass_tokens(known, nothing)
+
+
+@pytest.mark.parametrize("add_eos", [False, True])
+@pytest.mark.parametrize("add_bos", [False, True])
+def test_a_superclass_is_its_own_tokens_whatever_stands_around_every_text(pack, add_bos, add_eos):
+    """A start without an end, as Gemma has it, must not take the place of the superclass's last token."""
+    from comfy.text_encoders.spiece_tokenizer import SPieceTokenizer
+
+    model = pieces(pad_id=0, eos_id=1, bos_id=2, unk_id=3)
+    alone = SPieceTokenizer(model, add_eos=False)("teddy bear")["input_ids"]
+    vocabulary = SPieceTokenizer(model, add_bos=add_bos, add_eos=add_eos)
+    assert vocabulary("teddy bear")["input_ids"] == [2] * add_bos + alone + [1] * add_eos
+    assert pack.vocabularies.superclass_tokens(vocabulary, "teddy bear") == alone
