@@ -30,10 +30,12 @@ class KeyLocking(str, Enum):
 
     @property
     def uses_superclass_prompt(self) -> bool:
+        """Whether keys are read from the superclass prompt (section 5)."""
         return self in (KeyLocking.GLOBAL_GATED, KeyLocking.GLOBAL_PURE)
 
     @property
     def edits_keys(self) -> bool:
+        """Whether the encodings that ``to_k`` reads are edited."""
         return self not in (KeyLocking.GLOBAL_PURE, KeyLocking.OFF)
 
 
@@ -52,6 +54,9 @@ class Concept:
 
     All tensors are float32 on the CPU. ``d`` is the context width (768 SD 1.x, 1024 SD 2.x, 2048 SDXL). A concept with
     a position gate has value residuals alone: no encodings and no word embeddings.
+
+    Raises ValueError for tensors of another shape or dtype, for values that are not finite, for an empty text, for an
+    energy ``i* . w`` that is not positive, and for fields that its kind of gate does not have.
     """
 
     word: str
@@ -75,6 +80,7 @@ class Concept:
     metadata: Mapping[str, str] = field(default_factory=dict)
     """Text that describes the training: fingerprints, settings, dates. See docs/concept_format.md."""
     gate: GateKind = GateKind.LEARNED_WORD
+    """What opens its gate; also taken by its value, such as ``"position"``."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "gate", GateKind(self.gate))

@@ -14,7 +14,10 @@ from .equations import Gate, coefficient_matrix, edited_encodings, gate_strength
 
 @dataclass(frozen=True)
 class EditedContext:
-    """A prompt's encodings after the edit, shared by every cross-attention layer."""
+    """A prompt's encodings after the edit, shared by every cross-attention layer.
+
+    ``W e - s W i* + g W i_s`` of eq. 3 is ``W`` of one edited encoding; ``g r`` is left for each layer to add.
+    """
 
     keys: Tensor
     """What ``to_k`` reads (B, T, d)."""

@@ -20,11 +20,17 @@ PAPER_TRAINING_BIAS, PAPER_TRAINING_TEMPERATURE = 0.75, 0.1
 
 @dataclass(frozen=True)
 class Gate:
-    """The sigmoid gate's settings: bias β, temperature τ, and whether its leak at similarity 0 is taken off."""
+    """The settings of the sigmoid gate ``sigmoid((s - β) / τ)`` (eq. 3).
+
+    Raises ValueError for a temperature that is not above 0.
+    """
 
     bias: float = 0.6
+    """β: the similarity at which the gate is half open. The paper: 0.75 in training, 0.4 to 0.75 when drawing."""
     temperature: float = PAPER_INFERENCE_TEMPERATURE
+    """τ, in units of similarity: how soft the step is. The paper: 0.1 in training, 0.15 when drawing."""
     leak_free: bool = False
+    """Whether what the gate leaks at similarity 0 is taken off (ours)."""
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:

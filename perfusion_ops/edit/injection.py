@@ -42,6 +42,7 @@ class InjectedEdit:
 def inject(projections: Projections, reading: bool = True) -> Iterator[InjectedEdit]:
     """``with inject(projections) as injected: injected.use(context, residuals); model(...)``.
 
+    Keys become ``W_K k_n`` and values ``W_V v_n + sum_j g_jn r_j`` (eq. 3), with k, v and g those of the context.
     A pre-hook hands each projection the edited context in place of its input; a hook adds the residuals to its
     output, in the output's dtype. Not ``reading``, projections keep the input that the model gives them. Every hook is
     removed on leaving, whatever happens inside.

@@ -18,6 +18,7 @@ from .terms import EditTerm, check_combinable
 class JointEdit:
     """All concepts of one model, in canonical order: the order of the given ``terms`` changes no bit.
 
+    ``h_n = W (e_n - I a_n) + sum_j g_jn o*_j`` with ``a_n = G^-1 (w_j . e_n)_j`` and ``G_jk = w_j . i_k`` (appendix B).
     Built by ``JointEdit.of``. Tensors share one device and a dtype of float32 or wider. Of the J concepts, L have a
     learned word; the others have a position gate, and edit values alone.
     """
@@ -50,6 +51,7 @@ class JointEdit:
 
     @property
     def words(self) -> tuple[str, ...]:
+        """The concept words, in the order of ``terms``."""
         return tuple(term.concept.word for term in self.terms)
 
     @property
@@ -64,6 +66,7 @@ class JointEdit:
 
     @property
     def uses_superclass_prompt(self) -> bool:
+        """Whether ``contexts`` needs the superclass prompt: some concept has global key locking."""
         return any(self.terms[j].key_locking.uses_superclass_prompt for j in self.learned_words)
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> JointEdit:
@@ -107,6 +110,8 @@ class JointEdit:
             keep: bool (B, T), tokens never edited, such as start-of-text.
             marks: (B, T, J), where the concepts with a position gate stand: 1 at their tokens, 0 elsewhere. Columns of
                 concepts with a learned word are not read. Default: nowhere.
+
+        Raises ValueError when the superclass prompt is needed and not given.
         """
         if self.uses_superclass_prompt and superclass_encodings is None:
             raise ValueError("Global key locking needs the encodings of the superclass prompt; none were given.")

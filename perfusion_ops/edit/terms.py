@@ -17,7 +17,7 @@ PARALLEL_CONDITION = 1e4
 
 @dataclass(frozen=True)
 class EditTerm:
-    """One concept and how it takes part in a joint edit."""
+    """One concept and how it takes part in a joint edit: ``o*_V = W_V i_s + α r`` (α is ours; 1 is the paper's)."""
 
     concept: Concept
     gate: Gate = field(default_factory=Gate)
@@ -71,7 +71,10 @@ def _layer_widths(concept: Concept) -> dict[str, int]:
 
 
 def nearly_parallel(terms: Sequence[EditTerm]) -> str | None:
-    """A sentence when two of the concepts have nearly the same target input, so that no edit can tell them apart."""
+    """A sentence when two of the concepts have nearly the same target input, so that no edit can tell them apart.
+
+    That is: the condition number of the correlations ``w_j . i_k / sqrt(E_j E_k)`` is above PARALLEL_CONDITION (ours).
+    """
     concepts = [term.concept for term in terms if term.concept.has_learned_word]
     if len(concepts) < 2:
         return None

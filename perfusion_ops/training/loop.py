@@ -29,6 +29,7 @@ class StepReport:
     """The progress after a step."""
 
     step: int
+    """Steps done, 1 or more."""
     steps: int
     loss: float
     """Mean loss over the steps last read (``report_every``)."""
@@ -40,8 +41,11 @@ class StepReport:
 
 @dataclass(frozen=True)
 class TrainingResult:
+    """What a finished training gives."""
+
     concept: Concept
     losses: tuple[float, ...]
+    """The masked loss (eq. 6) of every step, averaged over its batch."""
 
 
 class TrainingDiverged(RuntimeError):
@@ -65,7 +69,7 @@ def train(
     keep_snapshot: Callable[[Concept, int], None] = lambda concept, step: None,
     is_out_of_memory: Callable[[BaseException], bool] = lambda error: isinstance(error, torch.OutOfMemoryError),
 ) -> TrainingResult:
-    """Train one concept.
+    """Train one concept: the word, ``i*`` and a value residual ``r`` a layer, by the masked loss (section 4.2).
 
     With ``checkpoint``, the state is written there every ``checkpoint_every`` steps and whenever the loop is left by
     an exception, including one that ``callback`` raises to cancel; the same call continues it, equal to the bit.

@@ -12,7 +12,10 @@ PREDICTIONS = ("epsilon", "velocity")
 
 @dataclass(frozen=True)
 class NoiseSchedule:
-    """A variance-preserving schedule: ``x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) noise``."""
+    """A variance-preserving schedule: ``x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) noise`` (Ho et al. 2020, eq. 4).
+
+    Raises ValueError for a prediction that it does not know.
+    """
 
     alphas_cumprod: Tensor
     """``a_t`` for every timestep (N,)."""

@@ -18,7 +18,7 @@ OF_LEARNED_WORDS = ("word_learning_rate", "key_locking", "target_input_decay", "
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How to train (Tewel et al. 2023, section 4.2 and appendix)."""
+    """How to train (Tewel et al. 2023, section 4.2 and appendix). Raises ValueError for what no training could do."""
 
     steps: int = 400
     batch_size: int = 16

@@ -17,7 +17,10 @@ from .noise import FlowSchedule, NoiseSchedule
 
 @dataclass(frozen=True)
 class Picture:
-    """One training picture, encoded by the model's first stage. Pictures of one task may differ in size."""
+    """One training picture, encoded by the model's first stage. Pictures of one task may differ in size.
+
+    Raises ValueError for shapes that do not fit each other, and for a mask or latent that is not finite.
+    """
 
     latent: Tensor
     """(C, h, w)."""
@@ -101,7 +104,10 @@ class Injection(Protocol):
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """One concept to train, and the model to train it in."""
+    """One concept to train, and the model to train it in.
+
+    Raises ValueError without pictures or layers, and for a template without ``{}``.
+    """
 
     word: str
     superclass: str
