@@ -1,10 +1,10 @@
 /** The gate as a curve. Pure: numbers in, numbers out. */
 
 /** The similarities that the curve shows. 0: a word that has nothing in common with the concept; 1: its own word. */
-export const SIMILARITIES = { from: -0.25, to: 1.25 }
+const SIMILARITIES = { from: -0.25, to: 1.25 }
 
 /** The ranges of the bias that the paper gives, by key locking. */
-export const PAPER_BIAS = { local: [0.6, 0.75], global: [0.4, 0.6] }
+const PAPER_BIAS = { local: [0.6, 0.75], global: [0.4, 0.6] }
 
 /**
  * Equation 3 of Tewel et al. 2023: sigmoid((s - bias) / temperature); leak-free and by position as in

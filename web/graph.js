@@ -24,7 +24,7 @@ export function widgetOf(node, name) {
 }
 
 /** Every open node, those inside subgraphs too. */
-export function* allNodes(graph = app.rootGraph ?? app.graph) {
+function* allNodes(graph = app.rootGraph ?? app.graph) {
   for (const node of graph?.nodes ?? []) {
     yield node
     if (node.subgraph) yield* allNodes(node.subgraph)
@@ -41,7 +41,7 @@ export function valueOf(node, name) {
 }
 
 /** The node that an input is wired to, past reroutes. */
-export function sourceOf(node, name) {
+function sourceOf(node, name) {
   const slot = slotOf(node, name)
   let source = slot === undefined ? undefined : node.getInputNode(slot)
   while (source?.type === "Reroute") source = source.getInputNode(0)

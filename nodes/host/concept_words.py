@@ -87,10 +87,6 @@ class ConceptToken(Tensor):
             token.__dict__.update(args[0].__dict__)
             return token
 
-    def vector(self) -> Tensor:
-        """The embedding as a plain tensor."""
-        return self.as_subclass(Tensor)
-
 
 class MarkedId(int):
     """One of the superclass's token ids, which remembers the concept that it stands for. To all others, the id."""

@@ -171,15 +171,6 @@ def inverse(matrix: Tensor, damping: float = DEFAULT_DAMPING) -> Tensor:
     return (inverted + inverted.mT) / 2
 
 
-def encoder_fingerprint(tensors: Mapping[str, Tensor]) -> str:
-    """16 hex digits of a text encoder's weights: names, dtypes, shapes and bytes, in the order of names."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        _feed(digest, name, str(tensor.dtype), str(tuple(tensor.shape)), tensor.flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()[:16]
-
-
 def _feed(digest: hashlib._Hash, *parts: Any) -> None:
     """Feed texts and buffers, each after its length, so that no two lists of parts read the same."""
     for part in parts:

@@ -10,7 +10,7 @@ import torch
 
 from builders.tokens import measured, tokens
 from perfusion_ops.files.strict_safetensors import pack
-from perfusion_ops.text.covariance import StatisticsFileError, UncenteredCovariance, encoder_fingerprint
+from perfusion_ops.text.covariance import StatisticsFileError, UncenteredCovariance
 
 
 def test_files_keep_every_bit(tmp_path):
@@ -58,26 +58,3 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
     with pytest.raises(StatisticsFileError, match="could not be saved") as caught:
         UncenteredCovariance(3).save(tmp_path / "missing" / "s.safetensors")
     assert os.fspath(tmp_path / "missing") in str(caught.value)
-
-
-def test_the_encoder_fingerprint_sees_names_shapes_dtypes_and_every_bit():
-    """A concept is not drawn in silence with another text encoder than its own."""
-    weights = {"a": torch.arange(6.0), "b": torch.ones(2, 3, dtype=torch.bfloat16)}
-    own = encoder_fingerprint(weights)
-    assert re.fullmatch("[0-9a-f]{16}", own)
-    assert own == encoder_fingerprint(dict(reversed(weights.items()))), "the order of names does not count"
-    flipped = weights["a"].clone()
-    flipped.view(torch.int32)[3] ^= 1
-    others = [
-        {"a": weights["a"]},
-        {"c": weights["a"], "b": weights["b"]},
-        weights | {"a": flipped},
-        weights | {"a": weights["a"].reshape(2, 3)},
-        weights | {"b": weights["b"].half()},
-    ]
-    assert len({own, *map(encoder_fingerprint, others)}) == len(others) + 1
-
-
-def test_the_encoder_fingerprint_does_not_change_between_versions():
-    """An update of the pack does not warn about every concept that was trained before."""
-    assert encoder_fingerprint({"a": torch.arange(4.0), "b": torch.ones(1)}) == "c0803c19fd357846"
