@@ -27,7 +27,7 @@ from perfusion_ops.edit.injection import InjectedEdit
 from perfusion_ops.edit.regions import mask_at
 from pixelworld.captions import Caption
 from pixelworld.concepts import encode_prompts
-from pixelworld.once import the_world
+from pixelworld.once import forwards_in, the_world
 from pixelworld.sheets import Row, draw_sheet, save_sheet
 from proof.baselines import adapted_modules
 from proof.specs import RESIDUAL
@@ -126,13 +126,8 @@ def within(masks: Sequence[Tensor], injected: InjectedEdit) -> Iterator[None]:
 
         return attend
 
-    try:
-        for layer in layers:
-            layer.forward = masked(layer.forward)
+    with forwards_in(layers, masked):
         yield
-    finally:
-        for layer in layers:
-            del layer.forward
 
 
 def _alone(residuals: Tensor, concept: int) -> Tensor:

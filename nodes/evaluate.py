@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from .judging.evaluate import Evaluation
 from .judging.prompts import KINDS
-from .sampling_inputs import judging_inputs, sampling_inputs
+from .sampling_inputs import judging_inputs, model_inputs, sampling_inputs
 from .schema import ConceptIO, bias_input, key_locking_input, schedule_input, schema, strength_input, temperature_input
 
 
@@ -39,11 +39,7 @@ class PerfusionEvaluate(io.ComfyNode):
 
 def _what() -> list[io.Input]:
     return [
-        io.Model.Input(
-            "model", tooltip="The model, without Apply Key-Locked Attention: this node applies the concept."
-        ),
-        io.Clip.Input("clip", tooltip="The CLIP of the same checkpoint."),
-        io.Vae.Input("vae", tooltip="The VAE of the same checkpoint."),
+        *model_inputs(),
         ConceptIO.Input("concept", tooltip="From Load Perfusion Concept or Train Perfusion Concept."),
         io.Latent.Input(
             "latent_image", tooltip="From Empty Latent Image. A batch gives as many pictures of each prompt."

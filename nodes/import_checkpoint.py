@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from comfy_api.latest import io, ui
 
 from ..perfusion_ops.files.strict_pickle import MAX_FILE_BYTES
@@ -63,11 +61,7 @@ class PerfusionImportCheckpoint(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, file, **_others):
-        path = folders.import_path(file)
-        if path is None:
-            return ""
-        with open(path, "rb") as opened:
-            return hashlib.sha256(opened.read(MAX_FILE_BYTES + 1)).hexdigest()
+        return folders.content_hash(folders.import_path(file), MAX_FILE_BYTES)
 
     @classmethod
     def execute(cls, file, model, clip, word, superclass, concept_number) -> io.NodeOutput:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from comfy_api.latest import io
 
 from ..perfusion_ops.concept.file_schema import MAX_FILE_BYTES
@@ -46,12 +44,7 @@ class PerfusionLoadConcept(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, concept):
-        path = folders.concept_path(concept)
-        if path is None:
-            return ""
-        # No more than a concept file can hold: a checkpoint among them would fill the memory.
-        with open(path, "rb") as file:
-            return hashlib.sha256(file.read(MAX_FILE_BYTES + 1)).hexdigest()
+        return folders.content_hash(folders.concept_path(concept), MAX_FILE_BYTES)
 
     @classmethod
     def execute(cls, concept) -> io.NodeOutput:

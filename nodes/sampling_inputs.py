@@ -1,22 +1,28 @@
-"""The inputs of KSampler, for nodes that draw with it."""
+"""The inputs of nodes that draw by themselves: the model without a concept, and those of KSampler."""
 
 from __future__ import annotations
 
 import comfy.samplers
 from comfy_api.latest import io
 
+from .schema import seed_input
+
+
+def model_inputs() -> list[io.Input]:
+    """What is drawn with, for nodes that apply the concept themselves."""
+    return [
+        io.Model.Input(
+            "model", tooltip="The model, without Apply Key-Locked Attention: this node applies the concept."
+        ),
+        io.Clip.Input("clip", tooltip="The CLIP of the same checkpoint."),
+        io.Vae.Input("vae", tooltip="The VAE of the same checkpoint."),
+    ]
+
 
 def sampling_inputs() -> list[io.Input]:
     """In the order and with the defaults of KSampler."""
     return [
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=2**63 - 1,
-            control_after_generate=False,
-            tooltip="The same for all pictures, so that they differ in nothing else.",
-        ),
+        seed_input("The same for all pictures, so that they differ in nothing else."),
         io.Int.Input("steps", default=20, min=1, max=10_000, tooltip="Steps of the sampler, as in KSampler."),
         io.Float.Input(
             "cfg", default=6.0, min=0.0, max=100.0, step=0.1, tooltip="The guidance, as in KSampler. The paper uses 6."

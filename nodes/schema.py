@@ -45,6 +45,12 @@ def strength_input(tooltip: str, name: str = "visual_strength") -> io.Input:
     return io.Float.Input(name, default=1.0, min=0.0, max=3.0, step=0.05, tooltip=tooltip)
 
 
+def seed_input(tooltip: str) -> io.Input:
+    """A seed that stays as it is: another one is another result."""
+    limits = {"default": 0, "min": 0, "max": 2**63 - 1}
+    return io.Int.Input("seed", **limits, control_after_generate=False, tooltip=tooltip)
+
+
 def key_locking_input() -> io.Input:
     return io.Combo.Input(
         "key_locking",

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from .host.widgets import KEY_LOCKINGS
 from .judging.axes import AXES, DEFAULTS, NONE
 from .judging.sweep import Sweep
-from .sampling_inputs import judging_inputs, sampling_inputs
+from .sampling_inputs import judging_inputs, model_inputs, sampling_inputs
 from .schema import ConceptIO, bias_input, key_locking_input, schedule_input, schema, strength_input, temperature_input
 
 VALUES_TOOLTIP = (
@@ -44,11 +44,7 @@ class PerfusionSweep(io.ComfyNode):
 
 def _what() -> list[io.Input]:
     return [
-        io.Model.Input(
-            "model", tooltip="The model, without Apply Key-Locked Attention: this node applies the concept."
-        ),
-        io.Clip.Input("clip", tooltip="The CLIP of the same checkpoint."),
-        io.Vae.Input("vae", tooltip="The VAE of the same checkpoint."),
+        *model_inputs(),
         ConceptIO.Input(
             "concept",
             tooltip="One concept, or a list from Load Perfusion Snapshots with concept as one of the axes.",

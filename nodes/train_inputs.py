@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .host.widgets import GATES, LAYERS
-from .schema import StatisticsIO, bias_input, expert, key_locking_input, temperature_input
+from .schema import StatisticsIO, bias_input, expert, key_locking_input, seed_input, temperature_input
 
 
 def train_inputs() -> list[io.Input]:
@@ -120,14 +120,7 @@ def _data_inputs() -> list[io.Input]:
             tooltip="One caption for each picture, one on each line or connected as a list, with {}, the word or "
             "the superclass for the subject. Empty: templates are used.",
         ),
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=2**63 - 1,
-            control_after_generate=False,
-            tooltip="Another seed gives another training.",
-        ),
+        seed_input("Another seed gives another training."),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 from collections.abc import Iterator
@@ -65,6 +66,17 @@ def concept_path(name: str) -> Path | None:
     """The file of a listed concept; none when there is no such file."""
     path = folder_paths.get_full_path(CONCEPTS, name)
     return None if path is None else Path(path)
+
+
+def content_hash(path: Path | None, most: int) -> str:
+    """By which a node that reads a listed file knows that it changed; empty for none.
+
+    No more than ``most`` bytes and one: a checkpoint among the files would fill the memory.
+    """
+    if path is None:
+        return ""
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read(most + 1)).hexdigest()
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -99,9 +99,16 @@ def recalled(projections: Projections) -> Iterator[None]:
 
         return recall
 
+    with forwards_in(modules, recalling):
+        yield
+
+
+@contextmanager
+def forwards_in(modules: Sequence[nn.Module], wrapping: Callable[[Callable], Callable]) -> Iterator[None]:
+    """Inside, every module is called by ``wrapping(forward)``."""
     try:
         for module in modules:
-            module.forward = recalling(module.forward)
+            module.forward = wrapping(module.forward)
         yield
     finally:
         for module in modules:
