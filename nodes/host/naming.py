@@ -17,7 +17,8 @@ class Naming:
     standing: str = ""
     """What the Apply node itself had to say, which its line goes on showing."""
     read: bool = False
-    """Whether a prompt with the word was ever tokenized by the CLIP output."""
+    """Whether a prompt with the word was ever tokenized by the CLIP output, in this run or before: ComfyUI keeps
+    encodings, so an encode node that did not run again may still name it."""
     effective_run: str | None = None
     """The last run of the queue in which the concept took effect."""
     said: set[tuple[str | None, str]] = field(default_factory=set)
@@ -47,9 +48,9 @@ def not_named(naming: Naming) -> str:
     """No prompt of a sampler whose model has the concept names it."""
     if naming.read:
         return (
-            f"The concept {naming.word!r} has no effect here: none of this sampler's prompts names it. It is named in "
-            "a prompt that went elsewhere, or that lost its mark in a node that makes encodings of its own. Connect "
-            "the encode node to this sampler directly, or use CLIP Text Encode."
+            f"The concept {naming.word!r} has no effect here: none of this sampler's prompts names it. Write "
+            f"{naming.word!r} in the prompt. If it is there, that prompt went elsewhere, or lost its mark in a node that "
+            "makes encodings of its own: connect the encode node to this sampler directly, or use CLIP Text Encode."
         )
     return (
         f"The concept {naming.word!r} has no effect: no prompt encoded with this node's CLIP output names it. Write "

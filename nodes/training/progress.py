@@ -58,10 +58,16 @@ class Progress:
         if report.step == report.steps or time.monotonic() - self.sent >= SECONDS_BETWEEN_EVENTS:
             self._send(report.step, _seconds_left(report))
         picture = None
-        if self.preview_every and report.step % self.preview_every == 0:
+        if self._shows(report.step):
             picture = self._preview(report.concept())
         self.bar.update_absolute(report.step, report.steps, picture)
         comfy.model_management.throw_exception_if_processing_interrupted()
+
+    def _shows(self, step: int) -> bool:
+        """Whether a preview is due; a training that is shorter than their distance has one at its end."""
+        if not self.preview_every:
+            return False
+        return step % self.preview_every == 0 or (step == self.steps < self.preview_every)
 
     def _preview(self, concept: Concept) -> tuple[str, Image.Image, int] | None:
         """If memory has no room for a preview, training goes on without it."""

@@ -55,6 +55,14 @@ def test_a_prompt_that_lost_its_mark_is_told(server):
     assert log.count(line) == 1
 
 
+def test_a_word_that_was_taken_out_of_the_prompt_is_told(server):
+    """Who edits the prompt and loses the word is told to write it, not to look for a wire."""
+    for text in ("a teddy_t", "a bear"):
+        run = Run(server, bias=0.66)
+        lines, _log = run.draw(run.edited, encode(run.graph, run.known, text))
+    assert "none of this sampler's prompts names it. Write 'teddy_t' in the prompt" in lines[-1]
+
+
 def test_a_model_without_the_concept_is_told_of(server):
     """Who forgets to wire the MODEL output learns it, though none of the pack's code runs in that model."""
     run = Run(server, bias=0.64)

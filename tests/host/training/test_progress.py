@@ -19,8 +19,8 @@ def progress(pack, monkeypatch):
     bar = SimpleNamespace(update_absolute=lambda *_arguments: None)
     monkeypatch.setattr(pack.progress.comfy.utils, "ProgressBar", lambda _steps: bar)
 
-    def make(draw):
-        made = pack.progress.Progress(4, 1, draw)
+    def make(draw, preview_every=1):
+        made = pack.progress.Progress(4, preview_every, draw)
         made.told = told
         return made
 
@@ -120,3 +120,12 @@ def test_a_warning_stays_on_the_node_while_the_training_shows_its_progress(progr
     made.warning = "1 and 3 are the same picture."
     made(report(1))
     assert made.told[-1].startswith("1/4") and made.told[-1].endswith("\n1 and 3 are the same picture.")
+
+
+@pytest.mark.parametrize(("preview_every", "count"), [(0, 0), (2, 2), (3, 1), (4, 1), (100, 1)])
+def test_a_short_training_has_a_preview_too(progress, preview_every, count):
+    """Fewer steps than between two previews leave a picture of the subject, not a black one."""
+    made = progress(lambda _concept: torch.ones(8, 8, 3), preview_every)
+    for step in range(1, 5):
+        made(report(step))
+    assert len(made.previews) == count
