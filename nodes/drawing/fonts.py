@@ -13,6 +13,7 @@ SYSTEM_FONTS = (
     *("PingFang.ttc", "Hiragino Sans GB.ttc", "AppleSDGothicNeo.ttc", "Arial Unicode.ttf"),
 )
 """Fonts of Linux, Windows and macOS, tried in turn. None is needed: PIL's own font holds ASCII and no more."""
+UNREADABLE = "???"
 NO_LETTER = "\uffff"
 """Unicode promises that this is no letter, so every font draws its sign for a missing one."""
 
@@ -28,6 +29,13 @@ def font_for(text: str, size: int):
 def legible(text: str, instead: str, size: int) -> str:
     """``text``, or ``instead`` (ASCII) where no font can draw it."""
     return text if font_for(text, size) else instead
+
+
+def readable(text: str, size: int) -> str:
+    """``text``, with ??? for each word that PIL's own font lacks where no font has all the letters."""
+    if font_for(text, size):
+        return text
+    return " ".join(word if _has_letters(None, size, word) else UNREADABLE for word in text.split(" "))
 
 
 def width_of(text: str, size: int) -> int:

@@ -14,7 +14,7 @@ from ...perfusion_ops.edit.gate_report import runs
 from ...perfusion_ops.edit.gate_table import ConceptGates, GateTable
 from ...perfusion_ops.text.covariance import TokenKind
 from .canvas import Canvas, mixed
-from .fonts import legible, shortened, width_of
+from .fonts import UNREADABLE, legible, shortened, width_of
 from .gate_curves import curves_height, draw_curves
 from .look import COLOURS, EDGE, GREY, INK, PAPER, WHITE
 
@@ -165,7 +165,7 @@ def _wrapped(text: str, width: int) -> list[str]:
     """Lines of ``text``, ``width`` pixels at most; words that no font can draw are question marks."""
     lines = [""]
     for word in text.split():
-        word = legible(word, "???", NUMBER_SIZE)
+        word = legible(word, UNREADABLE, NUMBER_SIZE)
         longer = f"{lines[-1]} {word}".strip()
         if width_of(longer, NUMBER_SIZE) > width and lines[-1]:
             lines.append(word)

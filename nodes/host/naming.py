@@ -49,8 +49,9 @@ def not_named(naming: Naming) -> str:
     if naming.read:
         return (
             f"The concept {naming.word!r} has no effect here: none of this sampler's prompts names it. Write "
-            f"{naming.word!r} in the prompt. If it is there, that prompt went elsewhere, or lost its mark in a node that "
-            "makes encodings of its own: connect the encode node to this sampler directly, or use CLIP Text Encode."
+            f"{naming.word!r} in the prompt. If it is there, that prompt went elsewhere, or lost its mark in a node "
+            "that makes encodings of its own: connect the encode node to this sampler directly, or use CLIP Text "
+            "Encode."
         )
     return (
         f"The concept {naming.word!r} has no effect: no prompt encoded with this node's CLIP output names it. Write "

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ...perfusion_ops.judging.choice import front
-from .sheet import FAINT, INK, MARK, PAPER, as_tensor, fitting, fonts
+from .sheet import FAINT, INK, MARK, PAPER, as_tensor, fitting, length, text_sizes, write
 
 SIDE, MARGIN = 768, 96
 FRONT = "#1d4ed8"
@@ -23,9 +23,9 @@ def front_view(
     ``empty`` is said where there are no points.
     """
     image = Image.new("RGB", (SIDE, SIDE), PAPER)
-    pen, (font, small) = ImageDraw.Draw(image), fonts(280)
+    pen, (size, small) = ImageDraw.Draw(image), text_sizes(280)
     spans = [_span([point[axis] for point in points]) for axis in (0, 1)]
-    _axes(pen, spans, font, small)
+    _axes(pen, spans, size, small)
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
         x, y = ((value - low) / (high - low) for value, (low, high) in zip(point, spans, strict=True))
@@ -40,10 +40,10 @@ def front_view(
         x, y = place(point)
         colour, radius = (MARK, 9) if index == best else (INK, 6)
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
-        pen.text((x + 10, y - 22), str(index + 1), colour, font)
+        write(pen, (x + 10, y - 22), str(index + 1), colour, size)
     said = empty or "no suggestion: the scores could not be measured"
     said = said if best is None else f"suggested, {best + 1}: {labels[best]}"
-    pen.text((24, 24), fitting(said, font, SIDE - 48), MARK, font)
+    write(pen, (24, 24), fitting(said, size, SIDE - 48), MARK, size)
     return as_tensor(image)
 
 
@@ -55,14 +55,14 @@ def _span(values: Sequence[float]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _axes(pen: ImageDraw.ImageDraw, spans, font, small) -> None:
+def _axes(pen: ImageDraw.ImageDraw, spans, size: int, small: int) -> None:
     left, right, top, bottom = MARGIN, SIDE - MARGIN / 2, MARGIN, SIDE - MARGIN
     pen.line([(left, top), (left, bottom), (right, bottom)], fill=FAINT, width=2)
-    pen.text((left, top - 30), "agreement with the prompt", FAINT, font)
+    write(pen, (left, top - 30), "agreement with the prompt", FAINT, size)
     text = "identity with the pictures"
-    pen.text((right - font.getlength(text), bottom + 44), text, FAINT, font)
+    write(pen, (right - length(text, size), bottom + 44), text, FAINT, size)
     for part in (0.0, 0.5, 1.0):
         x, y = left + part * (SIDE - 1.5 * MARGIN), bottom - part * (SIDE - 2 * MARGIN)
         across, up = (f"{low + part * (high - low):.2f}" for low, high in spans)
-        pen.text((x - small.getlength(across) / 2, bottom + 10), across, FAINT, small)
-        pen.text((left - 12 - small.getlength(up), y - 10), up, FAINT, small)
+        write(pen, (x - length(across, small) / 2, bottom + 10), across, FAINT, small)
+        write(pen, (left - 12 - length(up, small), y - 10), up, FAINT, small)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
+
+from ..drawing.fonts import font_for, readable
 
 PAPER, INK, FAINT, MARK = "white", "#1b1b1b", "#6b6b6b", "#c2410c"
 LARGEST_SIDE = 8192
@@ -37,36 +39,38 @@ def sheet(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Tensor:
     scale = _scale(rows)
     sizes = [[_scaled(cell.picture, scale) for cell in row.cells] for row in rows]
     cell = max(width for row in sizes for width, _ in row)
-    font, small = fonts(cell)
-    line, gap = round(1.4 * font.size), max(6, cell // 40)
-    left = max((int(font.getlength(row.label)) for row in rows), default=0) + 2 * gap
+    size, small = text_sizes(cell)
+    line, gap = round(1.4 * size), max(6, cell // 40)
+    labels = [readable(row.label, size) for row in rows]
+    left = max((int(length(label, size)) for label in labels), default=0) + 2 * gap
     count = max(len(row.cells) for row in rows)
-    heights = [max(height for _, height in row) + round(1.5 * small.size) + gap for row in sizes]
-    titles = wrapped(title, font, left + count * (cell + gap) - gap)
+    heights = [max(height for _, height in row) + round(1.5 * small) + gap for row in sizes]
+    titles = wrapped(title, size, left + count * (cell + gap) - gap)
     top = line * len(titles) + gap + (line if any(columns) else 0)
     image = Image.new("RGB", (left + count * (cell + gap), top + sum(heights) + gap), PAPER)
     pen = ImageDraw.Draw(image)
     for number, text in enumerate(titles):
-        pen.text((gap, gap // 2 + number * line), text, INK, font)
+        write(pen, (gap, gap // 2 + number * line), text, INK, size)
     for number, text in enumerate(columns):
-        pen.text((left + number * (cell + gap), top - line), fitting(text, font, cell), INK, font)
+        write(pen, (left + number * (cell + gap), top - line), fitting(text, size, cell), INK, size)
     for row, heights_above in zip(range(len(rows)), np.cumsum([0, *heights]).tolist(), strict=False):
         y = top + heights_above
-        pen.text((gap, y + gap), rows[row].label, INK, font)
-        for number, (each, size) in enumerate(zip(rows[row].cells, sizes[row], strict=True)):
-            _put(image, pen, each, size, (left + number * (cell + gap), y), (gap, small))
+        write(pen, (gap, y + gap), labels[row], INK, size)
+        for number, (each, sides) in enumerate(zip(rows[row].cells, sizes[row], strict=True)):
+            _put(image, pen, each, sides, (left + number * (cell + gap), y), (gap, small))
     return as_tensor(image)
 
 
-def _put(image: Image.Image, pen: ImageDraw.ImageDraw, cell: Cell, size, corner, style) -> None:
-    (x, y), (width, height), (gap, font) = corner, size, style
+def _put(image: Image.Image, pen: ImageDraw.ImageDraw, cell: Cell, sides, corner, style) -> None:
+    (x, y), (width, height), (gap, size) = corner, sides, style
     pixels = (255 * cell.picture.clamp(0, 1)).round().to(torch.uint8).numpy()
     resampling = Image.Resampling.NEAREST if width >= pixels.shape[1] else Image.Resampling.LANCZOS
-    image.paste(Image.fromarray(pixels).resize(size, resampling), (x, y))
+    image.paste(Image.fromarray(pixels).resize(sides, resampling), (x, y))
     if cell.marked:
         edge = max(3, gap // 2)
         pen.rectangle((x - edge, y - edge, x + width - 1 + edge, y + height - 1 + edge), outline=MARK, width=edge)
-    pen.text((x, y + height + gap // 2), fitting(cell.caption, font, width), MARK if cell.marked else FAINT, font)
+    below, colour = (x, y + height + gap // 2), MARK if cell.marked else FAINT
+    write(pen, below, fitting(cell.caption, size, width), colour, size)
 
 
 def _scale(rows: Sequence[Row]) -> float:
@@ -83,30 +87,41 @@ def _scaled(picture: Tensor, scale: float) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def fonts(cell: int) -> tuple[ImageFont.ImageFont, ImageFont.ImageFont]:
-    """For labels and for captions of cells that are so many pixels wide."""
-    return tuple(ImageFont.load_default(size) for size in (max(13, cell // 14), max(12, cell // 18)))
+def text_sizes(cell: int) -> tuple[int, int]:
+    """Of labels and of captions, for cells that are so many pixels wide."""
+    return max(13, cell // 14), max(12, cell // 18)
 
 
-def fitting(text: str, font: ImageFont.ImageFont, width: int) -> str:
-    """``text`` shortened to ``width`` pixels."""
-    if font.getlength(text) <= width:
+def write(pen: ImageDraw.ImageDraw, corner: tuple[float, float], text: str, colour: str, size: int) -> None:
+    """``text`` must be ``readable``."""
+    pen.text(corner, text, colour, font_for(text, size))
+
+
+def length(text: str, size: int) -> float:
+    """Pixels from left to right; ``text`` must be ``readable``."""
+    return font_for(text, size).getlength(text)
+
+
+def fitting(text: str, size: int, width: int) -> str:
+    """``text``, readable, shortened to ``width`` pixels."""
+    text = readable(text, size)
+    if length(text, size) <= width:
         return text
-    while text and font.getlength(text + "…") > width:
+    while text and length(text + "…", size) > width:
         text = text[:-1]
     return text.rstrip() + "…"
 
 
-def wrapped(text: str, font: ImageFont.ImageFont, width: int) -> list[str]:
-    """``text`` in lines of at most ``width`` pixels, broken between words."""
+def wrapped(text: str, size: int, width: int) -> list[str]:
+    """``text``, readable, in lines of at most ``width`` pixels, broken between words."""
     lines = [""]
-    for word in text.split():
+    for word in readable(text, size).split():
         longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= width or not lines[-1]:
+        if length(longer, size) <= width or not lines[-1]:
             lines[-1] = longer
         else:
             lines.append(word)
-    return [fitting(line, font, width) for line in lines]
+    return [fitting(line, size, width) for line in lines]
 
 
 def as_tensor(image: Image.Image) -> Tensor:
