@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -61,8 +62,9 @@ class ValueEdit:
             return attention(some, keys, changed, heads, *args, **how)
 
         if self.isolated:
-            places = queries.shape[2] - TEXT_PLACES
-            edited = attend_by_position(attend, queries, values, gates, residuals, places, {}, heads_first=True)
+            others, picture = queries.tensor_split((TEXT_PLACES,), 2)
+            parts = partial(attend, picture), partial(attend, others)
+            edited = attend_by_position(*parts, values, gates, residuals, picture.shape[2], {}, heads_first=True)
         else:
             delta = value_delta(gates, residuals).unflatten(-1, (heads, -1)).transpose(1, 2)
             edited = attend(queries, values + F.pad(delta, (0, 0, 0, values.shape[2] - TEXT_PLACES)))

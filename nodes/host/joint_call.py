@@ -65,19 +65,22 @@ class JointCall:
         length = queries.shape[axis]
         layer, read = announced
         gates = self._in_sequence(length, read)
-        # A mask with a row for each query is cut as the queries are: those of the text, and those behind the picture.
+        # A mask with a row for each query is cut as the queries are.
         by_query = isinstance(mask, Tensor) and mask.ndim >= 2 and mask.shape[-2] == length
-        picture_at = gates.shape[1] if self.text_first else 0
-        picture_end = picture_at + self.places
-
-        def attend(some: Tensor, changed: Tensor) -> Tensor:
-            cut = by_query and some.shape[axis] != length
-            rows = torch.cat((mask[..., :picture_at, :], mask[..., picture_end:, :]), -2) if cut else None
-            return inner(some, keys, changed, masked_by=rows)
-
-        given = queries, values, gates.to(values), self.residuals[layer], self.places, self.masks
+        rows = self._parted(mask, -2, gates.shape[1]) if by_query else (None, None)
+        parts = [
+            lambda changed, some=some, row=row: inner(some, keys, changed, masked_by=row)
+            for some, row in zip(self._parted(queries, axis, gates.shape[1]), rows, strict=True)
+        ]
+        given = values, gates.to(values), self.residuals[layer], self.places, self.masks
         layout = heads_first, bool(settings.get("skip_output_reshape")), self.text_first
-        return attend_by_position(attend, *given, *layout)
+        return attend_by_position(*parts, *given, *layout)
+
+    def _parted(self, of_places: Tensor, axis: int, text: int) -> tuple[Tensor, Tensor]:
+        """The picture's places, and all others in their order."""
+        at, end = (text, text + self.places) if self.text_first else (0, self.places)
+        before, picture, after = of_places.tensor_split((at, end), axis)
+        return picture, torch.cat((before, after), axis)
 
     def _in_sequence(self, length: int, read: int) -> Tensor:
         """The gates (B, T', J) of all that stands before the picture, or behind, in a sequence of ``length`` places.

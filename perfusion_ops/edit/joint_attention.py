@@ -14,13 +14,14 @@ from torch import Tensor
 from .equations import value_delta
 from .regions import regional_attention
 
-Attention = Callable[[Tensor, Tensor], Tensor]
-"""(queries, values) -> output, the keys and all else given: (B, H, L, D) or (B, L, H * D)."""
+Attention = Callable[[Tensor], Tensor]
+"""Values of the whole sequence -> the output of some places, their queries, all keys and all else given: (B, H, L, D)
+or (B, L, H * D)."""
 
 
 def attend_by_position(
-    attend: Attention,
-    queries: Tensor,
+    picture: Attention,
+    others: Attention,
     values: Tensor,
     gates: Tensor,
     residuals: Tensor,
@@ -32,12 +33,12 @@ def attend_by_position(
 ) -> Tensor:
     """``out_q = sum_n A_qn (V_n + sum_j g_jn m_jq r_j)`` for picture queries, ``A V`` for all others (ours).
 
-    Text that saw the edited values would carry the look on to later layers' keys, which are to stay the superclass's:
-    so its rows are computed again with the plain values.
+    Text that saw the edited values would carry the look on to later layers' keys, which are to stay the superclass's.
 
     Args:
-        queries, values: (B, H, L, D) if ``heads_first``, else (B, L, H * D), or (B, L, H, D) for the values. Fewer
-            heads of residuals than of values are repeated, as grouped-query models repeat them.
+        picture, others: attention of the picture's places, and of all other places in their order.
+        values: (B, H, L, D) if ``heads_first``, else (B, L, H * D) or (B, L, H, D). Fewer heads of residuals than of
+            values are repeated, as grouped-query models repeat them.
         gates: (B, T, J), 0 for tokens and concepts that rest.
         residuals: (J, width of the values).
         places: Q.
@@ -45,25 +46,23 @@ def attend_by_position(
         text_first: whether the picture follows the text; else the text follows the picture.
     """
     axis, output_axis = (2 if heads_first else 1), (2 if output_heads_first else 1)
-    text, length = gates.shape[1], queries.shape[axis]
+    text = gates.shape[1]
     text_at, picture_at = (0, text) if text_first else (places, 0)
-    behind = length - picture_at - places
+    behind = values.shape[axis] - picture_at - places
     everywhere = torch.tensor([j not in masks for j in range(gates.shape[-1])], device=gates.device)
 
     def delta(of: Tensor) -> Tensor:
         return _in_layout(value_delta(of, residuals), values, heads_first)
 
     edited = _with_text_added(values, delta(gates * everywhere), axis, text_at)
-    regions = {j: _in_sequence(mask, picture_at, length) for j, mask in masks.items()}
-    if regions:
+    if masks:
         nothing = torch.zeros_like(values)
-        deltas = [_with_text_added(nothing, delta(_alone(gates, j)), axis, text_at) for j in regions]
-        output = regional_attention(lambda v: attend(queries, v), edited, deltas, list(regions.values()))
+        deltas = [_with_text_added(nothing, delta(_alone(gates, j)), axis, text_at) for j in masks]
+        shown = regional_attention(picture, edited, deltas, list(masks.values()))
     else:
-        output = attend(queries, edited)
-    others = torch.cat((queries.narrow(axis, 0, picture_at), queries.narrow(axis, picture_at + places, behind)), axis)
-    before, after = attend(others, values).split((picture_at, behind), output_axis)
-    return torch.cat((before, output.narrow(output_axis, picture_at, places), after), output_axis)
+        shown = picture(edited)
+    before, after = others(values).split((picture_at, behind), output_axis)
+    return torch.cat((before, shown, after), output_axis)
 
 
 def _alone(gates: Tensor, concept: int) -> Tensor:
@@ -87,10 +86,3 @@ def _with_text_added(values: Tensor, delta: Tensor, axis: int, text_at: int) -> 
     end = text_at + text
     before, rest = values.narrow(axis, 0, text_at), values.narrow(axis, end, values.shape[axis] - end)
     return torch.cat((before, values.narrow(axis, text_at, text) + delta, rest), axis)
-
-
-def _in_sequence(mask: Tensor, picture_at: int, length: int) -> Tensor:
-    """A region (Q,) along the whole sequence (L,), 0 elsewhere."""
-    whole = mask.new_zeros(length)
-    whole[picture_at : picture_at + len(mask)] = mask
-    return whole

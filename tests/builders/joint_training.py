@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from unittest import mock
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ import torch
 from .joint_models import TOKENS
 from .joint_world import MARKED, JointWorld
 from .older_hosts import skip_where_untrainable
+
+STEP = 3e-2
 
 
 def trained_model(world: JointWorld, recompute: bool = False):
@@ -20,6 +23,39 @@ def trained_model(world: JointWorld, recompute: bool = False):
     pooled = None if world.facts.pooled is None else torch.ones(1, world.facts.pooled)
     arguments = world.model, injection, pooled, private.device, private.dtype
     return injection, world.pack.joint_model.joint_predictor(*arguments)
+
+
+def gradient_through_the_text(world: JointWorld) -> tuple[float, float, float]:
+    """Along what a gradient lacks that stops at the text of edited layers: the whole one, the stopped one, and by
+    finite differences."""
+    injection, predict = trained_model(world)
+    encodings, gates = world.packed(world.prompt(5).expand(2, -1, -1)), torch.zeros(2, TOKENS, 1)
+    gates[:, MARKED[0]] = 1
+    context = world.pack.ops.EditedContext(encodings, encodings, world.in_sequence(gates))
+    noisy = torch.randn(world.latent, generator=torch.Generator().manual_seed(3))
+    widths = world.family.value_widths(world.net)
+    start = torch.randn(sum(widths.values()), generator=torch.Generator().manual_seed(4))
+
+    def loss(residuals: torch.Tensor) -> torch.Tensor:
+        parts = residuals.split(list(widths.values()))
+        injected.use(context, {name: part.unsqueeze(0) for name, part in zip(widths, parts, strict=True)})
+        return predict(noisy, torch.tensor([300, 800]), encodings).double().square().mean()
+
+    def gradient() -> torch.Tensor:
+        residuals = start.clone().requires_grad_()
+        return torch.autograd.grad(loss(residuals), residuals)[0]
+
+    with torch.inference_mode(False), torch.enable_grad(), injection.inject() as injected:
+        whole, room = gradient(), world.pack.joint_call
+        attend = room.attend_by_position
+        with mock.patch.object(room, "attend_by_position", lambda shown, others, *more: attend(
+            shown, lambda values: others(values).detach(), *more
+        )):
+            stopped = gradient()
+        along = (whole - stopped) / (whole - stopped).norm()
+        with torch.no_grad():
+            ahead, back = (loss(start + step * along) for step in (STEP, -STEP))
+    return (whole @ along).item(), (stopped @ along).item(), ((ahead - back) / (2 * STEP)).item()
 
 
 def learn_hidden_residuals_back(world: JointWorld, widths: Mapping[str, int]) -> None:

@@ -29,6 +29,7 @@ ROOMS = {
         *("gates", "prompt_tokens", "subject_masks"),
         *("folders", "frozen_layers", "messages", "model", "naming", "private_copies", "short_prompts", "statistics"),
         *("network_reader", "own_encoders", "superclass_prompts", "thumbnails", "vocabularies", "whole_prompts"),
+        "joint_call",
     ),
     "families": ("family", "joint", "rotations", "unet", "cross"),
     "training": (

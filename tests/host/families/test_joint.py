@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from builders.joint_models import TOKENS
-from builders.joint_training import learn_hidden_residuals_back, trained_model
+from builders.joint_training import gradient_through_the_text, learn_hidden_residuals_back, trained_model
 from builders.joint_world import MARKED
 from builders.own_attention import own_attention
 from perfusion_ops.concept.file import concept_bytes, parse_concept
@@ -34,9 +34,17 @@ def test_the_first_layer_adds_the_residual_to_picture_queries_alone(world):
     both = world.prompt(5, ["teddy_t"])
     world.draw(world.applied(concept), both, both, options={"optimized_attention_override": spy})
     edited, plain_text = next(
-        (now, after) for now, after in zip(seen, seen[1:], strict=False) if after[0].shape[2] < now[0].shape[2]
+        (now, after)
+        for now, after in zip(seen, seen[1:], strict=False)
+        if now[0].shape[2] + after[0].shape[2] == now[1].shape[2]
     )
-    queries, keys, values = (tensor.double() for tensor in edited[:3])
+    keys, values = (tensor.double() for tensor in edited[1:3])
+    cells = edited[0].shape[2]
+    text = world.family.text_places(world.in_sequence(torch.zeros(1, TOKENS, 1)), world.net).shape[1]
+    start, end = (text, text + cells) if world.family.text_first else (0, cells)
+    assert cells * world.net.patch_size**2 == world.latent[-2] * world.latent[-1]
+    others = plain_text[0]
+    queries = torch.cat((others[:, :, :start], edited[0], others[:, :, start:]), 2).double()
     plain = plain_text[2].double()
     shares = (queries @ keys.mT / queries.shape[-1] ** 0.5).softmax(-1)
     opening = torch.sigmoid(torch.tensor((1 - 0.6) / 0.15)).double()
@@ -47,14 +55,10 @@ def test_the_first_layer_adds_the_residual_to_picture_queries_alone(world):
     marked[:, list(MARKED)] = 1
     places = [world.facts.first_text_place + place for place in world.in_sequence(marked)[0].nonzero().flatten()]
     added = opening * shares[..., places].sum(-1, keepdim=True) * residual
-    length, cells = queries.shape[2], queries.shape[2] - plain_text[0].shape[2]
-    text = world.family.text_places(world.in_sequence(torch.zeros(1, TOKENS, 1)), world.net).shape[1]
-    start, end = (text, text + cells) if world.family.text_first else (0, length - text)
-    assert (end - start) * world.net.patch_size**2 == world.latent[-2] * world.latent[-1]
     row = (values - plain).flatten(1).any(1).nonzero().flatten().tolist()
     assert row and len(row) < len(values), "one half of the batch is the prompt, the other the negative one"
     expected = (shares @ plain + added).transpose(1, 2).flatten(2)[row, start:end]
-    torch.testing.assert_close(edited[4].double()[row, start:end], expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(edited[4].double()[row], expected, rtol=1e-4, atol=1e-4)
     by_hand = (shares @ plain).transpose(1, 2).flatten(2)[row]
     unedited = torch.cat((by_hand[:, :start], by_hand[:, end:]), 1)
     torch.testing.assert_close(plain_text[4].double()[row], unedited, rtol=1e-4, atol=1e-4)
@@ -142,6 +146,14 @@ def test_a_region_keeps_the_look_inside(world):
 def test_hidden_residuals_are_learned_back(world):
     """Gradients reach every layer's residual and equal finite differences; a teacher's residuals are found again."""
     learn_hidden_residuals_back(world, world.family.value_widths(world.net))
+
+
+@pytest.mark.parametrize("joint_world", ["zimage", "flux1"], indirect=True)
+def test_the_gradient_passes_through_the_text_that_reads_the_picture(joint_world):
+    """Words of later layers hear of the look from the picture: a gradient that stops there learns another thing."""
+    whole, stopped, differences = gradient_through_the_text(joint_world)
+    assert whole == pytest.approx(differences, rel=0.03)
+    assert abs(stopped - differences) > 0.2 * abs(differences)
 
 
 def test_a_training_predicts_what_the_host_predicts(world):
