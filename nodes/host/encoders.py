@@ -14,6 +14,7 @@ from ...perfusion_ops.text.prompts import SLOT
 from .clip import encoder_attribute, text_encoder, text_encoder_names, tokenizer, tokenizer_knowing
 from .concept_words import ConceptToken, ConceptWord
 from .frozen_layers import compute_in
+from .gated_layers import keep_gates_alone
 from .own_encoders import OwnEncoders
 from .private_copies import checkpoint_gradients, loaded, private_copy, protect_from_in_place_sums
 from .short_prompts import first_tokens
@@ -92,6 +93,7 @@ def private_encoders(clip, recompute: bool = False) -> tuple[dict[str, nn.Module
     for name in text_encoder_names(clip):
         encoders[name] = private_copy(patcher, encoder_attribute(clip, name))
         compute_in(encoders[name], torch.float32)
+        keep_gates_alone(encoders[name])
         protect_from_in_place_sums(encoders[name])
         if recompute:
             checkpoint_gradients(encoders[name])

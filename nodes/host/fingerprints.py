@@ -23,10 +23,10 @@ def fingerprint(tensors: Iterable[tuple]) -> str:
         names.append((name, tuple(tensor.shape)))
         flat = tensor.detach().flatten()
         step = max(1, flat.numel() // SAMPLES_PER_TENSOR)
-        # A copy, not a view: a weight made for this reading alone can go.
         sample = flat[::step][:SAMPLES_PER_TENSOR]
         for dtype in (*acts_in, torch.float16):
             sample = sample.to(dtype)
+        # A copy, not a view: a weight made for this reading alone can go.
         samples.append(sample.clone())
     digest = hashlib.sha256()
     for name, numbers in zip(names, _numbers(samples), strict=True):

@@ -13,6 +13,7 @@ from ..families.family import family_of
 from ..host.device_memory import make_room
 from ..host.encoders import HostTextEncoder
 from ..host.frozen_layers import compute_in
+from ..host.gated_layers import keep_gates_alone
 from ..host.network_reader import NetworkReader
 from ..host.private_copies import checkpoint_gradients, loaded, private_copy
 from ..host.superclass_prompts import SuperclassPrompts
@@ -68,6 +69,7 @@ class PrivateModel:
         family = family_of(model)
         unet = private_copy(patcher, "diffusion_model")
         compute_in(unet, dtype)
+        keep_gates_alone(unet)
         make_room(patcher.load_device, [model, *beside])
         if family.transformer:
             family.differentiable(unet)

@@ -25,7 +25,7 @@ ROOMS = {
     "drawing": ("canvas", "fonts", "gate_picture", "overlay"),
     "host": (
         *("clip", "concept_words", "conditioning", "device_memory", "encoded_prompt", "encoders", "fingerprints"),
-        *("importing", "embeddings"),
+        *("importing", "embeddings", "gated_layers"),
         *("gates", "prompt_tokens", "subject_masks"),
         *("folders", "frozen_layers", "messages", "model", "naming", "private_copies", "short_prompts", "statistics"),
         *("network_reader", "own_encoders", "superclass_prompts", "thumbnails", "vocabularies", "whole_prompts"),
