@@ -33,7 +33,8 @@ def attend_by_position(
 ) -> Tensor:
     """``out_q = sum_n A_qn (V_n + sum_j g_jn m_jq r_j)`` for picture queries, ``A V`` for all others (ours).
 
-    Text that saw the edited values would carry the look on to later layers' keys, which are to stay the superclass's.
+    Text that saw the edited values would carry the look on to later layers' keys, beside the superclass's. Of the
+    picture it does see the look, as of everything there: gradients pass through the text of the layers behind.
 
     Args:
         picture, others: attention of the picture's places, and of all other places in their order.

@@ -25,11 +25,10 @@ ROOMS = {
     "drawing": ("canvas", "fonts", "gate_picture", "overlay"),
     "host": (
         *("clip", "concept_words", "conditioning", "device_memory", "encoded_prompt", "encoders", "fingerprints"),
-        *("importing", "embeddings", "gated_layers"),
+        *("importing", "embeddings", "gated_layers", "joint_call"),
         *("gates", "prompt_tokens", "subject_masks"),
         *("folders", "frozen_layers", "messages", "model", "naming", "private_copies", "short_prompts", "statistics"),
         *("network_reader", "own_encoders", "superclass_prompts", "thumbnails", "vocabularies", "whole_prompts"),
-        "joint_call",
     ),
     "families": ("family", "joint", "rotations", "unet", "cross"),
     "training": (
