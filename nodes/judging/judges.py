@@ -65,7 +65,8 @@ class ModelJudge:
     def score(self, drawn: Sequence[Drawn], plain: Sequence[Drawn]) -> Score:
         if self.ends is None:
             self.ends = self._evidence(plain, self.plain)
-        identity, agreement = self._evidence(drawn, self.concept)
+        # Plain pictures follow their prompt as the plain model reads it; the concept's prompt is another one.
+        identity, agreement = self.ends if drawn is plain else self._evidence(drawn, self.concept)
         return Score(between(identity, self.ends[0], self.own), between(agreement, 0.0, self.ends[1]))
 
     def _evidence(self, drawn: Sequence[Drawn], drawer: _Conditions) -> tuple[float, float]:
