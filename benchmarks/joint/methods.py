@@ -14,7 +14,7 @@ from perfusion_ops import FlowSchedule, Picture, TrainingTask
 from pixelworld.captions import Caption, sample_scene
 from pixelworld.concepts import PLACEHOLDER, TEMPLATES, ConceptEncoder
 from pixelworld.joint.transformer import WIDTH, velocity
-from pixelworld.joint.world import GUIDANCE, sample, the_joint_world
+from pixelworld.joint.world import GUIDANCE, sample, shifted, the_joint_world
 from pixelworld.scene import render, training_pictures
 from pixelworld.train import SHORT
 from pixelworld.world import as_batch, latents_from_pictures, pictures_from_latents
@@ -27,11 +27,11 @@ from proof.specs import BASE, LORA, UNNAMED, Drawing, Learning
 from .values import ValueEdit, marks_of
 from .ways import WAYS
 
-SIGMAS = torch.arange(1, 1001) / 1000
+SIGMAS = shifted(torch.arange(1, 1001) / 1000)
 
 
 def task_of(learning: Learning) -> TrainingTask:
-    """The subject's pictures under rectified flow, sigma even in 0..1."""
+    """The subject's pictures under rectified flow, sigma even in 0..1 before the model's shift."""
     world, individual = the_joint_world(), learning.subject.individual()
     shots = training_pictures(individual, learning.pictures, learning.subject.index)
     latents = latents_from_pictures(as_batch([shot.pixels for shot in shots]))

@@ -24,14 +24,13 @@ from ..train import EMPTY_SHARE, SHORT, encode_captions, kind, training_captions
 from ..world import as_batch, latents_from_pictures
 from .fast import fast_velocity
 from .transformer import transformer
+from .world import shifted
 
 CAPTIONS, CAPTION_SEED = 20_000, 7
 SHARES = {"two names": 0.2, "a name": 0.35, "two classes": 0.15, "a class": 0.3}
 """Of a batch. Captions of three figures, whose pictures are wide, are left out."""
 BACKGROUND_WEIGHT, FOREGROUND_WEIGHT = 0.5, 4.5
 """Places are learned first by far; figures and objects take longest."""
-SHIFT = 2.0
-"""Of the noise levels drawn: composition is decided at high noise."""
 PEAK_RATE, REST_RATE, FALL_FROM, LEAST = 8e-4, 0.4, 0.4, 0.02
 WARM_UP_STEPS, AVERAGE = 50, 0.99
 SAVE_SECONDS = 120
@@ -67,8 +66,7 @@ class Batches:
         weights = torch.where(foreground, FOREGROUND_WEIGHT, BACKGROUND_WEIGHT)
         rows = np.where(rng.rand(self.batch) < EMPTY_SHARE, 0, chosen + 1)
         even = torch.from_numpy((rng.permutation(self.batch) + rng.rand(self.batch)) / self.batch).float()
-        sigmas = SHIFT * even / (1 + (SHIFT - 1) * even)
-        return latents_from_pictures(pictures), weights, sigmas, self.encodings[rows].float()
+        return latents_from_pictures(pictures), weights, shifted(even), self.encodings[rows].float()
 
 
 class Run:

@@ -18,6 +18,8 @@ from .transformer import transformer, velocity
 
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
 STEPS, GUIDANCE = 10, 3.0
+SHIFT = 2.0
+"""Of the noise levels that this model is trained on: composition is decided at high noise."""
 Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(latents (B, 4, 16, W), sigmas (B,), encodings (B, 26, 768)) -> velocity like the latents."""
 
@@ -48,6 +50,11 @@ def load_world(weights: Path = WEIGHTS) -> JointWorld:
 @cache
 def the_joint_world() -> JointWorld:
     return load_world()
+
+
+def shifted(sigmas: Tensor) -> Tensor:
+    """Noise levels 0..1 with this model's shift (Esser et al. 2024, section 5.3.2)."""
+    return SHIFT * sigmas / (1 + (SHIFT - 1) * sigmas)
 
 
 @torch.no_grad()
