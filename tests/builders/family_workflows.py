@@ -177,6 +177,7 @@ def workflow(title: str, recipe: Recipe, definitions: dict[str, Any]) -> dict[st
     canvas.add("PerfusionSaveConcept", (-60, 60), (320, 180), {"concept": trained[0]}, filename="my_subject")
     canvas.note(note_of(title, recipe), (-60, 290))
     _draw(canvas, recipe, model, clip, vae)
+    canvas.leave_open("PerfusionLoadConcept")
     return canvas.saved(title)
 
 

@@ -41,3 +41,10 @@ def test_a_familys_workflow_is_what_its_command_writes(definitions, title):
     for one, other in zip(written["nodes"], saved["nodes"], strict=True):
         assert one["type"] == other["type"] and one["inputs"] == other["inputs"]
     assert written["links"] == saved["links"]
+
+
+@pytest.mark.parametrize("title", RECIPES)
+def test_a_familys_workflow_names_no_concept_of_another_machine(title):
+    """A user's first run does not fail for a file that only the machine had on which the workflow was written."""
+    [concept] = [node for node in shipped(TITLE.format(title))["nodes"] if node["type"] == "PerfusionLoadConcept"]
+    assert concept["widgets_values"] == []
