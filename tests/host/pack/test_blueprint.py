@@ -25,7 +25,8 @@ def test_the_menu_offers_the_blueprint(server):
     kinds = [node["type"] for node in inside["nodes"]]
     assert sorted(kinds) == 2 * ["PerfusionApplyKeyLockedAttention"] + 2 * ["PerfusionLoadConcept"]
     held = [node for node in inside["nodes"] if node["type"] == "PerfusionLoadConcept"]
-    assert [(node["widgets_values"], node["widgets_values_named"]) for node in held] == 2 * [([], {})], "a file of its own"
+    chosen = [(node["widgets_values"], node["widgets_values_named"]) for node in held]
+    assert chosen == 2 * [([], {})], "a file of the machine that wrote it"
     widgets = {str(node["id"]): dict(widget_inputs(definition(server, node["type"]))) for node in inside["nodes"]}
     (node,) = blueprint()["nodes"]
     assert all(name in widgets[inner] for inner, name in node["properties"]["proxyWidgets"])
