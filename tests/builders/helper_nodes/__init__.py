@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from comfy_api.latest import ComfyExtension, io
 
@@ -140,12 +142,33 @@ class HelperContextPatch(io.ComfyNode):
         return io.NodeOutput(clone)
 
 
+class HelperCompile(io.ComfyNode):
+    """The host's TorchCompileModel with a backend that keeps the graphs as traced, without inductor's minute of C++."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HelperCompile", category=CATEGORY, inputs=[io.Model.Input("model")], outputs=[io.Model.Output()]
+        )
+
+    @classmethod
+    def execute(cls, model):
+        from comfy_extras.nodes_torch_compile import TorchCompileModel
+
+        def backend(graph, _inputs, **_options):
+            logging.info("HelperCompile: a graph of %d operations", len(graph.graph.nodes))
+            return graph.forward
+
+        return TorchCompileModel.execute(model, backend)
+
+
 class HelperExtension(ComfyExtension):
     async def on_load(self):
         open_narrow_vision_files()
 
     async def get_node_list(self):
         return [
+            HelperCompile,
             HelperImageList,
             HelperSpoil,
             HelperForgetfulEncode,
