@@ -66,6 +66,14 @@ def packed(module: nn.Module) -> nn.Module:
     return module
 
 
+def rounded(module: nn.Module) -> nn.Module:
+    """``module`` with the numbers that the packed weights stand for, in plain tensors."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear | nn.Embedding):
+            part.weight.data = Packed.of(part.weight.detach().float()).unpacked(part.weight.dtype)
+    return module
+
+
 def packing_patcher(patcher):
     """A host's patcher of a packed model, of a class that hangs LoRAs on the packed weights."""
     patcher = patcher.clone()
