@@ -59,13 +59,9 @@ def warning_of_same(taken: Sequence[Shot]) -> str | None:
     for number, shot in enumerate(taken, start=1):
         pixels = hashlib.sha256(shot.pixels.contiguous().cpu().numpy()).hexdigest()
         numbers.setdefault(f"{tuple(shot.pixels.shape)} {pixels}", []).append(str(number))
-    same = [" and ".join([", ".join(each[:-1]), each[-1]]) for each in numbers.values() if len(each) > 1]
-    if not same:
-        return None
-    return (
-        f"Of the {len(taken)} training pictures, {'; '.join(same)} are the same picture. If you did not mean it, "
-        "choose another picture in each Load Image node, and delete those that you do not use."
-    )
+    same = [f"Pictures {', '.join(each[:-1])} and {each[-1]} are the same." for each in numbers.values() if each[1:]]
+    advice = "If you did not mean it, choose another picture in each Load Image node, and delete those not used."
+    return " ".join([*same, advice]) if same else None
 
 
 def _shot(number: int, picture: Tensor, mask: Tensor | None, size: tuple[int, int], smallest: int) -> Shot:

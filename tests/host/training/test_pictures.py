@@ -103,5 +103,5 @@ def test_the_same_picture_in_several_loaders_is_told(pack):
     one, other = picture(16, 16), 1 - picture(16, 16)
     taken = pack.pictures.shots([one, other, one.clone(), picture(24, 16), other.clone(), one.clone()], [], 512)
     told = pack.pictures.warning_of_same(taken)
-    assert told.startswith("Of the 6 training pictures, 1, 3 and 6; 2 and 5 are the same picture. ")
+    assert told.startswith("Pictures 1, 3 and 6 are the same. Pictures 2 and 5 are the same. If you did not mean it, ")
     assert pack.pictures.warning_of_same(pack.pictures.shots([one, other, picture(24, 16)], [], 512)) is None
