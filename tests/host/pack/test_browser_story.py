@@ -44,8 +44,9 @@ SAVED = """
 """Whose values a workflow keeps, in their order; the frontend's own lines on a node, named $$, come after them."""
 STATISTICS_LINE = """
 () => app.graph.nodes.find(node => node.type === 'PerfusionTextStatistics').widgets
-  .find(widget => widget.name === '$$node-text-preview').value
+  .find(widget => widget.name === '$$node-text-preview')?.value ?? ''
 """
+"""Only the first of two pages sees a line: the second finds the statistics on disk."""
 TEXT_BOX = "text => [...document.querySelectorAll('textarea')].find(area => area.value === text)"
 WATCH = """
 () => {
