@@ -72,6 +72,10 @@ class CrossFamily:
     """(encodings (B, T, d), context (B, T', d')) -> bool (B, T'): the tokens that the host pads with, if any."""
     patch: Callable[[nn.Module], int] = lambda net: net.patch_size[-1]
     """Side of the latent's patches, of which every layer reads all."""
+    before: Callable[[nn.Module, Mapping[str, Any]], int] = lambda net, entries: 0
+    """(network, a model call's other entries) -> how many places layers read before the picture's patches."""
+    drawn_only: tuple[type, ...] = ()
+    """The host's classes of checkpoints with the same layers that read control pictures: no training has any."""
     entry: str | None = None
     """The conditioning's entry of weights whose tokens K and V read one by one; none: the encodings' own tokens."""
     schedule: Callable[[Any, str], NoiseSchedule | FlowSchedule] = flow_schedule
@@ -93,7 +97,7 @@ class CrossFamily:
 
     def fits(self, model) -> bool:
         """Whether a MODEL is of this family."""
-        return type(model.model.model_config) in self.configs
+        return type(model.model.model_config) in (*self.configs, *self.drawn_only)
 
     def cross_attentions(self, net: nn.Module) -> dict[str, CrossAttention]:
         """The text cross-attention layers by name, in the order of the network, compiled or not."""
@@ -118,7 +122,13 @@ class CrossFamily:
 
     def check_trainable(self, model) -> None:
         """Raise ValueError for a model that reads more than a noisy latent, or samples by another schedule."""
-        sizes, latent = model.model.model_config.unet_config, model.model.latent_format
+        config, latent = model.model.model_config, model.model.latent_format
+        if type(config) in self.drawn_only:
+            raise ValueError(
+                f"The model is of the kind {type(config).__name__}, which reads control pictures; training has none to "
+                "give it. Train on the text-to-video model it was made from: such concepts draw here too."
+            )
+        sizes = config.unet_config
         reads = sizes.get("in_channels", sizes.get("in_dim", latent.latent_channels))
         if reads != latent.latent_channels:
             raise ValueError(

@@ -63,6 +63,10 @@ class UNet:
         """None: each layer has a grid of its own."""
         return None
 
+    def before(self, _net: nn.Module, _entries: Mapping[str, Any]) -> int:
+        """0: layers read the picture's places alone."""
+        return 0
+
     def reading_layers(self, _net: nn.Module) -> None:
         """None: nothing of the network stands between the encodings and K and V."""
         return None

@@ -31,21 +31,32 @@ def _embedded(net: nn.Module, encodings: Tensor, _entries: Mapping[str, Any]) ->
     return _reading_layers(net)(encodings)
 
 
+def _places_of_reference(net: nn.Module, entries: Mapping[str, Any]) -> int:
+    """Fun Control's reference picture (B, C, h, w) stands before the one that is drawn."""
+    reference, convolution = entries.get("reference_latent"), getattr(net, "ref_conv", None)
+    if reference is None or convolution is None:
+        return 0
+    height, width = (side // step for side, step in zip(reference.shape[-2:], convolution.stride, strict=True))
+    return height * width
+
+
 def _read_once(net: nn.Module) -> None:
     net.text_embedding = ReadBefore(net.text_embedding)
 
 
-def _family(name: str, title: str, config: str) -> CrossFamily:
+def _family(name: str, title: str, config: str, *drawn_only: str) -> CrossFamily:
     return CrossFamily(
         name=name,
         title=title,
         configs=host_classes(config),
+        drawn_only=host_classes(*drawn_only),
         layers=_layers,
         blocks=lambda net: net.blocks,
         context=_embedded,
         # The layers make a word of the zeros that the host pads with.
         padding=zero_encodings,
         as_patch=None,
+        before=_places_of_reference,
         rotary=True,
         reading_layers=_reading_layers,
         differentiable=_read_once,
@@ -55,4 +66,7 @@ def _family(name: str, title: str, config: str) -> CrossFamily:
     )
 
 
-WAN = (_family("wan21", "Wan 2.1 and 2.2", "WAN21_T2V"), _family("wan22", "Wan 2.2 5B", "WAN22_T2V"))
+WAN = (
+    _family("wan21", "Wan 2.1 and 2.2", "WAN21_T2V", "WAN21_Vace", "WAN22_Camera"),
+    _family("wan22", "Wan 2.2 5B", "WAN22_T2V"),
+)

@@ -96,9 +96,10 @@ class ModelCall:
         return self.family.cross_attentions(net)
 
     @contextmanager
-    def _editing(self, net: nn.Module, parts: Parts, x: Tensor, regions: Regions, _entries: Mapping[str, Any]):
+    def _editing(self, net: nn.Module, parts: Parts, x: Tensor, regions: Regions, entries: Mapping[str, Any]):
         """The edit for one call; yields what makes its options."""
         facts = {"latent_shape": x.shape, "as_patch": self.family.as_patch, "patch": self.family.patch(net)}
+        facts["before"] = self.family.before(net, entries)
         edit = CallEdit(**parts, edit=self.edits[x.device], regions=regions, **facts)
         with editing(self.layers[x.device], edit):
             yield edit.options

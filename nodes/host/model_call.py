@@ -27,6 +27,7 @@ class CallEdit:
         as_patch: makes an ``attn2_patch`` of the family's kind of ``swap_context``; none: hooks put the contexts in.
         plain: (B, T, 1), 1 at tokens that keep what the network itself reads there; for hooks.
         patch: side of the latent's patches, of which every layer reads all; none: each layer has its own grid.
+        before: how many places layers read before the latent's patches.
     """
 
     def __init__(
@@ -40,8 +41,9 @@ class CallEdit:
         as_patch: Callable[[Callable], Callable] | None = UNet.as_patch,
         plain: Tensor | None = None,
         patch: int | None = None,
+        before: int = 0,
     ) -> None:
-        self.as_patch, self.plain, self.patch = as_patch, plain, patch
+        self.as_patch, self.plain, self.patch, self.before = as_patch, plain, patch, before
         self.keys, self.values, self.gates, self.edit = keys, values, gates, edit
         self.masks = regions
         everywhere = torch.tensor([j not in regions for j in range(gates.shape[-1])], device=gates.device)
@@ -103,7 +105,7 @@ class CallEdit:
             share = attention(*read, context=self.keys, value=self.values)
             share = share - attention.to_out(torch.zeros_like(share[:1, :1]))
             self.regional = None
-            cells = _cells(mask, output.shape[1], self.latent_shape, self.patch)
+            cells = _cells(mask, output.shape[1], self.latent_shape, self.patch, self.before)
             output = output + cells.to(output).unsqueeze(-1) * share
         return output
 
@@ -117,10 +119,10 @@ def _check_tokens(gates: Tensor, projected: Tensor) -> None:
         )
 
 
-def _cells(mask: Tensor, queries: int, latent_shape: Sequence[int], patch: int | None) -> Tensor:
+def _cells(mask: Tensor, queries: int, latent_shape: Sequence[int], patch: int | None, before: int = 0) -> Tensor:
     """A region at each of a layer's ``queries`` positions (Q,): frames (B, C, frames, h, w) lie one below the other.
 
-    What stands behind the picture's patches, as reference pictures do, is outside of every region.
+    What stands ``before`` the picture's patches and behind them, as reference pictures do, is outside of every region.
     """
     frames = latent_shape[2] if len(latent_shape) == 5 else 1
     if patch is None:
@@ -128,12 +130,13 @@ def _cells(mask: Tensor, queries: int, latent_shape: Sequence[int], patch: int |
         return cells.repeat(queries // len(cells))
     height, width = (-(-side // patch) for side in latent_shape[-2:])
     picture = mask_at(mask, height, width).repeat(frames)
-    if len(picture) > queries:
+    behind = queries - before - len(picture)
+    if behind < 0:
         raise ValueError(
-            f"A cross-attention layer reads {queries} places; expected at least the picture's {len(picture)}. Another "
+            f"A cross-attention layer reads {queries} places; expected at least {before + len(picture)}. Another "
             "node cuts the picture inside the model: take the concept's region away, or connect that node elsewhere."
         )
-    return nn.functional.pad(picture, (0, queries - len(picture)))
+    return nn.functional.pad(picture, (before, behind))
 
 
 def _grid(queries: int, latent_shape: Sequence[int]) -> tuple[int, int]:

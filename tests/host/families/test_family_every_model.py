@@ -19,6 +19,7 @@ FAMILIES = {
     **{"HunyuanDiT": "hunyuan_dit", "HunyuanDiT1": "hunyuan_dit1"},
     **{"ZImage": "zimage", "ZImagePixelSpace": "zimage_pixel", "Lumina2": "lumina2"},
     **{"Anima": "anima", "CosmosT2IPredict2": "cosmos2", "WAN21_T2V": "wan21", "WAN22_T2V": "wan22"},
+    **{"WAN21_Vace": "wan21", "WAN22_Camera": "wan21"},
 }
 """The host's class -> the family's name in concept files. Every other class is refused."""
 SHARING = {
@@ -28,7 +29,7 @@ SHARING = {
 }
 """A class and what the host sets in another model's checkpoints of it -> that family, or what it is refused as."""
 RELATIVES = {
-    *("LotusD", "SD_X4Upscaler", "Stable_Zero123", "WAN21_I2V", "WAN21_Vace", "WAN22_S2V", "WAN22_Animate"),
+    *("LotusD", "SD_X4Upscaler", "Stable_Zero123", "WAN21_I2V", "WAN21_Camera", "WAN22_S2V", "WAN22_Animate"),
     *("CosmosI2VPredict2", "MageFlow", "Lens", "HunyuanImage21", "Kandinsky5Image", "HiDreamO1"),
 }
 """Near to a family by descent, by network or by text, and not of it."""

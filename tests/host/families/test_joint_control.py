@@ -13,6 +13,7 @@ from builders.joint_world import JointWorld
 
 PICTURE = torch.full((1, 64, 64, 3), 0.5)
 CONTROLLED = {"flux1": ("input", "output"), "chroma": ("input", "output"), "qwen_image": ("input",), "sd3": ("output",)}
+CONTROLLED["flux2"] = CONTROLLED["flux1"]
 """Family -> the blocks that its ControlNets add to."""
 
 
@@ -34,7 +35,7 @@ def test_a_controlnet(pack, family):
     from comfy.controlnet import ControlBase
 
     world = JointWorld(pack, family)
-    places = world.latent[-2] * world.latent[-1] // 4
+    places = world.latent[-2] * world.latent[-1] // world.net.patch_size**2
     width = getattr(world.net, "hidden_size", None) or world.net.inner_dim
 
     class Control(ControlBase):

@@ -104,6 +104,15 @@ def test_a_prompt_without_the_word_is_the_plain_models_to_the_bit(world):
     torch.testing.assert_close(draw(world, black, named), before, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("family", ["sd3", "chroma", "hidream"])
+def test_a_model_without_reference_pictures_draws_as_if_there_were_none(pack, family):
+    """The host hands none on to these networks: with a reference in the conditioning, the concept draws the same."""
+    world = JointWorld(pack, family)
+    named, model = world.prompt(5, ["teddy_t"]), world.applied(world.concept())
+    beside = {"reference_latents": [torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(9))]}
+    assert torch.equal(world.draw(model, named, entries=beside, steps=1), world.draw(model, named, steps=1))
+
+
 @pytest.mark.parametrize("family", ["flux1", "qwen_image"])
 def test_tokens_that_another_node_puts_into_the_text_are_refused(pack, family):
     """As USO's style reference does: the words would stand elsewhere, and other tokens would take the look."""
