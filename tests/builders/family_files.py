@@ -18,7 +18,7 @@ from perfusion_ops import Concept
 from perfusion_ops.concept.file import save_concept
 
 _NAMES = ("make_family_files.py", "make_checkpoints.py", "weight_forms.py", "joint_models.py", "cross_models.py")
-_NAMES += ("family_first_stages.py", "small_vocabularies.py", "kin_models.py")
+_NAMES += ("family_first_stages.py", "small_vocabularies.py", "kin_models.py", "second_networks.py")
 MAKERS = [ROOT / "tests/builders" / name for name in _NAMES]
 WORD, SUPERCLASS = "teddy_t", "bear"
 LOUD = 10.0
@@ -63,6 +63,7 @@ KINDS = {
         (r"jina_clip", "jina"),
         (r"qwen_2\.5_vl_7b", "qwen25"),
     ),
+    "model_patches": ((r"anima-lllite-any", "lllite"),),
     "vae": (
         (r"wan2\.2_vae", "wan22"),
         (r"wan_(alpha_)?2\.1|qwen_image_vae", "wan21"),

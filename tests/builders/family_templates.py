@@ -26,8 +26,11 @@ LOADERS = {
     "VAELoader": {"vae_name": "vae"},
     "LoraLoaderModelOnly": {"lora_name": "loras"},
     "LoraLoader": {"lora_name": "loras"},
+    "ModelPatchLoader": {"name": "model_patches"},
 }
 """Node -> its inputs that name a file, and the folder below models/."""
+SECOND = {"ModelPatchLoader": "model_patches"}
+"""Node that loads a network beside the model -> the folder of its files, of which only some have a small one."""
 PICTURE = "LoadImage"
 OTHERS = {"LoadImageMask", "LoadVideo", "LoadAudio"}
 SAVERS = {"SaveImage", "SaveImageAdvanced", "PreviewImage", "SaveAnimatedWEBP", "SaveVideo"}
@@ -64,7 +67,9 @@ class Template:
         """Why it is not run on a server, whose nodes are ``known`` if it is up; none for a template that is."""
         types = {node["type"] for node in self.flat["nodes"]}
         others = [name for name in self.networks if not kind_of("networks", name)]
-        loaders = {kind for kind in types if "Load" in kind} - {*LOADERS, *OTHERS, PICTURE}
+        second = [node for node in self.flat["nodes"] if node["type"] in SECOND]
+        strange = {node["type"] for node in second if not kind_of(SECOND[node["type"]], node["widgets_values"][0])}
+        loaders = {kind for kind in types if "Load" in kind} - {*LOADERS, *OTHERS, PICTURE} | strange
         missing = types - {*known, "PrimitiveNode"} if known else set()
         if types & OTHERS:
             return "starts from a film, a sound or a mask"
@@ -104,7 +109,7 @@ def templates() -> list[Template]:
 
 def small(template: Template, server) -> dict[str, dict]:
     """In API form: 64 pixels, one frame, two steps, of which a second sampler takes one; pictures are previewed."""
-    flat = template.flat
+    flat = {**template.flat, "nodes": list(map(_scaled_to_pixels, template.flat["nodes"]))}
     savers = [node for node in flat["nodes"] if node["type"] in SAVERS]
     graph = to_api({**flat, "nodes": [node for node in flat["nodes"] if node not in savers]}, server)
     for node in graph.values():
@@ -121,8 +126,22 @@ def small(template: Template, server) -> dict[str, dict]:
         (source,) = (sources[entry["link"]] for entry in node["inputs"] if entry["name"] in ("images", "video"))
         if graph[source[0]]["class_type"] == "CreateVideo":
             source = graph[source[0]]["inputs"]["images"]
+        # A preview hands its pictures on.
+        for other in graph.values():
+            passed = {key: source for key, value in other["inputs"].items() if value == [str(node["id"]), 0]}
+            other["inputs"] |= passed
         graph[f"shown:{node['id']}"] = {"class_type": "PreviewImage", "inputs": {"images": source}}
     return pruned(graph)
+
+
+def _scaled_to_pixels(node: dict[str, Any]) -> dict[str, Any]:
+    """A picture scaled to so many pixels by the one node of the host's whose widgets are always the same."""
+    values = node.get("widgets_values") or [None]
+    if node["type"] != "ResizeImageMaskNode" or values[0] != "scale total pixels":
+        return node
+    (link,) = (entry["link"] for entry in node["inputs"] if entry.get("link") is not None)
+    inputs = [{"name": "image", "type": "IMAGE", "link": link}]
+    return {**node, "type": "ImageScaleToTotalPixels", "inputs": inputs, "widgets_values": [values[2], values[1], 1]}
 
 
 def pruned(graph: dict[str, dict]) -> dict[str, dict]:

@@ -22,6 +22,7 @@ from builders import cross_models, joint_models, kin_models  # noqa: E402
 from builders.family_first_stages import first_stage  # noqa: E402
 from builders.joint_models import randomize  # noqa: E402
 from builders.make_checkpoints import FEW_LAYERS, KEY, note, random_weights, unet_config  # noqa: E402
+from builders.second_networks import SECOND  # noqa: E402
 from builders.small_vocabularies import llama, pieces, tekken  # noqa: E402
 from builders.weight_forms import in_form  # noqa: E402
 
@@ -263,6 +264,8 @@ def made(name: str) -> dict[str, torch.Tensor]:
         return refiner()
     if folder == "checkpoints":
         return whole_checkpoint(kind, CHECKPOINTS[kind], form)
+    if folder == "model_patches":
+        return SECOND[kind]()
     if folder == "loras":
         return lora(network(kind))
     weights = {"diffusion_models": network, "text_encoders": encoder, "vae": first_stage}[folder](kind)
