@@ -9,7 +9,7 @@ from pixelworld.joint.transformer import LAYERS
 from proof.recipes import BATCH_SIZE, OPERATING_POINT, STEPS, TEMPLATE
 from proof.specs import BASE, DREAMBOOTH, LORA, Drawing, Learning, Subject
 
-POSITION = "P, isolated"
+POSITION, LATER_HALF = "P, isolated", "P, last 3 of 6 layers"
 ALL = tuple(range(LAYERS))
 
 
@@ -29,8 +29,8 @@ class Way:
 WAYS = {
     POSITION: Way(),
     "P, not isolated": Way(isolated=False),
-    # What Train takes by default where text and picture share one attention.
-    "P, last 3 of 6 layers": Way(layers=EditedLayers.LATER_HALF.among(ALL)),
+    # What Train takes for its choice of the later half.
+    LATER_HALF: Way(layers=EditedLayers.LATER_HALF.among(ALL)),
     "P, last 2 of 6 layers": Way(layers=ALL[4:]),
     "P, last 4 of 6 layers": Way(layers=ALL[2:]),
     "P, first 3 of 6 layers": Way(layers=ALL[:3]),
@@ -40,8 +40,8 @@ WAYS = {
 METHODS = (*WAYS, LORA, DREAMBOOTH)
 ADAPTERS = (LORA, DREAMBOOTH)
 WORD_RATE = 0.02
-RATES = dict.fromkeys(WAYS, 0.1) | {LORA: 0.001, DREAMBOOTH: 0.00001}
-"""The residuals' and the LoRA's: the best of two tuning individuals. DreamBooth's: the lowest of its grid, on one."""
+RATES = dict.fromkeys(WAYS, 0.1) | {LATER_HALF: 0.3, LORA: 0.001, DREAMBOOTH: 0.00001}
+"""The best of four tuning individuals. Of the ways to edit values, two were tuned: all layers, and the last three."""
 LORA_GRID, DREAMBOOTH_GRID = (0.0003, 0.001, 0.003, 0.01), (0.00001, 0.00003, 0.0001, 0.0003, 0.001)
 RATE_GRID = dict.fromkeys(WAYS, (0.03, 0.1, 0.3, 1.0)) | {LORA: LORA_GRID, DREAMBOOTH: DREAMBOOTH_GRID}
 
