@@ -186,10 +186,9 @@ def _later_inputs() -> list[io.Input]:
                 options=list(LAYERS),
                 default="auto",
                 optional=True,
-                tooltip="The layers that learn values, with the gate position. later half: the last half of them, for "
-                "half the file and less memory. auto: later half where text and picture share one attention (such as "
-                "Z-Image, Flux and SD 3.x), because in our tests on a small Z-Image it drew the subject as well as all "
-                "layers and lost no figure beside a second concept (benchmarks/RESULTS.md); all in other models.",
+                tooltip="The layers that learn values, with the gate position. auto: all of them, which drew the "
+                "subject best and mixed two concepts least in our tests on a small Z-Image (benchmarks/RESULTS.md). "
+                "later half: the last half of them, for half the file and less memory.",
             )
         ),
     ]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...perfusion_ops import EditedLayers, FlowSchedule, GateKind, NoiseSchedule
+from ...perfusion_ops import FlowSchedule, GateKind, NoiseSchedule
 from .recompute import recompute
 from .rectified_flow import flow_schedule
 from .rotations import check_rotations
@@ -85,7 +85,6 @@ class CrossFamily:
     guidance: float = 4.0
     """The sampler's cfg for previews."""
     gates: tuple[GateKind, ...] = (GateKind.LEARNED_WORD,)
-    edited_layers = EditedLayers.ALL
     rotary: bool = False
     """Whether places are told by the host's rotations, in training too."""
     second: SecondText | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ...perfusion_ops import EditedLayers, FlowSchedule, GateKind
+from ...perfusion_ops import FlowSchedule, GateKind
 from .recompute import recompute
 from .rectified_flow import flow_schedule
 from .rotations import check_rotations
@@ -61,7 +61,6 @@ class JointFamily:
     covariance_mix = None
     entry = None
     gates = (GateKind.POSITION,)
-    edited_layers = EditedLayers.LATER_HALF
 
     def fits(self, model) -> bool:
         """Whether a MODEL is of this family, and no relative that shares its class."""

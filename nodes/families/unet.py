@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...perfusion_ops import EditedLayers, GateKind, NoiseSchedule
+from ...perfusion_ops import GateKind, NoiseSchedule
 from ...perfusion_ops.text.covariance import DEFAULT_MIX
 from .discrete import discrete_schedule
 from .host_classes import host_classes
@@ -33,7 +33,6 @@ class UNet:
     entry = None
     sides = (8, 8)
     gates = tuple(GateKind)
-    edited_layers = EditedLayers.ALL
     guidance = 6.0
 
     @property

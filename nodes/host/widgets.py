@@ -6,7 +6,7 @@ from ...perfusion_ops import EditedLayers, GateKind, KeyLocking
 
 GATES = {"auto": None} | {kind.value: kind for kind in GateKind}
 """auto: the first that the model's family reads."""
-LAYERS = {"auto": None, "all": EditedLayers.ALL, "later half": EditedLayers.LATER_HALF}
+LAYERS = {"auto": EditedLayers.ALL, "all": EditedLayers.ALL, "later half": EditedLayers.LATER_HALF}
 """auto: what the model's family is known to draw best with, by the position gate; all for a learned word."""
 KEY_LOCKINGS = {
     "local": KeyLocking.LOCAL,

@@ -109,21 +109,20 @@ def settings_of(one: dict[str, Any], family: Family) -> TrainingSettings:
         gate=Gate(one["bias"], one["temperature"]),
         key_locking=KEY_LOCKINGS[one["key_locking"]],
         gate_kind=gate,
-        layers=_layers_of(one.get("layers", "auto"), gate, family),
+        layers=_layers_of(one.get("layers", "auto"), gate),
         flip=one["flip"],
         seed=one["seed"] % 2**63,
     )
 
 
-def _layers_of(choice: str, gate: GateKind, family: Family) -> EditedLayers:
-    if gate is GateKind.POSITION:
-        return LAYERS[choice] or family.edited_layers
-    if LAYERS[choice] not in (None, EditedLayers.ALL):
+def _layers_of(choice: str, gate: GateKind) -> EditedLayers:
+    layers = LAYERS[choice]
+    if gate is not GateKind.POSITION and layers is not EditedLayers.ALL:
         raise ValueError(
             f"layers is {choice!r}, and the gate {gate.value!r} learns in all layers; expected 'auto' or 'all'. For "
             f"{choice!r}, choose the gate {GateKind.POSITION.value!r}."
         )
-    return EditedLayers.ALL
+    return layers
 
 
 def without_effect(settings: TrainingSettings, statistics: UncenteredCovariance | None) -> str | None:

@@ -14,7 +14,7 @@ class EditedLayers(str, Enum):
 
     ALL = "all"
     LATER_HALF = "later_half"
-    """Where joint attention carries a subject's look (benchmarks/RESULTS.md, "Joint world")."""
+    """For half the file; all layers carry more of a subject's look (benchmarks/RESULTS.md, "Joint world")."""
 
     def among(self, layers: Iterable[Item]) -> tuple[Item, ...]:
         """Those of all ``layers`` of a model that are edited; of an odd number, the middle one is too."""

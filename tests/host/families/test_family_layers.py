@@ -1,4 +1,4 @@
-"""Concepts of some of a model's layers: what families edit by default, what a training holds, and what is drawn."""
+"""Concepts of some of a model's layers: what a training of them holds, and what is drawn."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from builders.joint_models import TOKENS
 from builders.joint_training import learn_hidden_residuals_back, trained_model
 from builders.joint_world import MARKED, JointWorld
 from perfusion_ops.concept.file import concept_bytes, parse_concept
-
-JOINT_FAMILIES = {"sd3", "zimage", "lumina2", "flux1", "chroma", "flux2", "qwen_image", "hidream"}
 
 
 @pytest.fixture
@@ -37,12 +35,6 @@ def silent_before(world, concept):
     kept = later_half(world)
     residuals = {name: r if name in kept else torch.zeros_like(r) for name, r in concept.value_residuals.items()}
     return world.pack.ops.Concept(**{**vars(concept), "value_residuals": residuals})
-
-
-def test_each_family_edits_by_default_what_was_measured(pack):
-    """The later half where text and picture share one attention; all layers where nothing else was measured."""
-    halves = {f.name for f in pack.family.FAMILIES if f.edited_layers is pack.ops.EditedLayers.LATER_HALF}
-    assert halves >= JOINT_FAMILIES and halves == {family.name for family in pack.family.FAMILIES if family.joint}
 
 
 def test_the_later_half_ends_a_familys_layers(world):

@@ -70,7 +70,7 @@ def test_the_node_trains_and_the_concept_draws(pack, family, tmp_path, monkeypat
     assert concept.gate.value == "position" and concept.base_family == family and len(finished.losses) == 3
     assert all(residual.abs().max() > 0.1 for residual in concept.value_residuals.values())
     layers = list(pack.family.family_of(model).value_widths(model.model.diffusion_model))
-    assert list(concept.value_residuals) == layers[len(layers) // 2 :], "auto: the later half of the layers"
+    assert list(concept.value_residuals) == layers, "auto: all layers"
     applied = pack.model.AppliedConcept(pack.ops.EditTerm(concept, pack.ops.Gate()))
     edited = pack.model.model_with_concept(model, applied)
     knowing = pack.clip.clip_with_concept(clip, concept, 1.0, pack.ops.KeyLocking.LOCAL, applied.naming)
@@ -104,18 +104,13 @@ def settings(pack, family: str, **inputs):
     return pack.checks.settings_of(usual | inputs, known)
 
 
-def test_the_layers_that_are_asked_for_are_another_training(pack):
-    """A finished or cancelled training of other layers is not taken for this one; auto is the later half here."""
-    auto, later, every = (settings(pack, "zimage", layers=layers) for layers in ("auto", "later half", "all"))
-    assert auto == later and "layers" not in every.as_dict()
-    assert auto.as_dict() == every.as_dict() | {"layers": "later_half"}
-
-
-@pytest.mark.parametrize("family", ["sd1", "sdxl", "wan21", "pixart_sigma", "anima", "hunyuan_dit"])
-def test_where_nothing_else_was_measured_all_layers_are_edited(pack, family):
-    """auto is what it was; the later half is taken where it is asked for."""
-    choices = {layers: settings(pack, family, gate="position", layers=layers) for layers in ("auto", "later half")}
-    assert {name: each.layers.value for name, each in choices.items()} == {"auto": "all", "later half": "later_half"}
+@pytest.mark.parametrize("family", ["zimage", "flux1", "sd3", "sd1", "sdxl", "wan21", "anima", "hunyuan_dit"])
+def test_the_layers_that_are_asked_for_are_another_training(pack, family):
+    """A finished or cancelled training of other layers is not taken for this one; auto is all layers."""
+    names = ("auto", "all", "later half")
+    choices = {layers: settings(pack, family, gate="position", layers=layers) for layers in names}
+    assert choices["auto"] == choices["all"] and "layers" not in choices["all"].as_dict()
+    assert choices["later half"].as_dict() == choices["all"].as_dict() | {"layers": "later_half"}
 
 
 def test_layers_of_a_learned_word_are_refused(pack):
