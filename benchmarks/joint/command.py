@@ -172,9 +172,10 @@ def main(description: str, arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--guidance", type=float, default=GUIDANCE, help="of all pictures")
     parser.add_argument("--processes", type=int, default=2, help="one core each")
     parser.add_argument("--out", type=Path, default=Path("bench_out/joint"), help="for all results")
+    parser.add_argument("--name", default="joint", help="of the tables, NAME_PART.json")
     report.add_record_option(parser)
     options = parser.parse_args(arguments)
     proof = JointProof(options)
     for part in (part for part in PARTS if part in options.part):
         found = getattr(proof, f"{part}_tables")()
-        report.publish(f"joint_{part}", found, options.out, options.record, world_weights=fingerprint())
+        report.publish(f"{options.name}_{part}", found, options.out, options.record, world_weights=fingerprint())
