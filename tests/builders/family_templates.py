@@ -109,7 +109,7 @@ def templates() -> list[Template]:
 
 def small(template: Template, server) -> dict[str, dict]:
     """In API form: 64 pixels, one frame, two steps, of which a second sampler takes one; pictures are previewed."""
-    flat = {**template.flat, "nodes": list(map(_scaled_to_pixels, template.flat["nodes"]))}
+    flat = template.flat
     savers = [node for node in flat["nodes"] if node["type"] in SAVERS]
     graph = to_api({**flat, "nodes": [node for node in flat["nodes"] if node not in savers]}, server)
     for node in graph.values():
@@ -132,16 +132,6 @@ def small(template: Template, server) -> dict[str, dict]:
             other["inputs"] |= passed
         graph[f"shown:{node['id']}"] = {"class_type": "PreviewImage", "inputs": {"images": source}}
     return pruned(graph)
-
-
-def _scaled_to_pixels(node: dict[str, Any]) -> dict[str, Any]:
-    """A picture scaled to so many pixels by the one node of the host's whose widgets are always the same."""
-    values = node.get("widgets_values") or [None]
-    if node["type"] != "ResizeImageMaskNode" or values[0] != "scale total pixels":
-        return node
-    (link,) = (entry["link"] for entry in node["inputs"] if entry.get("link") is not None)
-    inputs = [{"name": "image", "type": "IMAGE", "link": link}]
-    return {**node, "type": "ImageScaleToTotalPixels", "inputs": inputs, "widgets_values": [values[2], values[1], 1]}
 
 
 def pruned(graph: dict[str, dict]) -> dict[str, dict]:

@@ -11,7 +11,9 @@ FOLDER = ROOT / "example_workflows"
 TRAIN, USE, TWO = "Train a Perfusion concept", "Use a Perfusion concept", "Two concepts in one picture"
 SWEEP, REGIONS = "Sweep a Perfusion concept", "Two concepts in two regions"
 EVALUATE = "Evaluate a Perfusion concept"
-WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+DYNAMIC = "COMFY_DYNAMICCOMBO_V3"
+"""A choice that brings inputs of its own, named behind it: ``resize_type.width``."""
+WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", DYNAMIC)
 NOTES = ("Note", "MarkdownNote")
 PRIMITIVE = "PrimitiveNode"
 """A widget's value in a box of its own, which only the browser knows."""
@@ -39,8 +41,11 @@ def to_api(workflow: dict, server) -> dict[str, dict]:
 def _inputs(node: dict, sources: dict[int, Any], server) -> dict[str, Any]:
     inputs = {entry["name"]: sources[entry["link"]] for entry in node["inputs"] if entry["link"] is not None}
     values = list(node.get("widgets_values", ()))
-    for name, specification in widget_inputs(definition(server, node["type"])):
+    waiting = widget_inputs(definition(server, node["type"]))
+    while waiting:
+        name, specification = waiting.pop(0)
         inputs.setdefault(name, values.pop(0) if values else unsaved(specification))
+        waiting[:0] = _brought_by(name, specification, inputs[name])
         extra = specification[1] if len(specification) > 1 else {}
         # The browser keeps what follows a seed, and how a picture was chosen, as widgets of their own.
         if values and (extra.get("control_after_generate") or extra.get("image_upload")):
@@ -56,7 +61,15 @@ def unsaved(specification: list) -> Any:
     if len(specification) > 1 and "default" in specification[1]:
         return specification[1]["default"]
     options = specification[0] if isinstance(specification[0], list) else specification[1]["options"]
-    return options[0] if options else None
+    first = options[0] if options else None
+    return first["key"] if isinstance(first, dict) else first
+
+
+def _brought_by(name: str, specification: list, choice: Any) -> list[tuple[str, list]]:
+    """The inputs with a widget that a choice of a dynamic combo brings."""
+    options = specification[1]["options"] if specification[0] == DYNAMIC else ()
+    brought = [option["inputs"] for option in options if option["key"] == choice]
+    return [(f"{name}.{own}", spec) for inputs in brought for own, spec in widget_inputs({"input": inputs})]
 
 
 def definition(server, kind: str) -> dict:
