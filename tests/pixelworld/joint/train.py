@@ -72,7 +72,7 @@ class Batches:
 class Run:
     """The network, its average and its optimisers."""
 
-    def __init__(self, start: Path | None, peak_rate: float, seed: int) -> None:
+    def __init__(self, start: Path | None, peak_rate: float, seed: int = 0) -> None:
         self.net, self.peak_rate, self.seed, self.step = transformer(), peak_rate, seed, 0
         if start is not None:
             self.net.load_state_dict({name: tensor.float() for name, tensor in load_file(start).items()})
