@@ -51,4 +51,3 @@ def _parts(part: Callable, family: str, model: Any, clip: Any) -> None:
     for steps in (1, 2):
         settings = ops.TrainingSettings(steps=steps, batch_size=1, report_every=10)
         part(f"a training of {steps}", lambda settings=settings: ops.train(task, settings))
-

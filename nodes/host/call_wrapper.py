@@ -150,6 +150,6 @@ def call_kind(family: Family) -> type[ModelCall]:
     """How a family's model calls take an edit."""
     if family.joint:
         return JointModelCall
-    if not family.transformer or family.as_patch:
+    if family.as_patch:
         return ModelCall
     return ValuesCall if family.values_alone else InnerModelCall

@@ -7,7 +7,7 @@ from ...perfusion_ops import EditedLayers, GateKind, KeyLocking
 GATES = {"auto": None} | {kind.value: kind for kind in GateKind}
 """auto: the first that the model's family reads."""
 LAYERS = {"auto": EditedLayers.ALL, "all": EditedLayers.ALL, "later half": EditedLayers.LATER_HALF}
-"""auto: what the model's family is known to draw best with, by the position gate; all for a learned word."""
+"""auto: all, which drew best where it was measured, and which a learned word has always."""
 KEY_LOCKINGS = {
     "local": KeyLocking.LOCAL,
     "global gated": KeyLocking.GLOBAL_GATED,
