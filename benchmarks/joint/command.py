@@ -41,8 +41,11 @@ def fingerprint() -> str:
 
 
 def mixed_precision() -> torch.autocast:
-    """As the first world's proof: products in bfloat16 where the processor has it."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=fast_bfloat16())
+    """As the first world's proof: products in bfloat16 where the processor has it.
+
+    Nothing is kept: the copy of a parameter that autocast keeps until it ends would hide every step from the next one.
+    """
+    return torch.autocast("cpu", torch.bfloat16, enabled=fast_bfloat16(), cache_enabled=False)
 
 
 def learned(learning: Learning, store: Store) -> Mapping[str, Tensor]:
