@@ -133,10 +133,15 @@ def with_contexts(
         contexts = [EditedContext(encodings, encodings, gates)] * len(shifts)
     if rests:
         contexts = [*contexts, resting_context(edit, cond, encodings, reading)]
+    given = without_marks(cond)
+    if "plain" in parts:
+        # Layers without an edit, as VACE's own blocks have, must not read a word whose keys nobody locks there.
+        given["cross_attn"] = superclass_of(prompt)
+        encodings = reading.context(given["cross_attn"], cond)
     named = [_by_name(context, encodings) for context in contexts]
     levels = {part: torch.stack([each[part] for each in named], 2).flatten(2) for part in parts}
     entries = {CONTEXTS[part]: comfy.conds.CONDCrossAttn(tensor.to(**place)) for part, tensor in levels.items()}
-    return {**without_marks(cond), "model_conds": {**cond.get("model_conds", {}), **entries}}
+    return {**given, "model_conds": {**cond.get("model_conds", {}), **entries}}
 
 
 def _by_name(context: EditedContext, encodings: Tensor) -> dict[str, Tensor]:
