@@ -75,7 +75,8 @@ class CrossFamily:
     before: Callable[[nn.Module, Mapping[str, Any]], int] = lambda net, entries: 0
     """(network, a model call's other entries) -> how many places layers read before the picture's patches."""
     drawn_only: tuple[type, ...] = ()
-    """The host's classes of checkpoints with the same layers that read control pictures: no training has any."""
+    """The host's classes of checkpoints with the same layers that read pictures, poses or sounds: no training has any.
+    """
     entry: str | None = None
     """The conditioning's entry of weights whose tokens K and V read one by one; none: the encodings' own tokens."""
     schedule: Callable[[Any, str], NoiseSchedule | FlowSchedule] = flow_schedule
@@ -124,8 +125,9 @@ class CrossFamily:
         config, latent = model.model.model_config, model.model.latent_format
         if type(config) in self.drawn_only:
             raise ValueError(
-                f"The model is of the kind {type(config).__name__}, which reads control pictures; training has none to "
-                "give it. Train on the text-to-video model it was made from: such concepts draw here too."
+                f"The model is of the kind {type(config).__name__}, which reads pictures, poses or sounds beside the "
+                "prompt; training has none to give it. Train on the text-to-video model of the same size: its concepts "
+                "draw here too."
             )
         sizes = config.unet_config
         reads = sizes.get("in_channels", sizes.get("in_dim", latent.latent_channels))

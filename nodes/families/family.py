@@ -15,7 +15,7 @@ from .pixart import PIXART
 from .qwen import QWEN
 from .sd3 import SD3
 from .unet import UNETS, UNet
-from .wan import WAN
+from .wan import WAN, WAN_REFUSED
 
 Family = UNet | CrossFamily | JointFamily
 FAMILIES: tuple[Family, ...] = (*UNETS, *SD3, *LUMINA, *FLUX, *QWEN, *HIDREAM, *ANIMA, *WAN, *PIXART, *HUNYUAN_DIT)
@@ -34,8 +34,8 @@ def family_of(model) -> Family:
             "Apply Key-Locked Attention to the base model, and the refiner without it."
         )
     raise ValueError(
-        f"The model is of the kind {kind}, which concepts cannot edit; expected {titles()}. Load a model of one of "
-        "these."
+        f"The model is of the kind {kind}, which concepts cannot edit; expected {titles()}. "
+        + WAN_REFUSED.get(kind, "Load a model of one of these.")
     )
 
 

@@ -141,7 +141,11 @@ LEARNED = [family for family, facts in CROSS.items() if facts.learned]
 
 def cross_model(family: str, dtype: torch.dtype = torch.float32):
     """A MODEL of ``family`` with random weights, as the host's loader would make it."""
-    facts = CROSS[family]
+    return model_of(CROSS[family], dtype)
+
+
+def model_of(facts: Facts, dtype: torch.dtype = torch.float32):
+    """The same of other sizes, or of another of the host's classes."""
     return small_model(facts.config, facts.unet, dtype, facts.narrow)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .cross_models import CROSS, cross_clip, cross_model
+from .cross_models import CROSS, Facts, cross_clip, model_of
 from .older_hosts import skip_where_untrainable
 
 TEXT = "a photo of a {} at sea, by night"
@@ -15,9 +15,9 @@ GATE = (0.6, 0.15, True)
 class CrossWorld:
     """A small model and CLIP of one family, and concepts for them."""
 
-    def __init__(self, pack, family: str) -> None:
-        self.pack, self.name, self.facts = pack, family, CROSS[family]
-        self.model, self.clip = cross_model(family), cross_clip(family)
+    def __init__(self, pack, family: str, facts: Facts | None = None) -> None:
+        self.pack, self.name, self.facts = pack, family, facts or CROSS[family]
+        self.model, self.clip = model_of(self.facts), cross_clip(family)
         self.family, self.net = pack.family.family_of(self.model), self.model.model.diffusion_model
         self.latent, self.width = (2, *self.facts.latent), self.family.context_width(self.net)
         self.reader = pack.network_reader.NetworkReader.of(self.model)

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from builders.cross_models import CROSS, LEARNED, cross_model
-from builders.cross_world import GATE, TEXT, weights
+from builders.cross_world import TEXT
 from builders.joint_models import joint_vae
+from builders.literal import Literal, opened
 from builders.places import PACK
 from perfusion_ops.concept.file import concept_bytes, parse_concept
 
@@ -17,31 +18,6 @@ from perfusion_ops.concept.file import concept_bytes, parse_concept
 @pytest.fixture
 def world(cross_world):
     return cross_world
-
-
-class Literal(torch.nn.Module):
-    """``h = W e - s W i* + g o*`` of eq. 3 for every token that is no padding, in float64; then the bias."""
-
-    def __init__(self, projection, concept, residual, padding) -> None:
-        super().__init__()
-        self.weight, self.bias = weights(projection)
-        self.concept, self.residual, self.padding = concept, residual, padding
-
-    def forward(self, encodings: torch.Tensor) -> torch.Tensor:
-        e, weight = encodings.double(), self.weight.double()
-        i_star, dual, superclass = (
-            getattr(self.concept, name).double() for name in ("target_input", "target_dual", "superclass_encoding")
-        )
-        similarity = e @ dual / (i_star @ dual)
-        bias, temperature, _leak_free = GATE
-        leak = torch.sigmoid(torch.tensor(-bias / temperature).double())
-        opening = torch.sigmoid((similarity - bias) / temperature)
-        opening = ((opening - leak) / (1 - leak)).clamp(min=0)
-        target = weight @ superclass + self.residual.double()
-        edited = e @ weight.mT - similarity[..., None] * (weight @ i_star) + opening[..., None] * target
-        padding = (e - self.padding.double()).abs().amax(-1, keepdim=True) < 1e-6
-        edited = torch.where(padding, e @ weight.mT, edited)
-        return (edited if self.bias is None else edited + self.bias.double()).to(encodings.dtype)
 
 
 class Both(torch.nn.Module):
@@ -111,11 +87,9 @@ def test_a_position_gate_by_hand(world):
     superclass = world.draw(world.model, world.clip, text, cfg=1.0)
     assert torch.equal(world.draw(*world.applied(concept, strength=0.0), TEXT.format("teddy_t"), cfg=1.0), superclass)
     marks = torch.cat([marks for _, marks in world.marks(TEXT)])[: world.context(text).shape[1]]
-    bias, temperature, _leak_free = GATE
-    opened, leak = (torch.sigmoid(torch.tensor((x - bias) / temperature)) for x in (1.0, 0.0))
     by_hand = cross_model(world.name)
     for name, layer in world.family.layers(by_hand.model.diffusion_model).items():
-        delta = (opened - leak) / (1 - leak) * marks.unsqueeze(-1) * concept.value_residuals[name]
+        delta = opened() * marks.unsqueeze(-1) * concept.value_residuals[name]
         layer.to_v.register_forward_hook(
             lambda _module, _args, values, delta=delta: values + delta.repeat(2, 1).view(values.shape)
         )

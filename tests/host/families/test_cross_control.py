@@ -1,24 +1,19 @@
-"""Control pictures in models whose text has keys and values of its own: what they add, and the concept."""
+"""A network beside a model whose text has keys and values of its own: what it adds, and the concept."""
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from builders.cross_models import CROSS, cross_model
 from builders.cross_world import TEXT, CrossWorld
 from builders.joint_models import randomize
 from builders.older_hosts import skip_without
+from builders.wan_models import noise
 
 NAMED, PLAIN = TEXT.format("teddy_t"), TEXT.format("teddy bear")
-
-
-def noise(*shape: int, seed: int = 4) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def both_act(world, plain_model, model, clip, entries=None) -> None:
@@ -71,63 +66,3 @@ def test_uni3c_beside_the_concept(world):
 
     model, clip = world.applied(concept_of(world))
     both_act(world, controlled(world.model), controlled(model), clip)
-
-
-CONTROLLED = {
-    "VACE": ("WAN21_Vace", {"model_type": "vace", "vace_layers": 2, "vace_in_dim": 96}),
-    "Fun Camera": ("WAN22_Camera", {"model_type": "camera_2.2", "in_dim": 36}),
-    "Fun Control": ("WAN21_T2V", {"in_dim": 52, "in_dim_ref_conv": 16}),
-}
-"""Model -> the host's class of it, and what it changes in the text model's sizes."""
-
-
-def controlled_model(kind: str):
-    config, sizes = CONTROLLED[kind]
-    facts = dataclasses.replace(CROSS["wan21"], config=config, unet=CROSS["wan21"].unet | sizes)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(CROSS, "controlled", facts)
-        return cross_model("controlled")
-
-
-def entries_of(kind: str) -> dict:
-    """A control picture of one frame, as the host's nodes put it into the conditioning."""
-    return {
-        "VACE": {"vace_frames": [noise(1, 32, 1, 8, 8)], "vace_mask": [torch.ones(1, 64, 1, 8, 8)]},
-        "Fun Camera": {"camera_conditions": noise(1, 24, 1, 64, 64)},
-        "Fun Control": {"concat_latent_image": noise(1, 32, 1, 8, 8), "reference_latents": [noise(1, 16, 1, 8, 8)]},
-    }[kind]
-
-
-@pytest.mark.parametrize("kind", CONTROLLED)
-def test_a_model_that_reads_control_pictures_draws_the_text_models_concept(world, kind):
-    """VACE and the Fun models have the text model's layers: its concept draws in them, and none is trained there."""
-    world.model = controlled_model(kind)
-    concept = concept_of(world)
-    world.pack.family.check_fits(world.model, concept)
-    both_act(world, world.model, *world.applied(concept), entries_of(kind))
-    words = "which reads control pictures; training has none" if kind == "VACE" else "control pictures|52 channels"
-    with pytest.raises(ValueError, match=words):
-        world.pack.family.family_of(world.model).check_trainable(world.model)
-
-
-def test_a_region_behind_a_reference_picture(world):
-    """Fun Control reads its reference before the picture: a black region keeps the concept out, a left one left."""
-    world.model = controlled_model("Fun Control")
-    concept, entries = concept_of(world), entries_of("Fun Control")
-    outputs: list[torch.Tensor] = []
-
-    def first_output(**where) -> torch.Tensor:
-        """Of the first block's places, which stand behind the reference's 16 (B, 4, 4, d)."""
-        outputs.clear()
-        block = world.model.model.diffusion_model.blocks[0]
-        handle = block.register_forward_hook(lambda _module, _args, output: outputs.append(output))
-        world.draw(*world.applied(concept, **where), NAMED, entries=entries)
-        handle.remove()
-        assert outputs[0].shape[1] == 32
-        return outputs[0][:, 16:].unflatten(1, (4, 4))
-
-    left = torch.zeros(8, 8)
-    left[:, :4] = 1
-    nowhere = first_output(region=torch.zeros(8, 8))
-    moved = (first_output(region=left) - nowhere).abs().amax((0, 1, 3))
-    assert (moved > 1e-4).tolist() == [True, True, False, False]

@@ -8,19 +8,16 @@ import importlib
 import pytest
 import torch
 
-from builders.cross_models import CROSS, cross_model
+from builders.cross_models import CROSS, cross_model, model_of
 from builders.cross_world import TEXT, CrossWorld
 from builders.older_hosts import skip_where_untrainable, skip_without
 from builders.places import PACK
+from builders.wan_models import facts_of
 
 
 def test_wan_for_pictures_to_films_is_refused_for_training(pack):
     """The host finds the class of text models for Wan 2.2's I2V experts: their channels tell them apart."""
-    facts = CROSS["wan21"]
-    films = dataclasses.replace(facts, unet=facts.unet | {"in_dim": 36})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(CROSS, "films", films)
-        model = cross_model("films")
+    model = model_of(facts_of("2.2 from a picture"))
     family = pack.family.family_of(model)
     assert family.name == "wan21"
     with pytest.raises(ValueError, match="reads 36 channels.* expects the 16 of a latent"):
@@ -43,9 +40,7 @@ def test_one_concept_draws_in_both_experts_and_in_the_model_of_other_latents(pac
     """Each expert keeps its weights and takes the concept; 48 channels of latents are a family of their own."""
     world = CrossWorld(pack, "wan21")
     sizes = CROSS["wan21"].unet | {"in_dim": channels, "out_dim": channels}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(CROSS, "other", dataclasses.replace(CROSS["wan21"], config=config, unet=sizes))
-        other = cross_model("other")
+    other = model_of(dataclasses.replace(CROSS["wan21"], config=config, unet=sizes))
     world.latent = (2, channels, 1, 8, 8)
     with torch.no_grad():
         other.model.diffusion_model.blocks[0].ffn[0].weight.mul_(0.5)
