@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...perfusion_ops.edit.joint_attention import attend_by_position
+from .added_tokens import AddedTokens
 from .call_hooks import call_hooks
 
 OVERRIDE = "optimized_attention_override"
@@ -31,6 +32,7 @@ class JointCall:
     def __init__(self, text_first: bool = True) -> None:
         self.text_first = text_first
         self.gates: Tensor | None = None
+        self.added = AddedTokens()
         self.places, self.before, self.behind = 0, 0, None
         self.residuals: Mapping[str, Tensor] = {}
         self.masks: Mapping[int, Tensor] = {}
@@ -54,7 +56,7 @@ class JointCall:
             mask = args[0] if args else settings.get("mask")
             return self._attended(inner, queries, keys, values, mask, settings)
 
-        return {**transformer_options, OVERRIDE: override}
+        return {**self.added.options(transformer_options), OVERRIDE: override}
 
     def _attended(self, inner, queries: Tensor, keys: Tensor, values: Tensor, mask, settings) -> Tensor:
         announced, self.layer = self.layer, None
@@ -87,7 +89,8 @@ class JointCall:
 
         ``read`` is the text alone, where the layer has a projection for it. Raises ValueError for another text.
         """
-        text = self.gates.shape[1]
+        gates = nn.functional.pad(self.gates, (0, 0, self.added.before, self.added.behind))
+        text = gates.shape[1]
         end = length - self.places - (self.behind or 0)
         if self.before + text > end or read not in (length, text):
             raise ValueError(
@@ -96,7 +99,7 @@ class JointCall:
                 "Attention."
             )
         behind = 0 if self.behind is None else end - self.before - text
-        return nn.functional.pad(self.gates, (0, 0, self.before, behind)) if self.before or behind else self.gates
+        return nn.functional.pad(gates, (0, 0, self.before, behind)) if self.before or behind else gates
 
     def check_attended(self) -> None:
         """Raise ValueError if an announced layer's attention was computed where no function of ours is asked."""

@@ -114,19 +114,41 @@ def test_a_model_without_reference_pictures_draws_as_if_there_were_none(pack, fa
 
 
 @pytest.mark.parametrize("family", ["flux1", "qwen_image"])
-def test_tokens_that_another_node_puts_into_the_text_are_refused(pack, family):
-    """As USO's style reference does: the words would stand elsewhere, and other tokens would take the look."""
+@pytest.mark.parametrize("before", [0, 2, 3])
+def test_the_look_stays_at_its_words_beside_tokens_of_another_node(pack, family, before):
+    """As USO's style reference puts them: the picture is that of a prompt which had these tokens all along."""
     if family == "qwen_image":
         skip_without("such patches in Qwen-Image")
     world = JointWorld(pack, family)
+    model, once = world.applied(world.concept()), {"steps": 1, "cfg": 1.0}
+    named, others = world.prompt(5, ["teddy_t"]), torch.randn(1, 3, world.facts.context, generator=torch.manual_seed(7))
+    longer = torch.cat((others[:, :before], named, others[:, before:]), 1)
+    expected = world.draw(model, longer, **once)
+    model.set_model_post_input_patch(lambda given: given | _joined(given, world.net, others, before))
+    torch.testing.assert_close(world.draw(model, named, **once), expected, rtol=1e-4, atol=1e-4)
+    alone = world.draw(model, pack.encoded_prompt.plain(named), **once)
+    assert (alone - expected).abs().max() > 1e-3
+
+
+def _joined(given, net, others: torch.Tensor, before: int) -> dict[str, torch.Tensor]:
+    """The network's own text with ``others`` around it, and as many places more."""
+    norm = getattr(net, "txt_norm", None)
+    added = net.txt_in(others if norm is None else norm(others)).expand(len(given["txt"]), -1, -1)
+    ids, count = given["txt_ids"], given["txt"].shape[1] + added.shape[1]
+    steps = torch.arange(count).view(1, -1, 1) * (ids[:, 1:2] - ids[:, :1])
+    text = torch.cat((added[:, :before], given["txt"], added[:, before:]), 1)
+    return {"txt": text, "txt_ids": ids[:, :1] + steps}
+
+
+def test_a_text_that_another_node_made_anew_is_refused(pack):
+    """Nobody knows which of its tokens are the words, and others would take the look."""
+    world = JointWorld(pack, "flux1")
     model = world.applied(world.concept())
-    model.set_model_post_input_patch(lambda given: {**given, **_with_two_more(given)})
-    with pytest.raises(ValueError, match=r"reads 13 places of \d+; expected the prompt's 11 and .* connect it without"):
+    model.set_model_post_input_patch(
+        lambda given: given | {name: given[name].repeat(1, 2, 1).flip(1) for name in ("txt", "txt_ids")}
+    )
+    with pytest.raises(ValueError, match=r"reads 22 places of \d+; expected the prompt's 11 and .* connect it without"):
         world.draw(model, world.prompt(5, ["teddy_t"]), cfg=1.0)
-
-
-def _with_two_more(given) -> dict[str, torch.Tensor]:
-    return {name: torch.cat((given[name][:, :2], given[name]), 1) for name in ("txt", "txt_ids")}
 
 
 def test_pictures_in_the_prompt_move_the_words(pack):
