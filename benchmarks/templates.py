@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from builders.family_files import install, write_concepts
 from builders.family_templates import CLIP_LOADERS, Template, templates
@@ -84,8 +85,13 @@ def prepare(folder: Path, chosen: list[Template], kinds: list[str], comfyui: Pat
     write_concepts(folder, {*kinds, *(template.kinds[0] for template in chosen)}, comfyui)
     (folder / "input").mkdir()
     first, *_ = training_pictures(folder)
+    with Image.open(folder / "input" / first) as picture:
+        holed, alpha = picture.convert("RGB"), Image.new("L", picture.size, 255)
+    # For templates that paint in a mask.
+    alpha.paste(0, (0, 0, holed.width // 2, holed.height))
+    holed.putalpha(alpha)
     for name in {name for template in chosen for name in template.pictures}:
-        shutil.copy(folder / "input" / first, folder / "input" / name)
+        holed.save(folder / "input" / name, "PNG")
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ from perfusion_ops.concept.file import save_concept
 
 _NAMES = ("make_family_files.py", "make_checkpoints.py", "weight_forms.py", "joint_models.py", "cross_models.py")
 _NAMES += ("family_first_stages.py", "small_vocabularies.py", "kin_models.py", "second_networks.py")
+_NAMES += ("picture_networks.py",)
 MAKERS = [ROOT / "tests/builders" / name for name in _NAMES]
 WORD, SUPERCLASS = "teddy_t", "bear"
 LOUD = 10.0
@@ -29,17 +30,19 @@ KINDS = {
         (r"z_image", "zimage"),
         (r"netayume|lumina", "lumina2"),
         (r"schnell", "schnell"),
+        (r"flux\.?1-fill", "flux1_fill"),
+        (r"flux1-canny", "flux1_canny"),
         (r"flux1-(dev|krea)", "flux1"),
         (r"chroma1", "chroma"),
         (r"flux2_dev", "flux2"),
         (r"flux-2-klein", "klein"),
-        (r"qwen_image(?!_layered)", "qwen_image"),
+        (r"qwen_image(?!_layered)|firered", "qwen_image"),
         (r"hidream_[ie]1", "hidream"),
         (r"ovis_image", "ovis"),
         (r"longcat_image", "longcat"),
         (r"newbie", "newbie"),
         (r"chroma-radiance", "chroma_radiance"),
-        (r"anima", "anima"),
+        (r"anima(?!te)", "anima"),
         (r"cosmos_predict2", "cosmos2"),
         (r"hunyuan_dit", "hunyuan_dit"),
         (r"wan2\.2_ti2v_5b", "wan22"),
@@ -63,17 +66,41 @@ KINDS = {
         (r"jina_clip", "jina"),
         (r"qwen_2\.5_vl_7b", "qwen25"),
     ),
-    "model_patches": ((r"anima-lllite-any", "lllite"),),
+    "beside": ((r"lotus", "lotus"),),
+    "model_patches": (
+        (r"anima-lllite-inpainting", "lllite_inpaint"),
+        (r"anima-lllite", "lllite"),
+        (r"qwen_image_.*diffsynth", "qwen_diffsynth"),
+        (r"z-image.*fun-controlnet-union", "zimage_fun"),
+        (r"uso-flux1-projector", "uso"),
+    ),
+    "controlnet": (
+        (r"qwen-image-instantx.*inpainting", "qwen_instantx_inpaint"),
+        (r"qwen-image-instantx", "qwen_instantx"),
+        (r"qwen-image.*fun-controlnet", "qwen_fun"),
+        (r"sd3\.5_large_controlnet_blur", "sd3_blur"),
+        (r"sd3\.5_large_controlnet_canny", "sd3_canny"),
+        (r"sd3\.5_large_controlnet_depth", "sd3_depth"),
+    ),
+    "clip_vision": ((r"sigclip_vision_patch14_384", "siglip"),),
+    "style_models": ((r"flux1-redux", "redux"),),
+    "geometry_estimation": ((r"depth_anything_3_mono", "depth_anything"),),
+    "upscale_models": ((r"esrgan", "esrgan"),),
     "vae": (
+        (r"vae-ft-mse", "sd"),
         (r"wan2\.2_vae", "wan22"),
         (r"wan_(alpha_)?2\.1|qwen_image_vae", "wan21"),
         (r"full_encoder_small_decoder|flux2", "flux2"),
         (r"^ae\.", "ae"),
     ),
 }
-"""Folder -> patterns of file names, and the small file that stands there."""
-FAMILIES = {"schnell": "flux1", "klein": "flux2"}
+"""Folder -> patterns of file names, and the small file that stands there. ``networks`` draw; those ``beside`` them only
+prepare a picture.
+"""
+FAMILIES = {"schnell": "flux1", "klein": "flux2", "flux1_fill": "flux1", "flux1_canny": "flux1"}
 """Kind of network -> its family as concept files name it, where the two differ."""
+DRAWN_ONLY = ("flux1_fill", "flux1_canny")
+"""Kinds that read a picture beside the noisy latent: nothing is trained in them."""
 LAYERS = {
     "sd3": r"(joint_blocks\.\d+)\.context_block\.attn\.qkv\.weight",
     "zimage": r"(layers\.\d+\.attention)\.qkv\.weight",
@@ -97,7 +124,8 @@ def kind_of(folder: str, name: str) -> str | None:
 
 def file_of(folder: str, name: str) -> str | None:
     """The small file, in the form of the official one, for a name below one of the host's folders; none if none is."""
-    kind = kind_of("networks" if folder in ("diffusion_models", "checkpoints") else folder, name)
+    kinds = ("networks", "beside") if folder in ("diffusion_models", "checkpoints") else (folder,)
+    kind = next((kind for each in kinds if (kind := kind_of(each, name))), None)
     form = form_of(name)
     return kind and f"{folder}/{kind}" + ("" if form == "whole" else f"@{form}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from builders.family_files import family_of, file_of, kind_of
 from builders.subgraphs import unfolded
 from builders.templates import PACKAGE
 from builders.ui_workflows import NOTES, nodes_of, to_api
+from builders.weight_forms import form_of
 
 NETWORKS = {"UNETLoader": "unet_name", "CheckpointLoaderSimple": "ckpt_name"}
 CLIP_LOADERS = ("CLIPLoader", "DualCLIPLoader", "QuadrupleCLIPLoader")
@@ -27,14 +29,23 @@ LOADERS = {
     "LoraLoaderModelOnly": {"lora_name": "loras"},
     "LoraLoader": {"lora_name": "loras"},
     "ModelPatchLoader": {"name": "model_patches"},
+    "ControlNetLoader": {"control_net_name": "controlnet"},
+    "CLIPVisionLoader": {"clip_name": "clip_vision"},
+    "StyleModelLoader": {"style_model_name": "style_models"},
+    "LoadDA3Model": {"model_name": "geometry_estimation"},
+    "UpscaleModelLoader": {"model_name": "upscale_models"},
 }
 """Node -> its inputs that name a file, and the folder below models/."""
-SECOND = {"ModelPatchLoader": "model_patches"}
-"""Node that loads a network beside the model -> the folder of its files, of which only some have a small one."""
+NO_FILE = "pixel_space"
+"""A choice of the VAE loader's that the host makes itself."""
 PICTURE = "LoadImage"
 OTHERS = {"LoadImageMask", "LoadVideo", "LoadAudio"}
+SWITCHED_ON = ("flux1_dev_uso_reference_image_gen",)
+"""Templates that come with their second network bypassed: they run once more, with every node at work."""
 SAVERS = {"SaveImage", "SaveImageAdvanced", "PreviewImage", "SaveAnimatedWEBP", "SaveVideo"}
 SMALL = {"width": 64, "height": 64, "batch_size": 1, "length": 1, "steps": 2, "megapixels": 0.01}
+SMALL |= {"resize_type.megapixels": 0.01, "largest_size": 64, "resolution": 140}
+SMALL |= {"left": 16, "top": 16, "right": 16, "bottom": 16, "feathering": 8}
 
 
 @dataclass(frozen=True)
@@ -50,14 +61,28 @@ class Template:
         flat = unfolded(self.saved)
         return {**flat, "nodes": [node for node in flat["nodes"] if node["type"] not in NOTES]}
 
+    def switched_on(self) -> Template:
+        """The same with no node bypassed or muted."""
+        saved = copy.deepcopy(self.saved)
+        for part in (saved, *saved.get("definitions", {}).get("subgraphs", ())):
+            for node in part["nodes"]:
+                node["mode"] = 0
+        return Template(f"{self.name}, nothing bypassed", saved)
+
     @cached_property
     def networks(self) -> list[str]:
-        """File names of the models that draw."""
-        return [node["widgets_values"][0] for node in self.flat["nodes"] if node["type"] in NETWORKS]
+        """File names of the models that draw, and of those that no small file is like."""
+        names = [node["widgets_values"][0] for node in self.flat["nodes"] if node["type"] in NETWORKS]
+        return [name for name in names if not kind_of("beside", name)]
 
     @property
     def kinds(self) -> list[str]:
         return [kind for kind in (kind_of("networks", name) for name in self.networks) if kind]
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """How the weights of its models lie in their files."""
+        return tuple(dict.fromkeys(map(form_of, self.networks)))
 
     @property
     def family(self) -> str:
@@ -66,10 +91,8 @@ class Template:
     def unfit(self, known: dict[str, Any] | None = None) -> str | None:
         """Why it is not run on a server, whose nodes are ``known`` if it is up; none for a template that is."""
         types = {node["type"] for node in self.flat["nodes"]}
-        others = [name for name in self.networks if not kind_of("networks", name)]
-        second = [node for node in self.flat["nodes"] if node["type"] in SECOND]
-        strange = {node["type"] for node in second if not kind_of(SECOND[node["type"]], node["widgets_values"][0])}
-        loaders = {kind for kind in types if "Load" in kind} - {*LOADERS, *OTHERS, PICTURE} | strange
+        others = [name for folder, name in self._loaded() if not self._file(folder, name)]
+        loaders = {kind for kind in types if "Load" in kind} - {*LOADERS, *OTHERS, PICTURE}
         missing = types - {*known, "PrimitiveNode"} if known else set()
         if types & OTHERS:
             return "starts from a film, a sound or a mask"
@@ -87,15 +110,19 @@ class Template:
 
     def files(self) -> dict[str, str]:
         """Path below models/ -> the small file that stands there."""
-        return dict(self._files())
+        found = {f"{folder}/{name}": self._file(folder, name) for folder, name in self._loaded()}
+        return {path: file for path, file in found.items() if file}
 
-    def _files(self) -> Iterator[tuple[str, str]]:
+    def _file(self, folder: str, name: str) -> str | None:
+        return f"loras/{self.kinds[0]}" if folder == "loras" else file_of(folder, name)
+
+    def _loaded(self) -> Iterator[tuple[str, str]]:
+        """The folder and the name of every file that it loads."""
         for node in self.flat["nodes"]:
-            for number, folder in enumerate(LOADERS.get(node["type"], {}).values()):
-                name = node["widgets_values"][number]
-                file = f"loras/{self.kinds[0]}" if folder == "loras" else file_of(folder, name)
-                if file:
-                    yield f"{folder}/{name}", file
+            # A loader's first widgets are its files.
+            folders = LOADERS.get(node["type"], {}).values()
+            named = zip(folders, node.get("widgets_values", ()), strict=False)
+            yield from ((folder, name) for folder, name in named if name != NO_FILE)
 
 
 def templates() -> list[Template]:
@@ -104,7 +131,9 @@ def templates() -> list[Template]:
     files = sorted(Path(found.origin).parent.glob("templates/*.json")) if found else []
     loaded = [(file.stem, json.loads(file.read_text(encoding="utf-8"))) for file in files]
     every = [Template(name, saved) for name, saved in loaded if isinstance(saved, dict) and "nodes" in saved]
-    return [template for template in every if template.kinds]
+    every = [template for template in every if template.kinds]
+    more = [template.switched_on() for template in every if template.name in SWITCHED_ON]
+    return sorted([*every, *more], key=lambda template: template.name)
 
 
 def small(template: Template, server) -> dict[str, dict]:
@@ -118,6 +147,8 @@ def small(template: Template, server) -> dict[str, dict]:
         if node["class_type"] == "FluxKontextImageScale":
             scaled = {"image": inputs["image"], "upscale_method": "area", "width": 64, "height": 64, "crop": "center"}
             node |= {"class_type": "ImageScale", "inputs": scaled}
+        if node["class_type"] == "Painter":
+            inputs["mask"] = template.pictures[0]
         if node["class_type"] == "KSamplerAdvanced":
             first = inputs["add_noise"] == "enable"
             inputs |= {"end_at_step": 1} if first else {"start_at_step": 1, "end_at_step": 10000}

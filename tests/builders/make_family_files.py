@@ -22,7 +22,7 @@ from builders import cross_models, joint_models, kin_models  # noqa: E402
 from builders.family_first_stages import first_stage  # noqa: E402
 from builders.joint_models import randomize  # noqa: E402
 from builders.make_checkpoints import FEW_LAYERS, KEY, note, random_weights, unet_config  # noqa: E402
-from builders.second_networks import SECOND  # noqa: E402
+from builders.second_networks import METADATA, SECOND  # noqa: E402
 from builders.small_vocabularies import llama, pieces, tekken  # noqa: E402
 from builders.weight_forms import in_form  # noqa: E402
 
@@ -58,6 +58,8 @@ def networks() -> dict[str, tuple[str, dict]]:
     flux2, joint, cross = joint_models.JOINT["flux2"].unet, joint_models.JOINT, cross_models.CROSS
     found = {kind: (facts.config, facts.unet) for kind, facts in (joint | cross | kin_models.KIN).items()}
     found["schnell"] = ("FluxSchnell", joint["flux1"].unet | {"guidance_embed": False})
+    found["flux1_fill"] = ("FluxInpaint", joint["flux1"].unet | {"in_channels": 96})
+    found["flux1_canny"] = ("Flux", joint["flux1"].unet | {"in_channels": 32})
     found["flux2"] = ("Flux2", flux2 | {"context_in_dim": 3 * WIDTH})
     found["klein"] = ("Flux2", flux2 | {"context_in_dim": 3 * WIDTH, "guidance_embed": False})
     found["wan22"] = ("WAN22_T2V", cross["wan21"].unet | {"in_dim": 48, "out_dim": 48})
@@ -247,6 +249,7 @@ def refiner() -> dict[str, torch.Tensor]:
 
 
 CHECKPOINTS = {
+    "flux1": {"clip_l": "clip_l", "t5xxl": "t5xxl"},
     "hunyuan_dit": {"bert": "hydit_clip", "mt5": "mt5xl"},
     "schnell": {"clip_l": "clip_l", "t5xxl": "t5xxl"},
     "lumina2": {"gemma2": "gemma2_2b"},
@@ -264,8 +267,8 @@ def made(name: str) -> dict[str, torch.Tensor]:
         return refiner()
     if folder == "checkpoints":
         return whole_checkpoint(kind, CHECKPOINTS[kind], form)
-    if folder == "model_patches":
-        return SECOND[kind]()
+    if name in SECOND:
+        return SECOND[name]()
     if folder == "loras":
         return lora(network(kind))
     weights = {"diffusion_models": network, "text_encoders": encoder, "vae": first_stage}[folder](kind)
@@ -283,7 +286,7 @@ def main(comfyui: str, folder: str, *names: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Several processes may find it missing at once.
         partial = path.with_suffix(f".{os.getpid()}.partial")
-        save_file(made(name), partial)
+        save_file(made(name), partial, METADATA.get(name))
         partial.rename(path)
 
 

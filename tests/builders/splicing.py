@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 
-from builders.family_files import SUPERCLASS, WORD
+from builders.family_files import SUPERCLASS, WORD, kind_of
 from builders.family_templates import CLIP_LOADERS, NETWORKS, is_link
 from builders.ui_workflows import nodes_of
 
@@ -48,7 +48,9 @@ def positive_encoders(graph: dict[str, dict]) -> set[str]:
 
 
 def model_loaders(graph: dict[str, dict]) -> list[str]:
-    return [name for kind in NETWORKS for name in nodes_of(graph, kind)]
+    """The nodes that load a model that draws, not one that only prepares a picture."""
+    loaders = [(name, graph[name]["inputs"][file]) for kind, file in NETWORKS.items() for name in nodes_of(graph, kind)]
+    return [name for name, file in loaders if not kind_of("beside", file)]
 
 
 def clip_sources(graph: dict[str, dict]) -> list[list]:
@@ -61,8 +63,9 @@ def clip_sources(graph: dict[str, dict]) -> list[list]:
 
 
 def vae_source(graph: dict[str, dict]) -> list:
-    """[node, output] of the first VAE."""
-    found = [[name, 0] for name in nodes_of(graph, "VAELoader")]
+    """[node, output] of the first VAE that a model that draws has."""
+    loaders = [name for name in nodes_of(graph, "VAELoader")]
+    found = [[name, 0] for name in loaders if kind_of("vae", graph[name]["inputs"]["vae_name"]) != "sd"]
     return found[0] if found else [nodes_of(graph, "CheckpointLoaderSimple")[0], 2]
 
 

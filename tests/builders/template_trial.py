@@ -12,7 +12,6 @@ from builders.family_templates import Template, small
 from builders.server import Server
 from builders.splicing import drawing, model_loaders, training, with_prompt
 from builders.ui_workflows import nodes_of
-from builders.weight_forms import form_of
 from builders.workflows import Workflow
 
 UNOFFICIAL = {
@@ -40,8 +39,7 @@ class Case:
 
     @classmethod
     def of(cls, template: Template, server: Server) -> Case:
-        forms = tuple(dict.fromkeys(map(form_of, template.networks)))
-        return cls(template.name, template.kinds, small(template, server), forms)
+        return cls(template.name, template.kinds, small(template, server), template.forms)
 
     @property
     def family(self) -> str:

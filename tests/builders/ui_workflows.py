@@ -13,7 +13,7 @@ SWEEP, REGIONS = "Sweep a Perfusion concept", "Two concepts in two regions"
 EVALUATE = "Evaluate a Perfusion concept"
 DYNAMIC = "COMFY_DYNAMICCOMBO_V3"
 """A choice that brings inputs of its own, named behind it: ``resize_type.width``."""
-WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", DYNAMIC)
+WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR", DYNAMIC)
 NOTES = ("Note", "MarkdownNote")
 PRIMITIVE = "PrimitiveNode"
 """A widget's value in a box of its own, which only the browser knows."""
@@ -48,7 +48,8 @@ def _inputs(node: dict, sources: dict[int, Any], server) -> dict[str, Any]:
         waiting[:0] = _brought_by(name, specification, inputs[name])
         extra = specification[1] if len(specification) > 1 else {}
         # The browser keeps what follows a seed, and how a picture was chosen, as widgets of their own.
-        if values and (extra.get("control_after_generate") or extra.get("image_upload")):
+        chosen = extra.get("image_upload") and specification[0] != "STRING"
+        if values and (extra.get("control_after_generate") or chosen):
             values.pop(0)
     # A node that shows a value keeps it, or nothing, behind its inputs.
     if any(value is not None for value in values):

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import comfy.clip_vision
+import torch
+
+SIGLIP_PLACES, SIGLIP_WIDTH = 729, 1152
+"""The host knows this model by both."""
 
 
 def open_narrow_vision_files() -> None:
@@ -14,21 +19,27 @@ def open_narrow_vision_files() -> None:
 
     def load_at_its_sizes(sd, *arguments, **settings):
         patches = sd["vision_model.embeddings.patch_embedding.weight"]
-        cells = math.isqrt(len(sd["vision_model.embeddings.position_embedding.weight"]))
+        places = len(sd["vision_model.embeddings.position_embedding.weight"])
         sizes = {
             "hidden_size": len(patches),
             "num_attention_heads": 4,
             "intermediate_size": len(sd["vision_model.encoder.layers.0.mlp.fc1.weight"]),
-            "image_size": cells * patches.shape[-1],
+            "image_size": math.isqrt(places) * patches.shape[-1],
         }
+        shown = dict(sd)
+        if places == SIGLIP_PLACES:
+            shown["vision_model.encoder.layers.0.layer_norm1.weight"] = torch.empty(SIGLIP_WIDTH, device="meta")
 
-        def narrow(config_file):
-            with open(config_file) as file:
-                return model({**json.load(file), **sizes})
+        class Narrow(model):
+            def __init__(self, config_file):
+                super().__init__({**json.loads(Path(config_file).read_text()), **sizes})
 
-        comfy.clip_vision.ClipVisionModel = narrow
+            def load_sd(self, _shown):
+                return super().load_sd(sd)
+
+        comfy.clip_vision.ClipVisionModel = Narrow
         try:
-            return load(sd, *arguments, **settings)
+            return load(shown, *arguments, **settings)
         finally:
             comfy.clip_vision.ClipVisionModel = model
 

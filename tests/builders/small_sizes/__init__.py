@@ -38,19 +38,32 @@ def _as_shown(state_dict: dict, prefix: str = "") -> dict:
     return {**state_dict, **{prefix + name: torch.empty(shape, device="meta") for name, shape in shapes}}
 
 
-def narrow(parts: dict[str, dict[str, int]]) -> None:
-    """Let the host build ``parts`` with these arguments, whatever it passes."""
+def narrow(parts: dict[str, dict[str, Any]]) -> None:
+    """Let the host build ``parts`` with these arguments, whatever it passes; a table of its has these entries."""
     for path, sizes in parts.items():
         module, name = path.rsplit(".", 1)
-        module = importlib.import_module(module)
+        module = _module(module)
         whole = getattr(module, name)
-        whole = getattr(whole, "true_size", whole)
+        if isinstance(whole, dict):
+            whole |= sizes
+        elif getattr(whole, "narrow_sizes", None) != sizes:
+            setattr(module, name, _narrowed(getattr(whole, "true_size", whole), sizes))
 
-        def made(*args, whole=whole, sizes=sizes, **kwargs):
-            return whole(*args, **{**kwargs, **sizes})
 
-        made.true_size = whole
-        setattr(module, name, made)
+def _module(name: str):
+    """A module of the host, which loads those of its extra nodes under names of their own."""
+    file = str(Path(*name.split(".")).with_suffix(".py"))
+    loaded = (module for module in list(sys.modules.values()) if str(vars(module).get("__file__")).endswith(file))
+    return sys.modules.get(name) or next(loaded, None) or importlib.import_module(name)
+
+
+def _narrowed(whole: type, sizes: dict[str, Any]) -> type:
+    """A class of the host's, so that it knows its own again."""
+
+    def init(self, *args, **kwargs):
+        whole.__init__(self, *args, **{**kwargs, **sizes})
+
+    return type(whole.__name__, (whole,), {"__init__": init, "true_size": whole, "narrow_sizes": sizes})
 
 
 def _network(original):
@@ -58,6 +71,14 @@ def _network(original):
         narrow(_of(state_dict, key_prefix)["parts"])
         found = original(_as_shown(state_dict, key_prefix), key_prefix, metadata)
         return found and found | {KEY: _of(state_dict, key_prefix)["sizes"]}
+
+    return detect
+
+
+def _diffusers_network(original):
+    def detect(state_dict, *args):
+        found = original(_as_shown(state_dict), *args)
+        return found and found | {KEY: _of(state_dict)["sizes"]}
 
     return detect
 
@@ -98,8 +119,27 @@ def _clip(original):
     return init
 
 
+def _read(original):
+    """A file that tells of parts alone is of a network beside the model, whose loader takes its own names only."""
+
+    def read(*args, **kwargs):
+        loaded = original(*args, **kwargs)
+        weights = loaded[0] if isinstance(loaded, tuple) else loaded
+        told = _of(weights)
+        if KEY in weights and not told["sizes"] and not told["shown"]:
+            narrow(told["parts"])
+            del weights[KEY]
+        return loaded
+
+    return read
+
+
 comfy.model_detection.detect_unet_config = _network(comfy.model_detection.detect_unet_config)
 comfy.model_detection.model_config_from_unet_config = _config(comfy.model_detection.model_config_from_unet_config)
+comfy.model_detection.unet_config_from_diffusers_unet = _diffusers_network(
+    comfy.model_detection.unet_config_from_diffusers_unet
+)
+comfy.utils.load_torch_file = _read(comfy.utils.load_torch_file)
 comfy.sd.detect_te_model = _encoder(comfy.sd.detect_te_model)
 comfy.sd.CLIP.__init__ = _clip(comfy.sd.CLIP.__init__)
 
