@@ -2,12 +2,14 @@
 
     python dev.py bench templates [--only TEXT ...] [--record]
 
-With --record, writes its tables into docs/compatibility.md and benchmarks/results. Ends with 1 when a row is not good.
+With --record, writes its tables into docs/compatibility.md and benchmarks/results; with --only too, it keeps the rows
+that stand there of other templates. Ends with 1 when a row is not good.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -18,13 +20,14 @@ from typing import Any
 
 from PIL import Image
 
-from builders.family_files import install, write_concepts
+from builders.family_files import DRAWN_ONLY, install, write_concepts
 from builders.family_templates import CLIP_LOADERS, Template, templates
 from builders.server import Rejected, Server, WorkflowError
-from builders.template_trial import UNOFFICIAL, Case, Trial, good, unofficial
+from builders.template_trial import NO_TEMPLATE, UNOFFICIAL, Case, Trial, good, unofficial
 from builders.weight_forms import TITLES
 from builders.workflows import training_pictures
-from report import ROOT, add_record_option, markdown_table, origin, publish, replace_section
+from report import RECORDS, ROOT, add_record_option, origin, publish, replace_section, write_record
+from template_parts.table import Tables, joined, of_commit, page
 
 PAGE = ROOT / "docs/compatibility.md"
 PLAIN = {"CLIPTextEncode", "VAEDecode", "PreviewImage", "UNETLoader", "VAELoader", *CLIP_LOADERS}
@@ -48,34 +51,9 @@ def rows(trial: Trial, cases: list[Case], train: bool) -> Iterator[dict[str, Any
         yield row
 
 
-def one_each(cases: list[Case]) -> list[Case]:
-    """The first workflow of each kind of network in each form of its weights."""
-    return list({(case.kinds[0], case.forms): case for case in reversed(cases)}.values())[::-1]
-
-
-def page(drawn: list[dict], trained: list[dict], unfit: dict[str, str], versions: dict[str, str]) -> str:
-    made = origin()
-    told = ", ".join(f"{name} {number}" for name, number in versions.items())
-    reasons = [
-        {"templates": ", ".join(name for name, why in unfit.items() if why == reason), "not run": reason}
-        for reason in dict.fromkeys(unfit.values())
-    ]
-    return "\n\n".join(
-        [
-            f"{told}, {made['date']}, commit {made['commit']}. {sum(map(good, drawn))} of {len(drawn)} workflows draw "
-            f"the concept and nothing else; {sum(map(good, trained))} of {len(trained)} train it and hand it on.",
-            markdown_table([_shown(row) for row in drawn]),
-            "One training of each kind of model and weights, of two steps, with what the template's loaders give:",
-            markdown_table([_shown(row) for row in trained]),
-            "Templates of these models that were not run:",
-            markdown_table(reasons),
-        ]
-    )
-
-
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    words = {True: "to the bit", False: "**no**"}
-    return {name: words[value] if isinstance(value, bool) else value for name, value in row.items()}
+def one_each(kinds: dict[str, tuple]) -> list[str]:
+    """The first workflow of each kind of network in each form of its weights: ``kinds`` are (kind, forms) by name."""
+    return list({kind: name for name, kind in reversed(kinds.items()) if kind[0] not in DRAWN_ONLY}.values())[::-1]
 
 
 def prepare(folder: Path, chosen: list[Template], kinds: list[str], comfyui: Path) -> None:
@@ -105,23 +83,37 @@ def main() -> int:
     def asked(name: str) -> bool:
         return not arguments.only or any(text in name for text in arguments.only)
 
-    every, kinds = [template for template in templates() if asked(template.name)], list(filter(asked, UNOFFICIAL))
+    every, kinds = templates(), list(filter(asked, UNOFFICIAL))
+    chosen = [template for template in every if asked(template.name)]
     with tempfile.TemporaryDirectory() as folder:
-        prepare(Path(folder), [template for template in every if not template.unfit()], kinds, comfyui)
+        prepare(Path(folder), [template for template in chosen if not template.unfit()], kinds, comfyui)
         with Server(comfyui, Path(folder)) as server:
-            trial, known = Trial(server), server.get("/object_info")
-            unfit = {template.name: why for template in every if (why := template.unfit(known))}
-            cases = [Case.of(template, server) for template in every if template.name not in unfit]
+            trial, nodes = Trial(server), server.get("/object_info")
+            fit = [template for template in every if not template.unfit(nodes)]
+            unfit = [{"template": each.name, "reason": each.unfit(nodes)} for each in chosen if each not in fit]
+            cases = [Case.of(template, server) for template in chosen if template in fit]
             cases += map(unofficial, kinds)
+            firsts = one_each({template.name: (template.kinds[0], template.forms) for template in fit})
             drawn = list(rows(trial, cases, train=False))
-            trained = list(rows(trial, one_each(cases), train=True))
+            trained = list(rows(trial, [case for case in cases if case.name in (*firsts, NO_TEMPLATE)], train=True))
             host = server.get("/system_stats")["system"]["comfyui_version"]
     versions = {"ComfyUI": host, "comfyui-workflow-templates": version("comfyui-workflow-templates")}
-    tables = {"drawn": drawn, "trained": trained, "not run": [{"template": n, "reason": w} for n, w in unfit.items()]}
-    publish("templates", tables, ROOT / "bench_out", arguments.record, host=versions)
+    tables = {"drawn": drawn, "trained": trained, "not run": unfit}
+    publish("templates", tables, ROOT / "bench_out", host=versions)
     if arguments.record:
-        replace_section(PAGE, "templates", page(drawn, trained, unfit, versions))
+        names = [*(template.name for template in every), NO_TEMPLATE]
+        known = {"drawn": names, "trained": [*firsts, NO_TEMPLATE], "not run": names}
+        record(tables, known if arguments.only else None, versions)
     return 0 if all(map(good, [*drawn, *trained])) else 1
+
+
+def record(tables: Tables, known: dict[str, list[str]] | None, versions: dict[str, str]) -> None:
+    """Write the tables of record and their page anew; with ``known`` names, what stands there of others is kept."""
+    made, path = origin() | {"host": versions}, RECORDS / "templates.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if known else None
+    together = joined(before, tables, made, known) if before else of_commit(tables, made["commit"])
+    write_record(path, {"origin": made, "tables": together})
+    replace_section(PAGE, "templates", page(together, versions))
 
 
 if __name__ == "__main__":

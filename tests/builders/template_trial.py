@@ -23,6 +23,7 @@ UNOFFICIAL = {
     "hunyuan_dit": {"checkpoints/hunyuan_dit_1.2.safetensors": "checkpoints/hunyuan_dit"},
 }
 """Kind of network without an official template -> files of the one that stands for it."""
+NO_TEMPLATE = "(no official template; a plain KSampler)"
 LEARNED = ("anima", "cosmos2")
 """Families that learn a word unless told otherwise, and so need text statistics."""
 
@@ -68,7 +69,7 @@ def unofficial(kind: str) -> Case:
     settings = {"seed": 5, "steps": 2, "cfg": 4.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
     sampled = graph.add("KSampler", model=model, latent_image=latent[0], **prompts, **settings)
     graph.add("PreviewImage", images=graph.add("VAEDecode", samples=sampled[0], vae=vae)[0])
-    return Case("(no official template; a plain KSampler)", [kind], dict(graph))
+    return Case(NO_TEMPLATE, [kind], dict(graph))
 
 
 class Trial:

@@ -1,0 +1,1 @@
+"""What the benchmark of official templates makes its page of."""
