@@ -47,8 +47,11 @@ def measured(clip, captions: list[str], model=None) -> UncenteredCovariance:
 
 
 def _encoder_parameters(clip) -> Iterator[tuple]:
-    """All that encodings are made of. Checkpoints of SD 1.x lack the projection of pooled encodings, and the host
-    leaves it as the memory was: with it, statistics would be measured anew at every start."""
+    """All that encodings are made of, with the layer that CLIP Set Last Layer chose. Checkpoints of SD 1.x lack the
+    projection of pooled encodings, and the host leaves it as the memory was: with it, statistics would be measured
+    anew at every start."""
+    if clip.layer_idx is not None:
+        yield "last layer", torch.tensor([float(clip.layer_idx)])
     for name in text_encoder_names(clip):
         for key, *weight in acting_weights(clip.patcher, encoder_attribute(clip, name)):
             if "text_projection" not in key:

@@ -59,3 +59,19 @@ def test_padding_is_that_of_a_spread_sample_in_full_length(measured, whole):
     assert relative(measured.sums[TokenKind.PADDING], sample.sums[TokenKind.PADDING]) < 1e-5
     first = whole(CAPTIONS[:PADDED])
     assert relative(first.sums[TokenKind.PADDING], sample.sums[TokenKind.PADDING]) > 1e-5
+
+
+def test_statistics_are_of_the_layer_that_the_clip_is_read_at(pack, loaded, monkeypatch, tmp_path):
+    """With CLIP Set Last Layer a prompt is encoded otherwise: another layer's statistics would be another metric."""
+    monkeypatch.setattr(pack.folders, "statistics_folder", lambda: tmp_path)
+    monkeypatch.setattr(pack.statistics, "PADDED_CAPTIONS", 1)
+    captions, skipping = CAPTIONS[:2], loaded[1].clone()
+    skipping.clip_layer(-2)
+    first, other = (pack.statistics.measured(clip, captions) for clip in (loaded[1], skipping))
+    again = [pack.statistics.measured(clip, captions) for clip in (loaded[1], skipping)]
+    assert [each.fingerprint for each in again] == [first.fingerprint, other.fingerprint]
+    with torch.inference_mode():
+        ends = [skipping.encode_from_tokens(skipping.tokenize(caption)) for caption in captions]
+    starts = torch.stack([encoded[0, 0] for encoded in ends]).double().cpu()
+    torch.testing.assert_close(other.sums[TokenKind.START], starts.mT @ starts, rtol=1e-4, atol=1e-4)
+    assert relative(first.sums[TokenKind.START], other.sums[TokenKind.START]) > 1e-2
