@@ -35,6 +35,10 @@ class SecondText:
         width = max(text.shape[-1] for text in texts)
         return torch.cat([nn.functional.pad(text, (0, width - text.shape[-1])) for text in texts], dim=1)
 
+    def lengths(self, first: Tensor, entries: Mapping[str, Any]) -> tuple[int, int]:
+        """Tokens of either text. What is ``packed`` of prompts that have the same may stand in one batch."""
+        return first.shape[1], entries[self.entry].shape[-2]
+
     def packed(self, first: Tensor, entries: Mapping[str, Any]) -> Tensor:
         """Both texts, of one width, in one tensor (B, 1 + T + L T', d), whose first row says how many T and L are."""
         second = entries[self.entry]
@@ -67,12 +71,7 @@ class PaddedTexts(SecondText):
         return torch.cat((row, torch.cat((texts, words), -1)), dim=1)
 
     def unpacked(self, packed: Tensor) -> dict[str, Tensor]:
-        """The same as the conditioning has them. Raises ValueError for prompts of unlike lengths in one batch."""
-        if (packed[:, 0] != packed[:1, 0]).any():
-            raise ValueError(
-                "Two captions of a batch have as many tokens together, and not in each of the text encoders. Choose "
-                "micro_batch 1."
-            )
+        """The same as the conditioning has them."""
         tokens, *widths = packed[0, 0, :3].int().tolist()
         texts, words = packed[:, 1:, :-1].split((tokens, packed.shape[1] - 1 - tokens), 1), packed[:, 1:, -1]
         first, second = (text[..., :width].clone() for text, width in zip(texts, widths, strict=True))

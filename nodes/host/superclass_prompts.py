@@ -53,10 +53,11 @@ class SuperclassPrompts:
                     f"The template or caption {template[:60]!r} comes out of this CLIP without a mark of where the "
                     "subject stands. Connect the CLIP of the checkpoint directly, without nodes of other packs between."
                 )
-            marks = _kept(marks_of(prompt, [word])[..., 0])
+            marks, lengths = _kept(marks_of(prompt, [word])[..., 0]), ()
             if second is not None:
+                lengths = second.lengths(encodings, entries)
                 encodings, entries = second.packed(plain(encodings), without_marks(entries)), {}
-            prompts[template] = Encoded(_kept(encodings).float(), marks.argmax(1), None, marks)
+            prompts[template] = Encoded(_kept(encodings).float(), marks.argmax(1), None, marks, lengths)
             others[template] = entries
             pooled.append(whole)
         whole = None if pooled[0] is None else _kept(torch.cat(pooled)).mean(0, keepdim=True)

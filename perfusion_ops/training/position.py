@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import Tensor
@@ -33,7 +33,11 @@ def position_step(
     _encode_new(task, state, [draw.template for draw in draws], prompts)
     residuals = {layer: residual.unsqueeze(0) for layer, residual in state.value_residuals.items()}
     loss = torch.zeros((), device=task.device)
-    for chunk in micro_batches(task, draws, state.memory.pictures, lambda draw: prompts[draw.template].encodings.shape):
+
+    def lengths(draw: Draw) -> Hashable:
+        return prompts[draw.template].encodings.shape, prompts[draw.template].lengths
+
+    for chunk in micro_batches(task, draws, state.memory.pictures, lengths):
         shown = [prompts[draw.template] for draw in chunk]
         encodings = torch.cat([prompt.encodings for prompt in shown])
         marks = torch.cat([prompt.position_marks() for prompt in shown]).unsqueeze(-1)

@@ -58,6 +58,8 @@ class Encoded:
     """bool (P, T): tokens never edited, such as start-of-text."""
     marks: Tensor | None = None
     """(P, T): 1 at the superclass's tokens, where a position gate opens; none: at ``positions`` alone."""
+    lengths: tuple[int, ...] = ()
+    """Tokens of each text, where a model reads several and ``encodings`` holds them all; none: there is one."""
 
     def concept_encodings(self) -> Tensor:
         """The encoding at each prompt's concept token (P, d)."""
@@ -66,7 +68,7 @@ class Encoded:
     def to(self, device: torch.device | str) -> Encoded:
         """The same prompts on ``device``."""
         keep, marks = (None if t is None else t.to(device) for t in (self.keep, self.marks))
-        return Encoded(self.encodings.to(device), self.positions, keep, marks)
+        return Encoded(self.encodings.to(device), self.positions, keep, marks, self.lengths)
 
     def position_marks(self) -> Tensor:
         """(P, T), float32."""

@@ -177,13 +177,37 @@ def test_a_training_predicts_what_the_host_predicts(which, request):
     assert schedule.prediction == "velocity" and len(schedule) == 1000
 
 
-def test_a_training_refuses_a_batch_of_unlike_texts(world):
-    """Two prompts of one length together, and not each: one of them would be cut at the other's place."""
-    second, one = world.family.second, world.trained(SUPERCLASS)
-    other = one.clone()
-    other[:, 0, 0] += 1
-    with pytest.raises(ValueError, match="not in each of the text encoders. Choose micro_batch 1"):
-        second.unpacked(torch.cat((one, other)))
+def _with_more_padding(second, encoded, more: tuple[int, int]):
+    """A training's prompt with so many tokens of padding more in either text."""
+    given, pad = second.unpacked(encoded.encodings), torch.nn.functional.pad
+    padded = {name: pad(given[name], (0, count)) for name, count in zip(second.masks, more, strict=True)}
+    first = pad(given["cross_attn"], (0, 0, 0, more[0]))
+    padded[second.entry] = pad(given[second.entry], (0, 0, 0, more[1]))
+    packed, lengths = second.packed(first, padded), second.lengths(first, padded)
+    marks = [pad(part, (0, count)) for part, count in zip(encoded.marks.split(encoded.lengths, 1), more, strict=True)]
+    return dataclasses.replace(encoded, encodings=packed, lengths=lengths, marks=torch.cat(marks, 1))
+
+
+def test_captions_of_one_length_together_and_not_each_are_trained_apart(world):
+    """A long caption for BERT beside a long one for mT5: in one batch, one would be cut at the other's place."""
+    pack, second, private = world.pack, world.family.second, world.private()
+    texts = ("a {}", "the {}")
+    prompts = pack.superclass_prompts.SuperclassPrompts.of(world.clip, "teddy_t", "teddy bear", texts, second)
+    one, other = (_with_more_padding(second, prompts.prompts[text], (n, 1 - n)) for n, text in enumerate(texts))
+    assert one.encodings.shape == other.encodings.shape and one.lengths != other.lengths
+    prompts = dataclasses.replace(prompts, prompts=dict(zip(texts, (one, other), strict=True)))
+    pictures = [pack.ops.Picture(world.noise(8)[0])]
+    settings = pack.ops.TrainingSettings(steps=2, batch_size=4, seed=3, gate_kind=pack.ops.GateKind.POSITION)
+    with torch.inference_mode(False), torch.enable_grad():
+        task = pack.task.training_task(
+            world.model, private, prompts, "teddy_t", pictures, texts, None, {"encoder": "e"}
+        )
+        together, alone = (
+            pack.ops.train(task, dataclasses.replace(settings, micro_batch=size)).concept.value_residuals
+            for size in (4, 1)
+        )
+    for name, residual in alone.items():
+        torch.testing.assert_close(together[name], residual, rtol=1e-3, atol=1e-5)
 
 
 def test_hidden_residuals_are_learned_back(world):

@@ -77,6 +77,27 @@ def test_micro_batches_add_up():
         torch.testing.assert_close(one, many, rtol=1e-4, atol=1e-7)
 
 
+def test_prompts_of_unlike_lengths_are_never_in_one_batch():
+    """Models that do not pad, and those that read two texts, take a batch only of prompts that are equally long."""
+    task, seen = task_without_statistics(sizes=((6, 6),)), []
+    encode, predict = task.encoder.encode, task.predict
+    whole = slice(None)
+    own = {"the {}": (slice(0, 6), ()), "my {} at night": (whole, (4, 6)), "a photo of a {}": (whole, (5, 5))}
+
+    def encode_unlike(templates, embeddings):
+        encoded, (tokens, lengths) = encode(templates, embeddings), own[templates[0]]
+        return replace(encoded, encodings=encoded.encodings[:, tokens], lengths=lengths)
+
+    def watched(noisy, timesteps, encodings):
+        seen.append(encodings)
+        return predict(noisy, timesteps, encodings)
+
+    task.encoder.encode = encode_unlike
+    train(replace(task, predict=watched), replace(POSITION, steps=4, batch_size=8, micro_batch=8))
+    assert {each.shape[1] for each in seen} == {6, 10} and max(map(len, seen)) > 1
+    assert all(torch.equal(each, each[:1].expand_as(each)) for each in seen), "each template is a batch of its own"
+
+
 def test_a_stopped_training_goes_on_to_the_bit(tmp_path):
     """Cancel and queue again: the same concept as without a break."""
     whole = train(task_without_statistics(), POSITION)
