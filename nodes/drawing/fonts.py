@@ -53,6 +53,20 @@ def shortened(text: str, size: int, width: int) -> str:
     return f"{text}..."
 
 
+def wrapped(text: str, size: int, width: int) -> list[str]:
+    """``text``, readable by one font, in lines broken between words: wider than ``width`` pixels is one word at most.
+    """
+    lines, text = [""], readable(text, size)
+    font = font_for(text, size)
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
 def _needs_shaping(text: str) -> bool:
     """Whether letters change by their neighbours or run from right to left, which PIL draws only with Raqm."""
     return any(unicodedata.bidirectional(c) in ("R", "AL") or unicodedata.category(c).startswith("M") for c in text)

@@ -14,7 +14,7 @@ from ...perfusion_ops.edit.gate_report import runs
 from ...perfusion_ops.edit.gate_table import ConceptGates, GateTable
 from ...perfusion_ops.text.covariance import TokenKind
 from .canvas import Canvas, mixed
-from .fonts import UNREADABLE, legible, shortened, width_of
+from .fonts import legible, shortened, width_of, wrapped
 from .gate_curves import curves_height, draw_curves
 from .look import COLOURS, EDGE, GREY, INK, PAPER, WHITE
 
@@ -126,9 +126,9 @@ def _lines(table: GateTable, columns: list[_Column], page: _Page) -> list[tuple[
     lines = []
     for n, (name, concept) in enumerate(zip(_names(table), table.concepts, strict=True)):
         if concept.problem:
-            lines += [(line, _colour(n)) for line in _wrapped(f"{name}: {concept.problem}", width)]
+            lines += [(line, _colour(n)) for line in wrapped(f"{name}: {concept.problem}", NUMBER_SIZE, width)]
     if any(re.match(r"#\d", column.label) for column in columns):
-        lines += [(line, GREY) for line in _wrapped(NUMBERED, width)]
+        lines += [(line, GREY) for line in wrapped(NUMBERED, NUMBER_SIZE, width)]
     return lines
 
 
@@ -159,16 +159,3 @@ def _cell(canvas: Canvas, concept: ConceptGates, column: _Column, left: int, top
     # Adding 0 makes a rounded -0 a 0.
     number = f"{round(concept.similarities[place].item(), 2) + 0:.2f}"
     canvas.text(*middle, number, NUMBER_SIZE, WHITE if gate > 0.55 else INK, "mm")
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    """Lines of ``text``, ``width`` pixels at most; words that no font can draw are question marks."""
-    lines = [""]
-    for word in text.split():
-        word = legible(word, UNREADABLE, NUMBER_SIZE)
-        longer = f"{lines[-1]} {word}".strip()
-        if width_of(longer, NUMBER_SIZE) > width and lines[-1]:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines

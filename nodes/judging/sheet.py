@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ..drawing.fonts import font_for, readable
+from ..drawing.fonts import font_for, readable, wrapped
 
 PAPER, INK, FAINT, MARK = "white", "#1b1b1b", "#6b6b6b", "#c2410c"
 LARGEST_SIDE = 8192
@@ -45,7 +45,8 @@ def sheet(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Tensor:
     left = max((int(length(label, size)) for label in labels), default=0) + 2 * gap
     count = max(len(row.cells) for row in rows)
     heights = [max(height for _, height in row) + round(1.5 * small) + gap for row in sizes]
-    titles = wrapped(title, size, left + count * (cell + gap) - gap)
+    room = left + count * (cell + gap) - gap
+    titles = [fitting(line, size, room) for line in wrapped(title, size, room)]
     top = line * len(titles) + gap + (line if any(columns) else 0)
     image = Image.new("RGB", (left + count * (cell + gap), top + sum(heights) + gap), PAPER)
     pen = ImageDraw.Draw(image)
@@ -110,18 +111,6 @@ def fitting(text: str, size: int, width: int) -> str:
     while text and length(text + "…", size) > width:
         text = text[:-1]
     return text.rstrip() + "…"
-
-
-def wrapped(text: str, size: int, width: int) -> list[str]:
-    """``text``, readable, in lines of at most ``width`` pixels, broken between words."""
-    lines = [""]
-    for word in readable(text, size).split():
-        longer = f"{lines[-1]} {word}".strip()
-        if length(longer, size) <= width or not lines[-1]:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return [fitting(line, size, width) for line in lines]
 
 
 def as_tensor(image: Image.Image) -> Tensor:
