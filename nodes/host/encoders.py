@@ -32,10 +32,20 @@ class HostTextEncoder(OwnEncoders):
 
     def encode(self, templates: Sequence[str], embeddings: Mapping[str, Tensor] | None) -> Encoded:
         """See perfusion_ops.TextEncoder. Raises ValueError for a template longer than one chunk of 75 tokens."""
-        marks = {name: torch.empty(0) for name in self.encoders}
+        return self._encoded(self._read(templates), embeddings)
+
+    def superclass_encodings(self, templates: Sequence[str]) -> Tensor:
+        """See perfusion_ops.TextEncoder: prompts are encoded to their end alone."""
+        read = self._read(templates)
+        with self._to_the_end(*next(iter(read.items()))):
+            return self._encoded(read, None).concept_encodings()
+
+    def _read(self, templates: Sequence[str]) -> dict[str, list[list]]:
+        return {name: self._chunks(name, templates) for name in self.encoders}
+
+    def _encoded(self, read: Mapping[str, list[list]], embeddings: Mapping[str, Tensor] | None) -> Encoded:
         outputs = []
-        for name in self.encoders:
-            chunks = self._chunks(name, templates, marks)
+        for name, chunks in read.items():
             positions = [next(n for n, t in enumerate(chunk) if isinstance(t, ConceptToken)) for chunk in chunks]
             inserted = self.last_token(name) if embeddings is None else embeddings[name]
             for chunk, position in zip(chunks, positions, strict=True):
@@ -46,20 +56,15 @@ class HostTextEncoder(OwnEncoders):
         keep[:, 0] = True
         return Encoded(encodings, torch.tensor(positions), keep)
 
-    def superclass_encodings(self, templates: Sequence[str]) -> Tensor:
-        """See perfusion_ops.TextEncoder: prompts are encoded to their end alone."""
-        with self._to_the_end(templates):
-            return self.encode(templates, None).concept_encodings()
-
-    def _to_the_end(self, templates: Sequence[str]) -> AbstractContextManager[None]:
-        """Inside, no more is encoded than the longest of ``templates``: the padding behind it changes nothing there."""
-        name = next(iter(self.encoders))
+    def _to_the_end(self, name: str, chunks: list[list]) -> AbstractContextManager[None]:
+        """Inside, no more is encoded than the longest of ``chunks``, which the text encoder ``name`` reads: the padding
+        behind it changes nothing there."""
         end = tokenizer(self.clip, name).end_token
-        rows = self._chunks(name, templates, {name: torch.empty(0)})
-        return first_tokens(self.encoders.values(), 1 + max(row.index(end, 1) for row in rows))
+        return first_tokens(self.encoders.values(), 1 + max(chunk.index(end, 1) for chunk in chunks))
 
-    def _chunks(self, name: str, templates: Sequence[str], marks: Mapping[str, Tensor]) -> list[list]:
-        reader = tokenizer_knowing(self.clip, name, [ConceptWord(PLACEHOLDER, self.superclass, marks)])
+    def _chunks(self, name: str, templates: Sequence[str]) -> list[list]:
+        word = ConceptWord(PLACEHOLDER, self.superclass, {name: torch.empty(0)})
+        reader = tokenizer_knowing(self.clip, name, [word])
         found = []
         for template in templates:
             chunks = reader.tokenize_with_weights(template.replace(SLOT, PLACEHOLDER))
@@ -75,11 +80,10 @@ class HostTextEncoder(OwnEncoders):
         """SDXL's pooled encoding of the superclass prompts (1, 1280), averaged over the templates."""
         if "g" not in self.encoders:
             return None
-        marks = {name: torch.empty(0) for name in self.encoders}
         last = self.last_token("g")
-        chunks = self._chunks("g", templates, marks)
+        chunks = self._chunks("g", templates)
         chunks = [[last if isinstance(token, ConceptToken) else token for token in chunk] for chunk in chunks]
-        with self._to_the_end(templates):
+        with self._to_the_end("g", chunks):
             return self.encoders["g"](chunks)[1].mean(0, keepdim=True).cpu()
 
 
