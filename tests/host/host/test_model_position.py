@@ -153,11 +153,42 @@ def test_a_region_is_the_whole_pictures_where_a_prompt_has_an_area(pack, loaded,
     assert (regional[0] - plain[0]).abs().max() > 0.01
 
 
-def test_sdxl_marks_in_both_text_encoders(pack, load_checkpoint, teddy):
+@pytest.fixture(scope="module")
+def sdxl_clip(load_checkpoint):
+    return load_checkpoint("sdxl")[1]
+
+
+def test_sdxl_marks_in_both_text_encoders(pack, sdxl_clip, teddy):
     """SDXL joins two encoders; the mark stands once, at the same words."""
-    clip = load_checkpoint("sdxl")[1]
+    clip = sdxl_clip
     knowing = pack.clip.clip_with_concept(clip, teddy, 1.0, pack.ops.KeyLocking.LOCAL)
     prompt, pooled = knowing.encode_from_tokens(knowing.tokenize("a teddy_t"), return_pooled=True)
     plain, pooled_plain = clip.encode_from_tokens(clip.tokenize("a old teddy bear"), return_pooled=True)
     assert torch.equal(pack.encoded_prompt.plain(prompt), plain) and torch.equal(pooled, pooled_plain)
     assert pack.conditioning.marks_of(prompt, ["teddy_t"])[0, :, 0].nonzero().flatten().tolist() == [2, 3, 4]
+
+
+def test_sdxl_reads_the_superclass_prompt_beside_the_words(pack, sdxl_clip, pack_concept):
+    """One vector of the whole prompt conditions SDXL: the superclass prompt's, in drawing and training. The words are
+    read alike in both, by both text encoders."""
+    concept = pack_concept("mug_m", "coffee cup", 2, "sdxl")
+    knowing = pack.clip.clip_with_concept(sdxl_clip, concept, 1.0, pack.ops.KeyLocking.LOCAL)
+
+    def encoded(clip, text: str):
+        return clip.encode_from_tokens(clip.tokenize(text), return_pooled=True)
+
+    (prompt, pooled), (plain, superclass) = encoded(knowing, "a mug_m"), encoded(sdxl_clip, "a coffee cup")
+    read = pack.conditioning.without_marks({"cross_attn": prompt, "pooled_output": pooled})["pooled_output"]
+    assert torch.equal(read, superclass) and (pack.encoded_prompt.plain(pooled) - superclass).abs().max() > 1e-3
+    encoders, device = pack.encoders.private_encoders(sdxl_clip)
+    texts = pack.encoders.HostTextEncoder(sdxl_clip, encoders, "coffee cup", device)
+    with torch.no_grad():
+        named, own = (texts.encode(["a {}"], word) for word in (dict(concept.word_embeddings), None))
+        both = texts.pooled_superclass(["a {}", "the {} at sea, by night"])
+    close = {"rtol": 1e-4, "atol": 1e-4}
+    torch.testing.assert_close(named.encodings, pack.encoded_prompt.plain(prompt), **close)
+    torch.testing.assert_close(own.encodings, plain, **close)
+    assert named.keep[0].nonzero().flatten().tolist() == [0] and named.positions.tolist() == [3]
+    other = encoded(sdxl_clip, "the coffee cup at sea, by night")[1]
+    torch.testing.assert_close(both, (superclass + other) / 2, **close)
+    assert (superclass - other).abs().max() > 1e-2

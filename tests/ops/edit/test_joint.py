@@ -60,9 +60,16 @@ def test_kept_tokens_are_never_edited() -> None:
     keep = torch.zeros(2, 7, dtype=torch.bool)
     keep[:, 0] = True
     encodings = world.encodings.float()
-    context = JointEdit.of(terms_of(world, 1)).contexts(encodings, keep=keep)
-    assert torch.equal(context.keys[:, 0], encodings[:, 0]) and (context.gates[:, 0] == 0).all()
-    assert (context.keys[:, 1] - encodings[:, 1]).abs().max() > 0
+    unlike = {"locked": KeyLocking.LOCAL, "of keys left alone": KeyLocking.OFF}
+    for name, locking in unlike.items():
+        edit = JointEdit.of(terms_of(world, 1, key_locking=locking))
+        whole, context = edit.contexts(encodings), edit.contexts(encodings, keep=keep)
+        trained = whole.keeping(keep, encodings)
+        for part, kept in (("keys", encodings), ("values", encodings), ("gates", torch.zeros(2, 7, 1))):
+            expected = torch.where(keep.unsqueeze(-1), kept, getattr(whole, part))
+            assert torch.equal(getattr(context, part), expected), f"{part} of a concept {name}"
+            assert torch.equal(getattr(trained, part), expected), f"{part} of a concept {name}, in training"
+        assert (whole.values[:, 0] - encodings[:, 0]).abs().max() > 0 and whole.gates[:, 0].min() > 0
 
 
 def test_strength_zero_is_the_superclass() -> None:
@@ -124,6 +131,16 @@ def test_locking_off_leaves_the_keys_alone() -> None:
     context = JointEdit.of(terms_of(world, 1, key_locking=KeyLocking.OFF)).contexts(world.encodings.float())
     assert torch.equal(context.keys, world.encodings.float())
     assert not torch.equal(context.values, world.encodings.float())
+
+
+def test_trained_keys_are_added_under_their_own_locking_alone() -> None:
+    """A concept with trained keys that is drawn with locked keys has the superclass's, to the bit."""
+    world = random_world(2)
+    trained = replace(world.concept(0), key_residuals={"layer": world.residuals[1].float()})
+    terms = [EditTerm(trained, key_locking=locking) for locking in (KeyLocking.TRAINED, KeyLocking.LOCAL)]
+    own, locked = (JointEdit.of([term, EditTerm(world.concept(1))]).key_residuals for term in terms)
+    assert torch.equal(own["layer"], torch.stack([world.residuals[1].float(), torch.zeros_like(own["layer"][1])]))
+    assert not locked
 
 
 def test_one_concept_off_beside_one_locked_leaves_the_locked_key_as_alone() -> None:

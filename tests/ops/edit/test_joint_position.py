@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from builders.worlds import random_world
-from perfusion_ops import EditTerm, Gate, GateKind, JointEdit
+from perfusion_ops import EditTerm, Gate, GateKind, JointEdit, KeyLocking
 from perfusion_ops.concept.concept import ENCODINGS
 from perfusion_ops.edit.equations import gate_strength
 
@@ -58,7 +58,8 @@ def test_a_higher_bias_takes_a_smaller_share():
 def test_both_kinds_stand_in_one_model_in_any_order():
     """Concepts of both kinds chain in any order, to the bit, and neither changes the other's part."""
     world = random_world(3)
-    terms = [EditTerm(world.concept(0)), EditTerm(positioned(world, 1)), EditTerm(world.concept(2))]
+    word = EditTerm(world.concept(0), Gate(0.3, 0.2), key_locking=KeyLocking.EXACT)
+    terms = [word, EditTerm(positioned(world, 1)), EditTerm(world.concept(2), key_locking=KeyLocking.OFF)]
     encodings, marks = world.encodings.float(), marks_at(world, {1: (1, 2)}, 3)
     expected = JointEdit.of(terms).contexts(encodings, marks=marks)
     for order in itertools.permutations(terms):
@@ -66,6 +67,20 @@ def test_both_kinds_stand_in_one_model_in_any_order():
         assert all(torch.equal(getattr(context, p), getattr(expected, p)) for p in ("keys", "values", "gates"))
     alone = JointEdit.of([terms[0], terms[2]]).contexts(encodings)
     assert torch.equal(expected.keys, alone.keys) and torch.equal(expected.gates[..., [0, 2]], alone.gates)
+
+
+def test_a_learned_word_behind_a_position_gate_keeps_its_own_dials_and_prompts():
+    """Whatever the words are called, each concept has its own gate and locking, in the prompts that name it alone."""
+    world = random_world(3)
+    terms = [EditTerm(positioned(world, 0), Gate(0.9, 0.1))]
+    terms += [EditTerm(world.concept(j), Gate(0.3 * j, 0.2), key_locking=KeyLocking.EXACT) for j in (1, 2)]
+    encodings, named = world.encodings.float(), torch.tensor([[True, False, True], [False, True, False]])
+    context = JointEdit.of(terms).contexts(encodings, present=named)
+    for row, j in enumerate((2, 1)):
+        alone = JointEdit.of([terms[j]]).contexts(encodings[row : row + 1])
+        assert torch.equal(context.keys[row], alone.keys[0]) and torch.equal(context.values[row], alone.values[0])
+        assert torch.equal(context.gates[row, :, j], alone.gates[0, :, 0])
+        assert not context.gates[row, :, [n for n in range(3) if n != j]].any()
 
 
 def test_concepts_of_different_layers_combine_layer_by_layer():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from perfusion_ops.training.noise import NoiseSchedule, masked_loss
+from perfusion_ops.training.noise import FlowSchedule, NoiseSchedule, masked_loss
 
 
 def test_the_mask_decides_where_the_loss_looks() -> None:
@@ -31,3 +31,13 @@ def test_velocity_and_epsilon_targets_invert_to_the_same_picture() -> None:
     torch.testing.assert_close((noisy - spread * NoiseSchedule(alphas).target(latents, noise, t)) / signal, latents)
     velocity = NoiseSchedule(alphas, "velocity").target(latents, noise, t)
     torch.testing.assert_close(signal * noisy - spread * velocity, latents)
+
+
+def test_a_flow_goes_straight_from_the_picture_to_the_noise() -> None:
+    """Transformers are taught the way from the picture on: the other way round, they would learn to make noise."""
+    schedule, t = FlowSchedule(torch.tensor([0.1, 0.75], dtype=torch.float64)), torch.tensor([1, 0])
+    latents, noise = torch.randn(2, 4, 2, 2, dtype=torch.float64), torch.randn(2, 4, 2, 2, dtype=torch.float64)
+    sigmas = torch.tensor([0.75, 0.1], dtype=torch.float64).view(2, 1, 1, 1)
+    noisy, way = schedule.add_noise(latents, noise, t), schedule.target(latents, noise, t)
+    torch.testing.assert_close(noisy - sigmas * way, latents)
+    torch.testing.assert_close(noisy + (1 - sigmas) * way, noise)

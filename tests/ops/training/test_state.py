@@ -56,9 +56,10 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path) -> None:
         train(tiny_task(), SHORT, checkpoint=path)
 
 
-@pytest.mark.parametrize("changed", ["statistics", "schedule", "prediction"])
+@pytest.mark.parametrize("changed", ["statistics", "schedule", "prediction", "mask", "mirror image", "caption"])
 def test_a_checkpoint_of_the_same_pictures_under_another_metric_or_noise_is_refused(tmp_path, changed: str) -> None:
-    """A training never goes on with other statistics or another kind of model than it began with."""
+    """A training never goes on with other statistics, masks or captions, or another kind of model than it began with.
+    """
     path, task = tmp_path / "run.safetensors", tiny_task()
     train(task, replace(SHORT, steps=5), checkpoint=path)
     others = {
@@ -66,6 +67,10 @@ def test_a_checkpoint_of_the_same_pictures_under_another_metric_or_noise_is_refu
         "schedule": {"schedule": NoiseSchedule(torch.linspace(0.99, 0.01, 100))},
         "prediction": {"schedule": replace(task.schedule, prediction="velocity")},
     }
+    first, *rest = task.pictures
+    changes = {"mask": {"mask": first.mask + 1}, "mirror image": {"mirrored": None}}
+    changes["caption"] = {"templates": ("a {}",)}
+    others |= {name: {"pictures": [replace(first, **change), *rest]} for name, change in changes.items()}
     train(task, replace(SHORT, steps=5), checkpoint=path)
     with pytest.raises(ValueError, match="belongs to a training with other pictures or settings"):
         train(replace(task, **others[changed]), replace(SHORT, steps=5), checkpoint=path)
