@@ -18,14 +18,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from builders.family_files import DRAWN_ONLY, install, write_concepts
-from builders.family_templates import CLIP_LOADERS, Template, templates
+from builders.family_files import DRAWN_ONLY
+from builders.family_templates import CLIP_LOADERS, templates
 from builders.server import Rejected, Server, WorkflowError
-from builders.template_trial import NO_TEMPLATE, UNOFFICIAL, Case, Trial, good, unofficial
+from builders.template_trial import NO_TEMPLATE, UNOFFICIAL, Case, Trial, good, prepare, unofficial
 from builders.weight_forms import TITLES
-from builders.workflows import training_pictures
 from report import RECORDS, ROOT, add_record_option, origin, publish, replace_section, write_record
 from template_parts.table import Tables, joined, of_commit, page
 
@@ -54,22 +51,6 @@ def rows(trial: Trial, cases: list[Case], train: bool) -> Iterator[dict[str, Any
 def one_each(kinds: dict[str, tuple]) -> list[str]:
     """The first workflow of each kind of network in each form of its weights: ``kinds`` are (kind, forms) by name."""
     return list({kind: name for name, kind in reversed(kinds.items()) if kind[0] not in DRAWN_ONLY}.values())[::-1]
-
-
-def prepare(folder: Path, chosen: list[Template], kinds: list[str], comfyui: Path) -> None:
-    """The files of templates and of unofficial ``kinds``, concepts, and pictures to train on, in a host's folder."""
-    wanted = [template.files() for template in chosen] + [UNOFFICIAL[kind] for kind in kinds]
-    install(folder, {path: name for files in wanted for path, name in files.items()}, comfyui)
-    write_concepts(folder, {*kinds, *(template.kinds[0] for template in chosen)}, comfyui)
-    (folder / "input").mkdir()
-    first, *_ = training_pictures(folder)
-    with Image.open(folder / "input" / first) as picture:
-        holed, alpha = picture.convert("RGB"), Image.new("L", picture.size, 255)
-    # For templates that paint in a mask.
-    alpha.paste(0, (0, 0, holed.width // 2, holed.height))
-    holed.putalpha(alpha)
-    for name in {name for template in chosen for name in template.pictures}:
-        holed.save(folder / "input" / name, "PNG")
 
 
 def main() -> int:

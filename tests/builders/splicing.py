@@ -85,10 +85,12 @@ def spliced(graph: dict[str, dict], concept: list, *strengths: float) -> dict[st
         added[name] = {"class_type": "PerfusionApplyKeyLockedAttention", "inputs": inputs}
         applied[loader, 0], clip = [name, 0], [name, 1]
     applied |= {tuple(source): clip for source in sources}
-    return {**_relinked(graph, applied), **added}
+    return {**relinked(graph, applied), **added}
 
 
-def _relinked(graph: dict[str, dict], links: dict[tuple, list]) -> dict[str, dict]:
+def relinked(graph: dict[str, dict], links: dict[tuple, list]) -> dict[str, dict]:
+    """The workflow with other links in place of these: (node, output) -> [node, output]."""
+
     def value_of(value):
         return links.get(tuple(value), value) if is_link(value) else value
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from builders.family_files import SUPERCLASS, WORD, family_of
-from builders.family_templates import Template, small
-from builders.server import Server
-from builders.splicing import drawing, model_loaders, training, with_prompt
+from builders.family_files import SUPERCLASS, WORD, family_of, install, write_concepts
+from builders.family_templates import Template, pruned, small
+from builders.server import Server, WorkflowError
+from builders.splicing import drawing, model_loaders, relinked, training, with_prompt
 from builders.ui_workflows import nodes_of
-from builders.workflows import Workflow
+from builders.workflows import Workflow, training_pictures
 
 UNOFFICIAL = {
     "cosmos2": {
@@ -26,6 +29,10 @@ UNOFFICIAL = {
 NO_TEMPLATE = "(no official template; a plain KSampler)"
 LEARNED = ("anima", "cosmos2")
 """Families that learn a word unless told otherwise, and so need text statistics."""
+
+SECOND = ("AnimaLLLiteApply", "ControlNetApplyAdvanced", "ControlNetInpaintingAliMamaApply", "StyleModelApply")
+SECOND += ("QwenImageDiffsynthControlnet", "USOStyleReference")
+"""Nodes by which a second network acts."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,22 @@ def unofficial(kind: str) -> Case:
     return Case(NO_TEMPLATE, [kind], dict(graph))
 
 
+def prepare(folder: Path, chosen: list[Template], kinds: list[str], comfyui: Path) -> None:
+    """The files of templates and of unofficial ``kinds``, concepts, and pictures to train on, in a host's folder."""
+    wanted = [template.files() for template in chosen] + [UNOFFICIAL[kind] for kind in kinds]
+    install(folder, {path: name for files in wanted for path, name in files.items()}, comfyui)
+    write_concepts(folder, {*kinds, *(template.kinds[0] for template in chosen)}, comfyui)
+    (folder / "input").mkdir()
+    first, *_ = training_pictures(folder)
+    with Image.open(folder / "input" / first) as picture:
+        holed, alpha = picture.convert("RGB"), Image.new("L", picture.size, 255)
+    # For templates that paint in a mask.
+    alpha.paste(0, (0, 0, holed.width // 2, holed.height))
+    holed.putalpha(alpha)
+    for name in {name for template in chosen for name in template.pictures}:
+        holed.save(folder / "input" / name, "PNG")
+
+
 class Trial:
     """Workflows on one server."""
 
@@ -90,6 +113,7 @@ class Trial:
         Where a workflow has two models, each of them by itself must change it.
         """
         plain = self.picture(with_prompt(case.graph, SUPERCLASS))
+        self._check_second(case, plain)
         without = self.picture(drawing(case.graph, case.file, SUPERCLASS))
         named = self.picture(drawing(case.graph, case.file))
         off = self.picture(drawing(case.graph, case.file, WORD, 0.0))
@@ -103,6 +127,12 @@ class Trial:
             "unchanged at strength 0": bool(np.array_equal(off, plain)),
         }
 
+    def _check_second(self, case: Case, plain: np.ndarray) -> None:
+        """Raise WorkflowError if a second network changes nothing, so that nothing would be tried beside it."""
+        found = [name for kind in SECOND for name in nodes_of(case.graph, kind)]
+        if found and np.array_equal(self.picture(with_prompt(without_second(case.graph, found), SUPERCLASS)), plain):
+            raise WorkflowError(found[0], "its network changes nothing in the picture")
+
     def trained(self, case: Case, picture: str) -> dict[str, Any]:
         """What a concept of two steps changes that Train hands to Apply in the same workflow."""
         plain = self.picture(with_prompt(case.graph, SUPERCLASS))
@@ -114,6 +144,18 @@ class Trial:
             "unchanged without the word": bool(np.array_equal(without, plain)),
             "changed by it": distance(named, plain),
         }
+
+
+def without_second(graph: dict[str, dict], names: list[str]) -> dict[str, dict]:
+    """The workflow with the nodes ``names`` at strength 0, or gone where they have none."""
+    graph = copy.deepcopy(graph)
+    for name in names:
+        inputs = graph[name]["inputs"]
+        if "strength" in inputs:
+            inputs["strength"] = 0.0
+        else:
+            graph = relinked(graph, {(name, 0): inputs["model"]})
+    return pruned(graph)
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:

@@ -1,21 +1,23 @@
 """Official templates of today's models on a server, with the concept's nodes in them: small files, the host's loaders.
 
-All of them are run by ``python dev.py bench templates``. Here are those that differ most: a checkpoint with Gemma's
-sentencepiece inside, custom sampling with a guidance and Mistral's tokenizer, a turbo model, two experts of one CLIP.
+All of them are run by ``python dev.py bench templates``. Here is one of each kind: a checkpoint with Gemma's
+sentencepiece inside, custom sampling with a guidance and Mistral's tokenizer, two experts of one CLIP, a learned word
+beside LLLite; and of second networks a ControlNet, a turbo model with a patch, encodings and tokens that a style adds.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from builders.family_files import install, write_concepts
 from builders.family_templates import templates
 from builders.server import Server
-from builders.template_trial import Case, Trial, good
-from builders.workflows import training_pictures
+from builders.template_trial import Case, Trial, good, prepare
 
 pytestmark = pytest.mark.slow
-SAMPLE = ("image_flux2_text_to_image", "image_netayume_lumina_t2i", "image_z_image_turbo", "video_wan2_2_14B_t2v")
+SAMPLE = ("image_flux2_text_to_image", "image_netayume_lumina_t2i", "video_wan2_2_14B_t2v")
+SAMPLE += ("image_anima_lllite_any_control_to_image", "image_qwen_Image_2512_controlnet")
+SAMPLE += ("image_z_image_turbo_fun_union_controlnet", "flux_redux_model_example")
+SAMPLE += ("flux1_dev_uso_reference_image_gen, nothing bypassed",)
 TRAINED = "video_wan2_2_14B_t2v"
 
 
@@ -30,10 +32,7 @@ def found():
 @pytest.fixture(scope="module")
 def trial(comfyui_path, tmp_path_factory, found):
     folder = tmp_path_factory.mktemp("families")
-    install(folder, {path: name for each in found.values() for path, name in each.files().items()}, comfyui_path)
-    write_concepts(folder, {each.kinds[0] for each in found.values()}, comfyui_path)
-    (folder / "input").mkdir()
-    training_pictures(folder)
+    prepare(folder, list(found.values()), [], comfyui_path)
     with Server(comfyui_path, folder) as server:
         yield Trial(server)
 
