@@ -13,13 +13,14 @@ import torch
 from safetensors import safe_open
 
 from builders.places import ROOT
+from builders.wan_models import FILES as WAN
 from builders.weight_forms import form_of
 from perfusion_ops import Concept
 from perfusion_ops.concept.file import save_concept
 
 _NAMES = ("make_family_files.py", "make_checkpoints.py", "weight_forms.py", "joint_models.py", "cross_models.py")
 _NAMES += ("family_first_stages.py", "small_vocabularies.py", "kin_models.py", "second_networks.py")
-_NAMES += ("picture_networks.py",)
+_NAMES += ("picture_networks.py", "wan_models.py", "vision_files.py")
 MAKERS = [ROOT / "tests/builders" / name for name in _NAMES]
 WORD, SUPERCLASS = "teddy_t", "bear"
 LOUD = 10.0
@@ -46,7 +47,19 @@ KINDS = {
         (r"cosmos_predict2", "cosmos2"),
         (r"hunyuan_dit", "hunyuan_dit"),
         (r"wan2\.2_ti2v_5b", "wan22"),
+        (r"wan2\.2_fun_inpaint_5b", "wan22_picture"),
         (r"wan2\.[12]_t2v", "wan21"),
+        (r"wan2\.2_(i2v|fun_inpaint)", "wan21_later_picture"),
+        (r"wan2[._]1[-_](i2v|fun_inp)|wan21-wanmove", "wan21_picture"),
+        (r"wan2\.1_flf2v", "wan21_two_pictures"),
+        (r"wan2\.2_fun_camera", "wan21_later_camera"),
+        (r"wan2\.1_fun_camera", "wan21_camera"),
+        (r"wan2\.1_vace", "wan21_vace"),
+        (r"wan2\.[12]_fun_control_(?!5b)", "wan21_control"),
+        (r"humo", "wan21_humo"),
+        (r"wan2\.2_s2v", "wan21_s2v"),
+        (r"wan2\.1_14b_scail", "wan21_scail"),
+        (r"wan2\.2_dancer", "wan21_dancer"),
     ),
     "text_encoders": (
         (r"clip_l_hidream", "hidream_clip_l"),
@@ -82,7 +95,7 @@ KINDS = {
         (r"sd3\.5_large_controlnet_canny", "sd3_canny"),
         (r"sd3\.5_large_controlnet_depth", "sd3_depth"),
     ),
-    "clip_vision": ((r"sigclip_vision_patch14_384", "siglip"),),
+    "clip_vision": ((r"sigclip_vision_patch14_384", "siglip"), (r"clip_vision_h", "vit_h")),
     "style_models": ((r"flux1-redux", "redux"),),
     "geometry_estimation": ((r"depth_anything_3_mono", "depth_anything"),),
     "upscale_models": ((r"esrgan", "esrgan"),),
@@ -98,9 +111,10 @@ KINDS = {
 prepare a picture.
 """
 FAMILIES = {"schnell": "flux1", "klein": "flux2", "flux1_fill": "flux1", "flux1_canny": "flux1"}
+FAMILIES |= dict.fromkeys(WAN, "wan21") | {"wan22_picture": "wan22"}
 """Kind of network -> its family as concept files name it, where the two differ."""
-DRAWN_ONLY = ("flux1_fill", "flux1_canny")
-"""Kinds that read a picture beside the noisy latent: nothing is trained in them."""
+DRAWN_ONLY = ("flux1_fill", "flux1_canny", "wan22_picture", *WAN)
+"""Kinds that read pictures, poses or sounds beside the noisy latent: nothing is trained in them."""
 LAYERS = {
     "sd3": r"(joint_blocks\.\d+)\.context_block\.attn\.qkv\.weight",
     "zimage": r"(layers\.\d+\.attention)\.qkv\.weight",

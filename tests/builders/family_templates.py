@@ -147,6 +147,9 @@ def small(template: Template, server) -> dict[str, dict]:
         if node["class_type"] == "FluxKontextImageScale":
             scaled = {"image": inputs["image"], "upscale_method": "area", "width": 64, "height": 64, "crop": "center"}
             node |= {"class_type": "ImageScale", "inputs": scaled}
+        if node["class_type"] == "WanTrackToVideo":
+            # It follows points from one latent frame to the next.
+            inputs["length"] = 5
         if node["class_type"] == "Painter":
             inputs["mask"] = template.pictures[0]
         if node["class_type"] == "KSamplerAdvanced":

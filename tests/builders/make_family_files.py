@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-from builders import cross_models, joint_models, kin_models  # noqa: E402
+from builders import cross_models, joint_models, kin_models, vision_files, wan_models  # noqa: E402
 from builders.family_first_stages import first_stage  # noqa: E402
 from builders.joint_models import randomize  # noqa: E402
 from builders.make_checkpoints import FEW_LAYERS, KEY, note, random_weights, unet_config  # noqa: E402
@@ -45,6 +45,8 @@ PARTS = {
         | {"num_heads": 2, "num_layers": 1}
     },
 }
+# A picture as the small CLIP vision model sees it.
+PARTS |= dict.fromkeys(wan_models.FILES, {"comfy.ldm.wan.model.MLPProj": {"in_dim": vision_files.WIDTH}})
 """Kind -> what the host builds with constants inside, and the arguments that make it small."""
 _QWEN3 = {"hidden_size": WIDTH, "intermediate_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1}
 _T5 = {"d_model": WIDTH, "d_ff": 64, "d_kv": 16, "num_heads": 2}
@@ -63,6 +65,9 @@ def networks() -> dict[str, tuple[str, dict]]:
     found["flux2"] = ("Flux2", flux2 | {"context_in_dim": 3 * WIDTH})
     found["klein"] = ("Flux2", flux2 | {"context_in_dim": 3 * WIDTH, "guidance_embed": False})
     found["wan22"] = ("WAN22_T2V", cross["wan21"].unet | {"in_dim": 48, "out_dim": 48})
+    found["wan22_picture"] = ("WAN22_T2V", found["wan22"][1] | {"in_dim": 100})
+    wan = {kind: wan_models.facts_of(name) for kind, name in wan_models.FILES.items()}
+    found |= {kind: (facts.config, facts.unet) for kind, facts in wan.items()}
     return found
 
 

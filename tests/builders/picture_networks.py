@@ -10,6 +10,7 @@ import torch
 
 from .joint_models import randomize
 from .make_checkpoints import KEY, note, random_weights, unet_config
+from .vision_files import vision_weights
 
 SIGLIP_WIDTH = 32
 _DEPTH_WIDTH = 32
@@ -79,6 +80,7 @@ def upscaler() -> dict[str, torch.Tensor]:
 
 PICTURES = {
     "clip_vision/siglip": siglip,
+    "clip_vision/vit_h": lambda: vision_weights("h"),
     "diffusion_models/lotus": lotus,
     "geometry_estimation/depth_anything": depth_anything,
     "upscale_models/esrgan": upscaler,

@@ -14,6 +14,12 @@ WIDTH, CELLS, CELL_PIXELS = 32, 4, 14
 
 
 def write_vision_file(path: Path, kind: str) -> None:
+    """The file of ``vision_weights``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(vision_weights(kind), path)
+
+
+def vision_weights(kind: str) -> dict[str, torch.Tensor]:
     """A model ``l`` or ``h`` of the true depth and projection, which sees CELLS x CELLS patches."""
     generator = torch.Generator().manual_seed(3)
 
@@ -40,5 +46,4 @@ def write_vision_file(path: Path, kind: str) -> None:
             tensors |= linear(f"{layer}.self_attn.{name}", WIDTH, WIDTH)
         tensors |= linear(f"{layer}.mlp.fc1", 2 * WIDTH, WIDTH) | linear(f"{layer}.mlp.fc2", WIDTH, 2 * WIDTH)
     whole = {f"vision_model.{name}": tensor for name, tensor in tensors.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(whole | {"visual_projection.weight": drawn(PROJECTIONS[kind], WIDTH)}, path)
+    return whole | {"visual_projection.weight": drawn(PROJECTIONS[kind], WIDTH)}

@@ -7,6 +7,7 @@ one tensor: the true shapes that detection is to see, and the sizes that replace
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -60,8 +61,10 @@ def _module(name: str):
 def _narrowed(whole: type, sizes: dict[str, Any]) -> type:
     """A class of the host's, so that it knows its own again."""
 
+    names = list(inspect.signature(whole).parameters)
+
     def init(self, *args, **kwargs):
-        whole.__init__(self, *args, **{**kwargs, **sizes})
+        whole.__init__(self, **{**dict(zip(names, args, strict=False)), **kwargs, **sizes})
 
     return type(whole.__name__, (whole,), {"__init__": init, "true_size": whole, "narrow_sizes": sizes})
 
