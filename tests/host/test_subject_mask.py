@@ -101,7 +101,7 @@ def test_broken_pictures_and_other_models_are_refused(pack, parts):
         masks(pack, parts, [broken])
     with pytest.raises(ValueError, match="No pictures are connected"):
         masks(pack, parts, [])
-    with pytest.raises(ValueError, match="The model is Anima.*reads SD 1.x, SD 2.x and SDXL"):
+    with pytest.raises(ValueError, match="The model is Anima; .*reads the attention of SD 1.x, SD 2.x and SDXL alone"):
         masks(pack, (cross_model("anima"), *parts[1:]), [pictures(1, 64, 64)])
 
 
