@@ -41,8 +41,9 @@ class MaskReader:
     def __post_init__(self) -> None:
         if not isinstance(family_of(self.model), UNet):
             raise ValueError(
-                f"The model is {family_of(self.model).title}; Perfusion Subject Mask reads the attention of SD 1.x, SD 2.x "
-                "and SDXL alone. Use a checkpoint of one of these for the mask: it fits the same pictures. Or paint masks."
+                f"The model is {family_of(self.model).title}; Perfusion Subject Mask reads the attention of SD 1.x, "
+                "SD 2.x and SDXL alone. Use a checkpoint of one of these for the mask: it fits the same pictures. Or "
+                "paint masks."
             )
 
     @torch.inference_mode()

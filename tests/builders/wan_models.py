@@ -146,9 +146,9 @@ KINDS = {
 }
 FILES = {
     **{"wan21_picture": "2.1 from a picture", "wan21_two_pictures": "2.1 from two pictures"},
-    **{"wan21_later_picture": "2.2 from a picture", "wan21_control": "Fun Control 2.1", "wan21_camera": "Fun Camera 2.1"},
-    **{"wan21_later_camera": "Fun Camera 2.2", "wan21_vace": "VACE", "wan21_humo": "HuMo", "wan21_s2v": "S2V"},
-    **{"wan21_scail": "SCAIL 2", "wan21_dancer": "Dancer"},
+    **{"wan21_later_picture": "2.2 from a picture", "wan21_control": "Fun Control 2.1", "wan21_vace": "VACE"},
+    **{"wan21_camera": "Fun Camera 2.1", "wan21_later_camera": "Fun Camera 2.2", "wan21_humo": "HuMo"},
+    **{"wan21_s2v": "S2V", "wan21_scail": "SCAIL 2", "wan21_dancer": "Dancer"},
 }
 """Name of a small file -> which of them it holds."""
 
