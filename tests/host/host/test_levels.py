@@ -36,10 +36,12 @@ class Scene:
             clip = self.pack.clip.clip_with_concept(clip, concept, strength, locking, naming)
         return model, clip
 
-    def answers(self, *dials: dict, shares=SHARES, hooks=None, order: int = 1, spread: float = 1.0) -> torch.Tensor:
+    def answers(
+        self, *dials: dict, shares=SHARES, hooks=None, order: int = 1, spread: float = 1.0, text: str = TEXT
+    ) -> torch.Tensor:
         """Of the prompt with both concepts; ``hooks`` are set on it."""
         model, clip = self.applied(list(dials), order)
-        conds = [clip.encode_from_tokens_scheduled(clip.tokenize(text), show_pbar=False) for text in (TEXT, "a boat")]
+        conds = [clip.encode_from_tokens_scheduled(clip.tokenize(each), show_pbar=False) for each in (text, "a boat")]
         if hooks is not None:
             conds[0] = [[encodings, {**entries, "hooks": hooks}] for encodings, entries in conds[0]]
         return answers_at(model, conds, (2 if spread < 1 else 1, *LATENT), shares, spread)
@@ -61,15 +63,18 @@ def learned(pack, loaded, pack_concept):
     return Scene(pack, loaded, pack_concept("teddy_t", "bear", 1), pack_concept("mug_m", "cup", 2))
 
 
-@pytest.fixture(scope="module", params=["learned word", "position"])
-def scene(request, pack, loaded, learned):
-    if request.param == "learned word":
-        return learned
-    concepts = [
+@pytest.fixture(scope="module")
+def positioned(pack, learned):
+    """The same two with a position gate."""
+    return [
         pack.ops.Concept(c.word, c.superclass, "sd1", value_residuals=c.value_residuals, gate="position")
         for c in learned.concepts
     ]
-    return Scene(pack, loaded, *concepts)
+
+
+@pytest.fixture(scope="module", params=["learned word", "position"])
+def scene(request, pack, loaded, learned, positioned):
+    return learned if request.param == "learned word" else Scene(pack, loaded, *positioned)
 
 
 def test_two_schedules_give_the_plain_dials_of_each_time_to_the_bit_in_any_order(scene):
@@ -127,6 +132,15 @@ def test_while_all_rest_the_superclass_prompt_is_read_to_the_bit(learned, lockin
     found = learned.answers(awake, awake, shares=SHARES[:2], hooks=hooks)
     assert torch.equal(found, learned.plain(*superclasses, hooks))
     assert not torch.equal(learned.answer(SHARES[0], late, awake), plain[0])
+
+
+def test_a_word_rests_beside_a_position_gate_that_acts(pack, loaded, learned, positioned):
+    """The word's keys would act on in steps that it has no part in, because another concept of the prompt has one."""
+    mixed, alone = Scene(pack, loaded, learned.concepts[0], positioned[1]), Scene(pack, loaded, positioned[1])
+    found = mixed.answers({"start_percent": 0.3}, {}, shares=SHARES[:2])
+    superclass = alone.answers({}, shares=SHARES[:2], text="a bear and a mug_m")
+    assert torch.equal(found[0], superclass[0]) and not torch.equal(found[1], superclass[1])
+    assert not torch.equal(found[0], learned.plain("a bear and a cup", SHARES[:1])[0])
 
 
 def test_keyframes_of_a_hook_move_the_bias_of_its_concept_alone(learned):
