@@ -82,6 +82,8 @@ def test_a_step_is_the_written_out_step(locking: KeyLocking, templates_at_once: 
     draws = sorted(draw_batch(task, settings, generator), key=lambda draw: draw.template, reverse=True)
     assert len({draw.template for draw in draws}) == 3 and {draw.mirrored for draw in draws} == {True, False}
     with torch.no_grad():
+        # As after many steps: at the first, word and values are the superclass's.
+        state.word_embeddings["l"].add_(torch.randn(16, generator=generator))
         for residual in state.value_residuals.values():
             residual.copy_(torch.randn(residual.shape, generator=generator))
     word = state.word_embeddings["l"].detach().clone().requires_grad_()
