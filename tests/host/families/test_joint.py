@@ -119,6 +119,7 @@ def test_what_a_prompts_mask_leaves_out_stays_out(joint_world):
         # The host takes one row for each place of words and picture.
         side = world.latent[-1] // 2
         whole = torch.zeros(1, length + side**2, length + side**2)
+        whole += torch.randn(whole.shape, generator=torch.Generator().manual_seed(8))
         whole[..., :length][..., ~heard] = -1e4
         entries = {"attention_mask": whole, "attention_mask_img_shape": (side, side)}
     model, one = world.applied(world.concept()), {"entries": entries, "steps": 1, "cfg": 1.0}
@@ -128,6 +129,9 @@ def test_what_a_prompts_mask_leaves_out_stays_out(joint_world):
     superclass = world.draw(world.model, plain, **one)
     assert torch.equal(world.draw(model, plain, **one), superclass)
     assert (pictures[0] - superclass).abs().max() > 1e-3
+    # Each place hears by its own row of the mask, words and picture apart.
+    silent = world.draw(world.applied(world.concept(), strength=1e-30), named[0], **one)
+    torch.testing.assert_close(silent, superclass, rtol=1e-4, atol=1e-4)
 
 
 def test_a_region_keeps_the_look_inside(world):

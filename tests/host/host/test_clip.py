@@ -112,6 +112,23 @@ def test_global_locking_carries_the_superclass_prompt_to_the_bit(pack, loaded, p
     assert torch.equal(doubled.superclass, torch.cat((plain, 2 * plain), 1)) and doubled.words == {"teddy_t"}
 
 
+def test_keys_of_a_global_locking_leave_other_concepts_words_in_the_prompt(pack, loaded, pack_concept):
+    """A concept with its own keys beside one with the superclass prompt's would else lose its keys to the other."""
+    lockings = {"teddy_t": pack.ops.KeyLocking.GLOBAL_PURE, "mug_m": pack.ops.KeyLocking.OFF}
+    concepts = [pack_concept("teddy_t", "bear", 1), pack_concept("mug_m", "cup", 2)]
+    clip = loaded[1]
+    for concept in concepts:
+        clip = pack.clip.clip_with_concept(clip, concept, 1.0, lockings[concept.word])
+    terms = [pack.ops.EditTerm(concept, key_locking=lockings[concept.word]) for concept in concepts]
+    prompt = clip.encode_from_tokens(clip.tokenize("a teddy_t and a mug_m"))
+    encodings = pack.encoded_prompt.plain(prompt)
+    reading, edit = pack.conditioning.Reading(), pack.ops.JointEdit.of(terms)
+    (context,) = pack.conditioning.edited_contexts(edit, {"cross_attn": prompt}, encodings, reading)
+    mug = pack.clip.clip_with_concept(loaded[1], concepts[1], 1.0, lockings["mug_m"])
+    bear = pack.encoded_prompt.plain(mug.encode_from_tokens(mug.tokenize("a bear and a mug_m")))
+    assert torch.equal(context.keys, bear) and not torch.equal(prompt.superclass, bear)
+
+
 def test_memory_of_concepts_ends_with_what_is_no_prompt_any_more(pack, read):
     """Numbers that other nodes compute from a prompt are plain numbers."""
     held = read.clip.encode_from_tokens(read.clip.tokenize("a teddy_t"))
