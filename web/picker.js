@@ -2,7 +2,7 @@
 
 import { details } from "./concepts.js"
 import { element } from "./dom.js"
-import { face, facts } from "./portrait.js"
+import { face, facts, title } from "./portrait.js"
 import { text } from "./texts.js"
 
 /** Where Train keeps what it made, whether it is saved under a name too or not; with the separators of any system. */
@@ -72,7 +72,7 @@ function tile(name, isCurrent, onclick) {
   let said = name.toLowerCase()
   details(name).then(found => {
     button.replaceChildren(face(found), facts(name, found, text("noSuchConcept")), file)
-    said = [name, found?.word, found?.superclass, found?.base].join(" ").toLowerCase()
+    said = [name, found?.word, found?.superclass, found?.base, title(found?.base)].join(" ").toLowerCase()
   })
   return { name, button, said: () => said }
 }

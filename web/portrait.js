@@ -30,6 +30,9 @@ const BASES = {
   hunyuan_dit1: "HunyuanDiT 1.0 and 1.1",
 }
 
+/** A model family as people call it; what the file says, where it is of a later version. */
+export const title = base => BASES[base] ?? base
+
 /** The thumbnail; where there is none, the word's first letter. */
 export function face(found) {
   const letter = element("span", { class: "perfusion-letter" }, [...(found?.word ?? "?")][0].toUpperCase())
@@ -46,13 +49,12 @@ export function face(found) {
 /** The word, then what it is, then how it was made. `otherwise` stands where nothing is known of the file. */
 export function facts(name, found, otherwise) {
   if (!found) return element("div", { class: "perfusion-facts" }, line("perfusion-dim", otherwise))
-  const base = BASES[found.base] ?? found.base
   const made = [found.steps && text("steps", { steps: found.steps }), found.date?.toLocaleDateString()]
   return element(
     "div",
     { class: "perfusion-facts" },
     line("perfusion-word", found.word ?? name),
-    line("", [found.superclass, base].filter(Boolean).join(" · ")),
+    line("", [found.superclass, title(found.base)].filter(Boolean).join(" · ")),
     line("perfusion-dim", made.filter(Boolean).join(" · ")),
   )
 }

@@ -51,6 +51,11 @@ def titles() -> str:
     return f"{', '.join(others)} or {last}"
 
 
+def title_of(base_family: str) -> str:
+    """The family that concept files call ``base_family``, as people call it; what a file of a later version says."""
+    return next((family.title for family in FAMILIES if family.name == base_family), repr(base_family))
+
+
 def projections(model) -> Projections:
     """Layer name, as in original Stable Diffusion files -> (to_k, to_v), of a family whose K and V read text alone."""
     layers = family_of(model).cross_attentions(model.model.diffusion_model)
@@ -61,9 +66,10 @@ def check_fits(model, concept: Concept) -> None:
     """Raise ValueError, with one sentence, if ``concept`` was trained for another kind of model."""
     family, net = family_of(model), model.model.diffusion_model
     if family.name != concept.base_family:
+        trained = title_of(concept.base_family)
         raise ValueError(
-            f"The concept {concept.word!r} was trained for {concept.base_family}, and this model is {family.name}. "
-            f"Load a checkpoint of {concept.base_family}, or train the concept again on this one."
+            f"The concept {concept.word!r} was trained for {trained}, and this model is {family.title}. "
+            f"Load a checkpoint of {trained}, or train the concept again on this one."
         )
     found, width = family.value_widths(net), family.context_width(net)
     needed = {name: residual.shape[0] for name, residual in concept.value_residuals.items()}
@@ -72,7 +78,7 @@ def check_fits(model, concept: Concept) -> None:
     if not has_layers or concept.context_width not in (None, width):
         raise ValueError(
             f"The concept {concept.word!r} was trained for {len(needed)} attention layers"
-            f"{_of_width(concept.context_width)}, and this {family.name} model has {len(found)}{_of_width(width)} or "
+            f"{_of_width(concept.context_width)}, and this {family.title} model has {len(found)}{_of_width(width)} or "
             "other names and sizes. Load the kind of checkpoint it was trained on, or train it again."
         )
     if concept.gate not in family.gates:

@@ -15,6 +15,7 @@ from torch import nn
 
 from ...perfusion_ops import Concept, KeyLocking
 from ...perfusion_ops.text.words import fold_word
+from ..families.family import title_of
 from .concept_words import ConceptWord
 from .marking import marking_hooks
 from .naming import Naming
@@ -147,19 +148,22 @@ def _text_encoders(model: nn.Module) -> list[nn.Module]:
 
 def _check_encoders(clip, concept: Concept) -> None:
     found, needed = set(text_encoder_names(clip)), set(concept.word_embeddings)
+    trained = title_of(concept.base_family)
     if found != needed:
         raise ValueError(
-            f"The concept {concept.word!r} was trained for the text encoders {_listed(needed)} of {concept.base_family}"
-            f"; this CLIP has {_listed(found) or 'none of that kind'}. Load a checkpoint of that family, or retrain."
+            f"The concept {concept.word!r} was trained for the text encoders {_listed(needed)} of {trained}; this CLIP "
+            f"has {_listed(found) or 'none of that kind'}. Connect the CLIP of a checkpoint of {trained}, or retrain."
         )
     for name, embedding in concept.word_embeddings.items():
         width = text_encoder(clip, name).transformer.get_input_embeddings().weight.shape[1]
         if embedding.shape[0] != width:
             raise ValueError(
                 f"The concept {concept.word!r} has a word embedding of width {embedding.shape[0]} for text encoder "
-                f"{name!r}; this CLIP has width {width}. Load a checkpoint of family {concept.base_family}, or retrain."
+                f"{_listed([name])}; this CLIP has width {width}. Connect the CLIP of a checkpoint of {trained}, or "
+                "retrain."
             )
 
 
 def _listed(names) -> str:
-    return " and ".join(repr(name) for name in sorted(names))
+    """Text encoders as their files are called: ``clip_l``, ``t5xxl``."""
+    return " and ".join(PREFIX + name if len(name) == 1 else name for name in sorted(names))

@@ -13,7 +13,7 @@ from ...perfusion_ops.concept.peer_conversion import Conversion, convert
 from ...perfusion_ops.concept.peer_files import PERFUSION_PYTORCH, PeerConcept, parse_peer
 from ...perfusion_ops.files.strict_json import FormatError
 from ...perfusion_ops.files.strict_pickle import read_pickled
-from ..families.family import check_fits, family_of
+from ..families.family import check_fits, family_of, title_of
 from ..families.unet import UNet
 from .clip import clip_with_concept, text_encoder, text_encoder_names
 from .concept_words import check_concept_word
@@ -31,7 +31,7 @@ def imported(path: Path, word: str, superclass: str, model, clip, number: int) -
     if not isinstance(family, UNet) or len(encoders) != 1:
         raise ValueError(
             f"{path.name!r} is a file of a program for SD 1.x and SD 2.x, which have one text encoder; this model is "
-            f"{family.name}. Connect an SD 1.x or SD 2.x model and its CLIP."
+            f"{family.title}. Connect an SD 1.x or SD 2.x model and its CLIP."
         )
     try:
         peer = parse_peer(read_pickled(path), family.value_widths(model.model.diffusion_model), number)
@@ -40,7 +40,7 @@ def imported(path: Path, word: str, superclass: str, model, clip, number: int) -
     width = family.context_width(model.model.diffusion_model)
     if len(peer.target_input) != width:
         raise ValueError(
-            f"{path.name!r} was trained for context width {len(peer.target_input)}, and this {family.name} model has "
+            f"{path.name!r} was trained for context width {len(peer.target_input)}, and this {family.title} model has "
             f"{width}. Connect the kind of model that it was trained on."
         )
     texts = {"word": check_concept_word(word), "superclass": superclass.strip(), "base_family": family.name}
@@ -74,7 +74,7 @@ def report(peer: PeerConcept, conversion: Conversion) -> str:
     """What was kept, converted and dropped, and how exact it is."""
     concept, error = conversion.concept, conversion.key_error
     lines = [
-        f"A concept of {peer.program}, now {concept.word!r} ({concept.superclass}) for {concept.base_family}.",
+        f"A concept of {peer.program}, now {concept.word!r} ({concept.superclass}) for {title_of(concept.base_family)}.",
         "Kept as it is: the word's embedding, the target input i*, and the file's own inverse covariance, as w.",
         "Converted: the values, one vector for each of "
         f"{len(peer.values)} layers, are now differences from the superclass, so that visual_strength works.",

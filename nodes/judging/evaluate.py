@@ -13,6 +13,7 @@ from torch import Tensor
 from ...perfusion_ops.edit.schedule import Schedule
 from ...perfusion_ops.judging.choice import worth
 from ...perfusion_ops.text.prompts import fill_template
+from ..families.family import title_of
 from ..training.pictures import Shot
 from .drawing import Drawn, Studio, encoded, side_by_side
 from .inputs import connected_pictures, judge_of, one_of_each, studio_of
@@ -142,7 +143,7 @@ class Evaluation:
         concept, point = self.point.concept, self.point
         prompts = "; ".join(f"`{prompt}`" for prompt in self.prompts)
         return (
-            f"The concept {concept.word!r} of {concept.superclass!r} ({concept.base_family}): bias {point.bias:g}, "
+            f"The concept {concept.word!r} of {concept.superclass!r} ({title_of(concept.base_family)}): bias {point.bias:g}, "
             f"temperature {point.temperature:g}, visual strength {point.visual_strength:g}, {point.key_locking} key "
             f"locking.{point.scheduled()} {self.studio.described()}. Prompts: {prompts}. The last column compares "
             f"pictures of `{HARM}` with the plain model's; 1 is the whole range of a pixel."

@@ -149,7 +149,10 @@ def _gate(version: str, metadata: Mapping[str, str]) -> GateKind:
 def check_texts(description: Description) -> None:
     """Raise FormatError for a text that no concept file can hold."""
     if not _FAMILY.fullmatch(description.base_family):
-        raise FormatError(f"names the base family {shown(description.base_family)}; expected such as 'sd1'. {RETRAIN}")
+        raise FormatError(
+            f"names its model family {shown(description.base_family)}; expected a short name of a-z, 0-9, '_', '.' and "
+            f"'-'. {RETRAIN}"
+        )
     for key in description.metadata:
         if not _KEY.fullmatch(key) or key in _RESERVED or (key == "gate" and FORMATS[description.gate] != "1"):
             raise FormatError(f"has metadata under the key {shown(key)}; expected another of a-z, 0-9, '_'. Rename it.")

@@ -47,8 +47,8 @@ def check_combinable(terms: Sequence[EditTerm]) -> None:
     for one, other in itertools.combinations(concepts, 2):
         if not _fit_one_model(one, other):
             raise ValueError(
-                f"{one.word!r} and {other.word!r} were trained for models with different attention layers "
-                f"({one.base_family} and {other.base_family}); combine concepts of one base family."
+                f"{one.word!r} and {other.word!r} were trained for models with different attention "
+                "layers; combine concepts that were trained on one model."
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -106,3 +107,21 @@ def test_an_import_that_points_up_would_be_found() -> None:
     assert upward(path, "from .. import train") == {"nodes"}
     assert upward(ROOT / "perfusion_ops" / "edit" / "joint.py", "from .. import Concept") == {"perfusion_ops"}
     assert upward(path, "from . import folders") == set()
+
+
+def ids_in_sentences(code: str) -> list[str]:
+    """What f-strings show of a family's name inside files, ``base_family`` of a concept or ``name`` of a family."""
+    shown = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.FormattedValue)]
+    return [text for text in map(ast.unparse, shown) if re.fullmatch(r"(.*\.)?(base_family|family\.name)", text)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_sentence_shows_a_familys_id(path: Path) -> None:
+    """A user reads SD 1.x and Z-Image everywhere, by ``title_of``, and never the sd1 or zimage of a file."""
+    assert ids_in_sentences(path.read_text(encoding="utf-8")) == []
+
+
+def test_an_id_in_a_sentence_would_be_found() -> None:
+    """Negative control: a family's id in a sentence would be found."""
+    code = 'f"{concept.base_family} {self.family.name} {family.title} {title_of(concept.base_family)} {file.name}"'
+    assert ids_in_sentences(code) == ["concept.base_family", "self.family.name"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from types import SimpleNamespace
+
 import pytest
 
 
@@ -31,3 +34,18 @@ def test_the_refiner_of_sdxl_is_refused_by_name(pack):
         pack.family.family_of(Model)
 
 
+def test_a_refusal_names_families_as_people_do(pack, monkeypatch):
+    """Who loads a concept of another family reads Z-Image and SD 1.x, as the card of the concept says, and no id."""
+    one, *others = pack.family.FAMILIES
+    monkeypatch.setattr(pack.family, "family_of", lambda _model: one)
+    model = SimpleNamespace(model=SimpleNamespace(diffusion_model=None))
+    for family in others:
+        concept = SimpleNamespace(word="teddy_t", base_family=family.name)
+        expected = f"was trained for {family.title}, and this model is SD 1.x. Load a checkpoint of {family.title},"
+        with pytest.raises(ValueError, match=re.escape(expected)):
+            pack.family.check_fits(model, concept)
+
+
+def test_a_family_of_a_later_version_is_named_as_its_file_says(pack):
+    """A concept of a family that this version does not know is refused by the name that the file has."""
+    assert pack.family.title_of("sd9") == "'sd9'"

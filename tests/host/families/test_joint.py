@@ -181,7 +181,7 @@ def test_a_training_predicts_what_the_host_predicts(world):
 
 def test_a_learned_word_and_another_family_are_refused(world):
     """Who applies a concept of another kind or family reads what was found and what to do."""
-    with pytest.raises(ValueError, match="was trained for sd1, and this model is"):
+    with pytest.raises(ValueError, match="was trained for SD 1.x, and this model is"):
         other = {"word": "w", "superclass": "s", "base_family": "sd1", "gate": "position"}
         world.applied(world.pack.ops.Concept(value_residuals=world.concept().value_residuals, **other))
 

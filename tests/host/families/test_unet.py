@@ -10,6 +10,7 @@ from builders.server import Server, WorkflowError
 from builders.vision_files import write_vision_file
 from builders.workflows import Workflow, image_list, load, mean_difference, picture, train, training_pictures
 
+TITLES = {"sd2": "SD 2.x", "sdxl": "SDXL"}
 FAMILIES = ["sd2", pytest.param("sdxl", marks=pytest.mark.slow)]
 
 
@@ -32,7 +33,7 @@ def test_a_family_applies_trains_and_refuses_concepts_of_another(comfyui_path, h
         )
         zero = draw(concepts=[(concept, {"visual_strength": 0.0})], **prompts)
         np.testing.assert_array_equal(zero, plain)
-        with pytest.raises(WorkflowError, match=f"was trained for sd1, and this model is {family}"):
+        with pytest.raises(WorkflowError, match=f"was trained for SD 1.x, and this model is {TITLES[family]}"):
             draw(concepts=[("teddy.safetensors", {})], **prompts)
         shots = training_pictures(folder, 2)
         graph = Workflow()

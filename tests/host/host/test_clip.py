@@ -174,7 +174,7 @@ def test_a_word_that_is_taken_is_refused(pack, read, pack_concept):
 def test_a_concept_for_other_text_encoders_is_refused(pack, loaded, pack_concept):
     """Who connects the CLIP of another model family reads which one is needed."""
     concept = pack_concept("teddy_t", "bear", 1, "sdxl")
-    with pytest.raises(ValueError, match="text encoders 'g' and 'l' of sdxl; this CLIP has 'l'"):
+    with pytest.raises(ValueError, match="text encoders clip_g and clip_l of SDXL; this CLIP has clip_l"):
         pack.clip.clip_with_concept(loaded[1], concept, 1.0, pack.ops.KeyLocking.LOCAL)
 
 
