@@ -83,6 +83,7 @@ ANIMA = (
         "Anima",
         context=_adapted,
         reading_layers=lambda net: net.llm_adapter,
+        text_layer=lambda net: net.llm_adapter.blocks[0].cross_attn.k_proj,
         # Each of the adapter's queries is one token of T5, so that marks on these are marks of what K and V read.
         entry="t5xxl_weights",
         gates=(GateKind.LEARNED_WORD, GateKind.POSITION),

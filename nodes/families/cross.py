@@ -66,6 +66,8 @@ class CrossFamily:
     """(network, encodings (B, T, d), the conditioning's other entries) -> what K and V read (B, T', d')."""
     reading_layers: Callable[[nn.Module], nn.Module | None] = lambda net: None
     """The part of the network between the encodings and ``context``; none if K and V read the encodings."""
+    text_layer: Callable[[nn.Module], nn.Module] | None = None
+    """The matrix of the network that reads a prompt's encodings; none if K and V do."""
     differentiable: Callable[[nn.Module], None] = lambda net: None
     """Let gradients pass through a private copy."""
     padding: Callable[[Tensor, Tensor], Tensor | None] = lambda encodings, context: (context == 0).all(-1)
@@ -110,6 +112,10 @@ class CrossFamily:
     def context_width(self, net: nn.Module) -> int:
         """d: the width of the encodings that the layers read."""
         return next(iter(self.layers(net).values())).to_k.in_features
+
+    def text_width(self, net: nn.Module) -> int:
+        """The width of the text encoder's encodings."""
+        return self.context_width(net) if self.text_layer is None else self.text_layer(net).in_features
 
     @property
     def values_alone(self) -> bool:

@@ -25,6 +25,7 @@ HIDREAM = (
         configs=(comfy.supported_models.HiDream,),
         layers=_layers,
         blocks=lambda net: (*net.double_stream_blocks, *net.single_stream_blocks),
+        text_layer=lambda net: net.caption_projection[-1].linear,
         # HiDream-E1 reads the picture that it edits there.
         beside=lambda entries: 0 if entries.get("image_cond") is None else entries["image_cond"].shape[-1],
         text_first=False,

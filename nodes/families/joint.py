@@ -31,6 +31,8 @@ class JointFamily:
     layers: Callable[[nn.Module], Layers]
     blocks: Callable[[nn.Module], Iterable[nn.Module]]
     """What is computed again in the backward pass, to keep no activations."""
+    text_layer: Callable[[nn.Module], nn.Module] = lambda net: net.txt_in
+    """The matrix of the network that reads a prompt's encodings."""
     text_places: Callable[[Tensor, nn.Module], Tensor] = lambda marks, net: marks
     """Marks (B, T, J) of a prompt as it stands in the attention's sequence: with the padding that the model adds."""
     around: Callable[[nn.Module, int, Mapping[str, Any]], tuple[int, int | None]] = lambda *_facts: (0, None)
@@ -81,6 +83,10 @@ class JointFamily:
     def context_width(self, net: nn.Module) -> None:
         """None: no projection reads the prompt's encodings alone."""
         return None
+
+    def text_width(self, net: nn.Module) -> int:
+        """The width of the text encoder's encodings."""
+        return self.text_layer(net).in_features
 
     def reading_layers(self, _net: nn.Module) -> None:
         """None: the edit is made in the attention, whatever layers read the prompt before."""

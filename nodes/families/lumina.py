@@ -39,6 +39,7 @@ def _family(name: str, title: str, config: str, **facts) -> JointFamily:
         configs=host_classes(config),
         layers=_layers,
         blocks=lambda net: net.layers,
+        text_layer=lambda net: net.cap_embedder[1],
         text_places=lambda marks, net: padded_right(marks, net.pad_tokens_multiple),
         around=_around,
         guidance=4.0,

@@ -67,6 +67,7 @@ def _family(name: str, title: str, config: type) -> CrossFamily:
         as_patch=None,
         patch=lambda net: net.patch_size,
         reading_layers=_projection,
+        text_layer=lambda net: _projection(net).fc1,
         differentiable=_for_training,
         schedule=discrete_schedule,
         # The host counts its positions in pairs of latent cells, and a picture's size in steps of 64 cells.

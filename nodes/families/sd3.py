@@ -29,6 +29,7 @@ SD3 = (
         configs=(comfy.supported_models.SD3,),
         layers=_layers,
         blocks=lambda net: net.joint_blocks,
+        text_layer=lambda net: net.context_embedder,
         rotary=False,
         differentiable=_keep_encodings,
         guidance=4.0,

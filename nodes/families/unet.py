@@ -83,6 +83,10 @@ class UNet:
         """d: the width of the encodings that the layers read."""
         return next(iter(self.cross_attentions(net).values())).to_k.in_features
 
+    def text_width(self, net: nn.Module) -> int:
+        """The width of the text encoder's encodings: what K and V read."""
+        return self.context_width(net)
+
     def check_trainable(self, model) -> None:
         """Raise ValueError for a model that reads more than a noisy latent: training has nothing else."""
         channels = model.model.model_config.unet_config["in_channels"]

@@ -76,6 +76,7 @@ def _family(name: str, title: str, config: str, *drawn_only: str) -> CrossFamily
         before=_places_of_reference,
         rotary=True,
         reading_layers=_reading_layers,
+        text_layer=lambda net: _reading_layers(net)[0],
         differentiable=_read_once,
         guidance=5.0,
         # The first needs no gradient through a text encoder of six billion parameters.

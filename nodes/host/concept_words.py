@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ...perfusion_ops.text.words import find_words
+from ...perfusion_ops.text.words import find_words, fold_word
 from .naming import Naming
 
 FORBIDDEN_IN_WORDS = '()[]{}:,;|\\"\n\r\t'
 """Characters that mean something in a prompt, so that a concept word with them would never be found."""
+SYNTAX = "()[]{}|\\"
+"""Of these, what a prompt reads as its own syntax inside a superclass too."""
 KEEPING = frozenset("to type float half double bfloat16 cpu cuda clone detach contiguous".split())
 """Functions after which a concept's token still is one."""
 
@@ -104,6 +106,27 @@ class MarkedId(int):
 
 
 CONCEPT_TOKENS = (ConceptToken, MarkedId)
+
+
+def check_names(word: str, superclass: str) -> tuple[str, str]:
+    """The concept word and the superclass, trimmed. Raises ValueError for names that prompts could not tell apart.
+
+    With one name for both, every other of the superclass would be the subject.
+    """
+    word, superclass = check_concept_word(word), " ".join(superclass.split())
+    bad = sorted(set(superclass) & set(SYNTAX))
+    if bad:
+        raise ValueError(
+            f"The superclass is {superclass!r} with {' '.join(map(repr, bad))}; expected one or several words, such as "
+            "'teddy bear'."
+        )
+    if fold_word(word) == fold_word(superclass):
+        new = f"my_{superclass.replace(' ', '_')}"
+        raise ValueError(
+            f"The concept word is {word!r}, which is the superclass too: every {superclass} in a prompt would be your "
+            f"subject, and no other could stand beside it. Choose a new word, such as {new!r}."
+        )
+    return word, superclass
 
 
 def check_concept_word(word: str) -> str:

@@ -16,7 +16,7 @@ from ...perfusion_ops.files.strict_pickle import read_pickled
 from ..families.family import check_fits, family_of, title_of
 from ..families.unet import UNet
 from .clip import clip_with_concept, text_encoder, text_encoder_names
-from .concept_words import check_concept_word
+from .concept_words import check_names
 from .fingerprints import encoder_identity
 from .frozen_layers import is_known
 from .private_copies import loaded, patched_weights
@@ -43,7 +43,8 @@ def imported(path: Path, word: str, superclass: str, model, clip, number: int) -
             f"{path.name!r} was trained for context width {len(peer.target_input)}, and this {family.title} model has "
             f"{width}. Connect the kind of model that it was trained on."
         )
-    texts = {"word": check_concept_word(word), "superclass": superclass.strip(), "base_family": family.name}
+    word, superclass = check_names(word, superclass)
+    texts = {"word": word, "superclass": superclass, "base_family": family.name}
     identity = encoder_identity({encoders[0]: text_encoder(clip, encoders[0])})
     texts["metadata"] = {"encoder": identity, "description": f"From {peer.program}."}
     conversion = convert(peer, _weights(model, list(peer.keys)), texts, encoders[0])
@@ -73,8 +74,9 @@ def _weights(model, layers: list[str]) -> dict[str, tuple[Tensor, Tensor]]:
 def report(peer: PeerConcept, conversion: Conversion) -> str:
     """What was kept, converted and dropped, and how exact it is."""
     concept, error = conversion.concept, conversion.key_error
+    title = title_of(concept.base_family)
     lines = [
-        f"A concept of {peer.program}, now {concept.word!r} ({concept.superclass}) for {title_of(concept.base_family)}.",
+        f"A concept of {peer.program}, now {concept.word!r} ({concept.superclass}) for {title}.",
         "Kept as it is: the word's embedding, the target input i*, and the file's own inverse covariance, as w.",
         "Converted: the values, one vector for each of "
         f"{len(peer.values)} layers, are now differences from the superclass, so that visual_strength works.",

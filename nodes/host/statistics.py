@@ -58,6 +58,15 @@ def _encoder_parameters(clip) -> Iterator[tuple]:
                 yield f"{name}.{key}", *weight
 
 
+def text_identity(clip) -> tuple:
+    """All that decides what ``clip`` makes of a prompt: weights with their LoRAs, its kind, and options of tokenizers.
+
+    Load CLIP gives one file another kind for each of its types: other sentences around a prompt, other layers.
+    """
+    kinds = [type(part).__name__ for part in (clip.cond_stage_model, clip.tokenizer)]
+    return fingerprint(_encoder_parameters(clip)), *kinds, sorted(getattr(clip, "tokenizer_options", {}).items())
+
+
 def _saved(statistics: UncenteredCovariance, path: Path) -> UncenteredCovariance:
     """As the file gives them back: it keeps half of a matrix whose halves differ by rounding on some machines."""
     folders.made(path.parent)

@@ -143,10 +143,10 @@ class Evaluation:
         concept, point = self.point.concept, self.point
         prompts = "; ".join(f"`{prompt}`" for prompt in self.prompts)
         return (
-            f"The concept {concept.word!r} of {concept.superclass!r} ({title_of(concept.base_family)}): bias {point.bias:g}, "
-            f"temperature {point.temperature:g}, visual strength {point.visual_strength:g}, {point.key_locking} key "
-            f"locking.{point.scheduled()} {self.studio.described()}. Prompts: {prompts}. The last column compares "
-            f"pictures of `{HARM}` with the plain model's; 1 is the whole range of a pixel."
+            f"The concept {concept.word!r} of {concept.superclass!r} ({title_of(concept.base_family)}): bias "
+            f"{point.bias:g}, temperature {point.temperature:g}, visual strength {point.visual_strength:g}, "
+            f"{point.key_locking} key locking.{point.scheduled()} {self.studio.described()}. Prompts: {prompts}. The "
+            f"last column compares pictures of `{HARM}` with the plain model's; 1 is the whole range of a pixel."
         )
 
 

@@ -11,14 +11,15 @@ from ...perfusion_ops import EditedLayers, Gate, GateKind, TrainingSettings
 from ...perfusion_ops.concept.file_schema import Description, check_texts
 from ...perfusion_ops.files.strict_json import FormatError
 from ...perfusion_ops.text.covariance import UncenteredCovariance
-from ...perfusion_ops.text.prompts import DEFAULT_TEMPLATES, split_template
+from ...perfusion_ops.text.prompts import DEFAULT_TEMPLATES
 from ..families.family import Family, family_of
 from ..host.clip import text_encoder_names, vocabulary
-from ..host.concept_words import check_concept_word
+from ..host.concept_words import check_names
 from ..host.vocabularies import superclass_tokens
 from ..host.widgets import GATES, KEY_LOCKINGS, LAYERS
+from .belonging import check_first_stage
 from .pictures import shots
-from .texts import captions_of, templates_of
+from .texts import captions_of, check_named_once, check_preview_prompt, templates_of
 
 LISTS = ("images", "masks", "captions")
 
@@ -32,12 +33,12 @@ def checked(inputs: dict[str, list]) -> dict[str, Any]:
                 "Concept node for each concept."
             )
     one = {name: values[0] for name, values in inputs.items() if name not in LISTS}
-    superclass = " ".join(one["superclass"].split())
-    word = check_concept_word(one["word"])
+    word, superclass = check_names(one["word"], one["superclass"])
     family = family_of(one["model"])
     check_can_be_saved(word, superclass, family.name)
     family.check_trainable(one["model"])
     check_shapes(one["model"])
+    check_first_stage(one["model"], one["vae"])
     for name in text_encoder_names(one["clip"]):
         superclass_tokens(vocabulary(one["clip"], name), superclass)
     settings = settings_of(one, family)
@@ -45,14 +46,16 @@ def checked(inputs: dict[str, list]) -> dict[str, Any]:
         check_statistics(one["statistics"], family, one["model"])
     taken = shots(inputs["images"], inputs.get("masks") or [], one["resolution"], *family.sides)
     captions = captions_of(inputs["captions"], len(taken), word, superclass)
+    templates = templates_of(one["templates"]) or DEFAULT_TEMPLATES
+    check_named_once(word, (*templates, *filter(None, captions)))
     if one["preview_every"]:
-        split_template(one["preview_prompt"])
+        check_preview_prompt(one["preview_prompt"])
     as_given = ("model", "clip", "vae", "dtype", "gradient_checkpointing", "preview_every", "preview_prompt")
     return {name: one[name] for name in as_given} | {
         "word": word,
         "superclass": superclass,
         "shots": taken,
-        "templates": templates_of(one["templates"]) or DEFAULT_TEMPLATES,
+        "templates": templates,
         "captions": captions,
         "settings": settings,
         "statistics": one.get("statistics"),
@@ -138,5 +141,5 @@ def without_effect(settings: TrainingSettings, statistics: UncenteredCovariance 
         return None
     return (
         f"With the gate 'position' no word is learned and keys are the superclass's own, so {' and '.join(unused)} "
-        "of this node have no effect."
+        f"of this node {'has' if len(unused) == 1 else 'have'} no effect."
     )

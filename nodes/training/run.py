@@ -19,9 +19,10 @@ from ..host.encoders import private_encoders
 from ..host.fingerprints import encoder_identity, fingerprint, first_stage_identity
 from ..host.messages import tell_saved
 from ..host.private_copies import acting_weights, loaded
-from ..host.statistics import CAPTION_SEED, DEFAULT_CAPTIONS, measured
+from ..host.statistics import CAPTION_SEED, DEFAULT_CAPTIONS, measured, text_identity
 from ..host.superclass_prompts import SuperclassPrompts
 from ..host.thumbnails import save_thumbnail
+from .belonging import check_text
 from .checks import checked, without_effect
 from .files import Finished, RunFiles, run_key
 from .pictures import Shot, warning_of_same
@@ -59,7 +60,7 @@ class Training:
     def run(self) -> Finished:
         """Train, or take the concept of an earlier run with the same inputs."""
         warning = messages.warn_of(without_effect(self.settings, self.statistics), warning_of_same(self.shots))
-        statistics = None if self.by_position else self.statistics or _measured_statistics(self.clip, self.model)
+        statistics = self._statistics()
         base = fingerprint(acting_weights(loaded(self.model), "diffusion_model"))
         files = RunFiles.of(self.word, self._key(base, statistics))
         progress = Progress(self.settings.steps, self.preview_every, self._preview().draw, warning=warning)
@@ -79,9 +80,17 @@ class Training:
         """Whether values are learned alone, at the superclass's own words."""
         return self.settings.gate_kind is GateKind.POSITION
 
+    def _statistics(self) -> UncenteredCovariance | None:
+        """Those connected, or else measured; none where no word is learned."""
+        if self.by_position:
+            return None
+        check_text(self.model, self.clip, self.superclass)
+        return self.statistics or _measured_statistics(self.clip, self.model)
+
     def _task(self, base: str, statistics: UncenteredCovariance | None) -> TrainingTask:
         """What is trained. With a position gate, the text encoder has done its work before the model is loaded."""
         if self.by_position:
+            check_text(self.model, self.clip, self.superclass)
             encoders = {name: text_encoder(self.clip, name) for name in text_encoder_names(self.clip)}
             with torch.inference_mode():
                 templates, second = (*self.templates, *self.captions), family_of(self.model).second
@@ -154,7 +163,9 @@ class Training:
         settings = sorted(self.settings.as_dict().items(), key=str)
         measured = "" if statistics is None else statistics.fingerprint
         model = (base, self.clip.layer_idx, measured, first_stage_identity(self.vae))
-        return run_key(*parts, *texts, settings, *model)
+        # What was measured here says of itself which text encoder it is of.
+        text = () if not self.by_position and self.statistics is None else (text_identity(self.clip),)
+        return run_key(*parts, *texts, settings, *model, *text)
 
     def _preview(self) -> Preview:
         ratio = self.model.model.latent_format.spacial_downscale_ratio

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...perfusion_ops.text.prompts import SLOT
+from ...perfusion_ops.text.prompts import DEFAULT_TEMPLATES, SLOT, split_template
 from ...perfusion_ops.text.words import find_words
 
 
@@ -17,6 +17,25 @@ def templates_of(text: str) -> tuple[str, ...]:
                 f"The template {line!r} names the concept {line.count(SLOT)} times; write {SLOT} once, in its place."
             )
     return lines
+
+
+def check_named_once(word: str, templates: Sequence[str]) -> None:
+    """Raise ValueError for a template that holds the concept word itself, which would name the subject there too."""
+    for template in templates:
+        if any(find_words(part, [word]) for part in split_template(template)):
+            raise ValueError(
+                f"The concept word is {word!r}, which is also a word of the sentence {template!r} that is trained on. "
+                f"Choose another word, such as {'my_' + word.replace(' ', '_')!r}, or another sentence."
+            )
+
+
+def check_preview_prompt(prompt: str) -> None:
+    """Raise ValueError for a preview_prompt without one place for the concept."""
+    if prompt.count(SLOT) != 1:
+        raise ValueError(
+            f"The preview_prompt {prompt!r} has {prompt.count(SLOT)} places for the concept; write exactly one {SLOT}, "
+            f"as in {DEFAULT_TEMPLATES[0]!r}."
+        )
 
 
 def captions_of(texts: Sequence[str], pictures: int, word: str, superclass: str) -> tuple[str, ...]:

@@ -32,8 +32,8 @@ ROOMS = {
     ),
     "families": ("family", "joint", "rotations", "unet", "cross"),
     "training": (
-        *("checks", "cross_model", "files", "joint_model", "loss_curve", "pictures", "preview", "progress", "run"),
-        *("picture_files", "snapshots", "task", "texts"),
+        *("belonging", "checks", "cross_model", "files", "joint_model", "loss_curve", "pictures"),
+        *("preview", "progress", "run", "picture_files", "snapshots", "task", "texts"),
     ),
     "judging": ("axes", "drawing", "errors", "judges", "point", "sheet", "sweep"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 
 import pytest
 import torch
@@ -170,6 +171,20 @@ def test_regions_keep_the_look_inside(world):
     torch.testing.assert_close(white, whole, **close)
     torch.testing.assert_close(black, world.draw(*world.applied(lookless), text), **close)
     assert (whole - black).abs().max() > 1e-2
+
+
+def test_the_clip_of_another_model_is_told_before_a_training(world, monkeypatch):
+    """Who connects another model's CLIP reads which one is needed, and waits for no statistics before."""
+    world.pack.belonging.check_text(world.model, world.clip, "bear")
+    encode, title = world.clip.encode_from_tokens, re.escape(world.family.title)
+
+    def wider(tokens, return_dict):
+        encoded = encode(tokens, return_dict=return_dict)
+        return encoded | {"cond": torch.nn.functional.pad(encoded["cond"], (0, 1))}
+
+    monkeypatch.setattr(world.clip, "encode_from_tokens", wider)
+    with pytest.raises(ValueError, match=f"This CLIP gives .* numbers for each token, and this {title} model reads"):
+        world.pack.belonging.check_text(world.model, world.clip, "bear")
 
 
 def test_a_file_draws_what_the_concept_draws(world):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -184,6 +187,23 @@ def test_a_learned_word_and_another_family_are_refused(world):
     with pytest.raises(ValueError, match="was trained for SD 1.x, and this model is"):
         other = {"word": "w", "superclass": "s", "base_family": "sd1", "gate": "position"}
         world.applied(world.pack.ops.Concept(value_residuals=world.concept().value_residuals, **other))
+
+
+def test_the_clip_of_another_model_is_told_before_a_training(world):
+    """Who connects another model's CLIP reads which one is needed, and not that matrices cannot be multiplied."""
+    first, beside = world.given(world.prompt(5))
+
+    def check(cond: torch.Tensor, beside: dict) -> None:
+        clip = SimpleNamespace(tokenize=str, encode_from_tokens=lambda _t, return_dict: {"cond": cond, **beside})
+        world.pack.belonging.check_text(world.model, clip, "bear")
+
+    check(first, beside)
+    title, width = re.escape(world.family.title), first.shape[-1]
+    with pytest.raises(ValueError, match=f"gives {width + 1} numbers .* this {title} model reads {width}. Connect"):
+        check(torch.nn.functional.pad(first, (0, 1)), beside)
+    if beside:
+        with pytest.raises(ValueError, match=f"gives one text, and {title} reads two"):
+            check(first, {})
 
 
 def test_a_file_draws_what_the_concept_draws(world):

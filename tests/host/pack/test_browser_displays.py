@@ -24,6 +24,7 @@ async ([pack, file, name, many]) => {
 }
 """
 CURVE = "() => document.querySelector('.perfusion-gate .perfusion-line').getAttribute('d')"
+TILES_READ = "[...document.querySelectorAll('.perfusion-tile')].every(tile => tile.querySelector('.perfusion-word'))"
 TILES = "document.querySelectorAll('.perfusion-tile img')"
 LINES = "() => [...document.querySelectorAll('.perfusion-gate .perfusion-note')].map(line => line.textContent)"
 SET = """
@@ -72,6 +73,10 @@ def test_the_picker_finds_a_concept_and_the_combo_keeps_it(page):
     page.wait_for_function(f"() => [...{TILES}].some(picture => picture.naturalWidth === 40)")
     assert page.locator(".perfusion-tile").count() >= 4
     assert page.inner_text(".perfusion-current .perfusion-word") == "mug_m"
+    page.wait_for_function(f"() => {TILES_READ}")
+    page.keyboard.type("sd 1.x")
+    assert page.locator(".perfusion-tile:visible").count() >= 4, "a model family is searched as the card shows it"
+    page.keyboard.press("Control+a")
     page.keyboard.type("Bear")
     assert page.locator(".perfusion-tile:visible").count() == 1
     page.click(".perfusion-tile:visible")

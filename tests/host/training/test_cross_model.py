@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from builders.cross_models import cross_clip, cross_model
-from builders.joint_models import joint_vae
+from builders.family_first_stages import first_stage
 from builders.schema_snapshot import read_snapshot
 
 SCHEMA = read_snapshot()["PerfusionTrainConcept"]
@@ -17,6 +17,7 @@ CAPTIONS = [f"a {colour} {thing}" for colour in ("red", "old", "big", "tiny") fo
 def test_the_node_trains_and_the_concept_draws(pack, tmp_path, monkeypatch, gate, taken):
     """Train and Apply work on Anima as on Stable Diffusion: auto takes the learned word; a run is reused."""
     import comfy.sample
+    import comfy.sd
     import folder_paths
 
     monkeypatch.setattr(folder_paths, "output_directory", str(tmp_path))
@@ -24,8 +25,9 @@ def test_the_node_trains_and_the_concept_draws(pack, tmp_path, monkeypatch, gate
     model, clip = cross_model("anima"), cross_clip("anima")
     values = {
         **{name: entry["default"] for name, entry in SCHEMA["inputs"].items() if "default" in entry},
-        **{"model": model, "clip": clip, "vae": joint_vae(), "images": torch.rand(2, 64, 64, 3), "word": "my_bear"},
-        **{"superclass": "teddy bear", "steps": 3, "batch_size": 2, "preview_every": 3},
+        **{"model": model, "clip": clip, "vae": comfy.sd.VAE(sd=first_stage("wan21"))},
+        **{"images": torch.rand(2, 64, 64, 3), "word": "my_bear", "superclass": "teddy bear"},
+        **{"steps": 3, "batch_size": 2, "preview_every": 3},
         **{"templates": "a {}\nthe old {}", "gradient_checkpointing": True, "value_learning_rate": 0.3},
         "gate": gate,
     }

@@ -13,6 +13,8 @@ from torch import nn
 from builders.places import PACK
 from builders.schema_snapshot import read_snapshot
 
+FILMS = SimpleNamespace(latent_channels=16, latent_dim=3)
+FLUX2 = SimpleNamespace(latent_channels=128, latent_dim=2)
 SCHEMA = read_snapshot()["PerfusionTrainConcept"]
 
 
@@ -36,6 +38,24 @@ def run_key(pack, **changes) -> str:
         "preview_prompt": "a {}",
     }
     return pack.run.Training(**(fields | changes))._key("base", SimpleNamespace(fingerprint="statistics"))
+
+
+def test_another_text_encoder_is_another_training(pack, loaded):
+    """Who corrects a wrong CLIP, or its type, with the position gate trains anew and is not given the wrong concept."""
+    settings = pack.ops.TrainingSettings(gate_kind=pack.ops.GateKind.POSITION)
+    clip = loaded[1]
+
+    def key(clip) -> str:
+        return run_key(pack, clip=clip, settings=settings)
+
+    options, kind, weights = clip.clone(), clip.clone(), clip.clone()
+    options.set_tokenizer_option("min_padding", 1)
+    kind.tokenizer = type("AnotherTemplate", (type(clip.tokenizer),), {})()
+    name = next(name for name, weight in clip.patcher.model.named_parameters() if "q_proj.weight" in name)
+    change = torch.ones_like(clip.patcher.model.get_parameter(name))
+    weights.patcher.add_patches({name: (change,)}, 1.0)
+    assert key(clip) == key(clip.clone())
+    assert len({key(each) for each in (clip, options, kind, weights)}) == 4
 
 
 def test_another_first_stage_or_layer_of_the_text_encoder_is_another_training(pack):
@@ -71,6 +91,11 @@ def inputs(loaded):
     [
         ({"word": "é" * 33}, "The concept has 66 bytes of word; expected at most 64. Shorten it."),
         ({"superclass": "b" * 65}, "The concept has 65 bytes of superclass; expected at most 64. Shorten it."),
+        ({"word": "Bear"}, "which is the superclass too: every bear in a prompt would be your subject"),
+        ({"superclass": "(bear:1.2)"}, "The superclass is '(bear:1.2)' with '(' ')'; expected one or several words"),
+        ({"word": "photo"}, "which is also a word of the sentence 'a photo of a {}'"),
+        ({"vae": FILMS}, "makes latents of 16 channels for films, and this SD 1.x model reads latents of 4"),
+        ({"vae": FLUX2}, "makes latents of 128 channels for pictures, and this SD 1.x model reads latents of 4"),
         ({"preview_prompt": ""}, "has 0 places for the concept; write exactly one {}"),
         ({"preview_prompt": "a {}\nthe {}"}, "has 2 places for the concept; write exactly one {}"),
     ],
@@ -103,3 +128,12 @@ def test_a_model_that_also_reads_a_masked_picture_is_refused(pack, inputs, loade
     monkeypatch.setitem(loaded[0].model.model_config.unet_config, "in_channels", 9)
     with pytest.raises(ValueError, match="reads 9 channels, as inpainting and editing models do; training expects"):
         pack.run.Training.of(inputs())
+
+
+def test_the_clip_of_another_model_is_refused_before_anything_is_measured(pack, inputs, load_checkpoint, monkeypatch):
+    """Who connects another model's CLIP does not wait for minutes of statistics for an error about matrices."""
+    monkeypatch.setattr(pack.run, "_measured_statistics", lambda *_inputs: pytest.fail("measured"))
+    training = pack.run.Training.of(inputs(clip=load_checkpoint("sd2")[1]))
+    expected = "This CLIP gives 1024 numbers for each token, and this SD 1.x model reads 768."
+    with pytest.raises(ValueError, match=expected):
+        training.run()
