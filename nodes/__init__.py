@@ -8,7 +8,7 @@ from .apply import PerfusionApplyKeyLockedAttention
 from .create_hook import PerfusionCreateHook
 from .evaluate import PerfusionEvaluate
 from .export_embedding import PerfusionExportEmbedding
-from .host.folders import register_folders
+from .host.folders import make_ready, register_folders
 from .import_checkpoint import PerfusionImportCheckpoint
 from .inspect import PerfusionInspectGates
 from .load import PerfusionLoadConcept
@@ -25,6 +25,9 @@ register_folders()
 
 
 class PerfusionExtension(ComfyExtension):
+    async def on_load(self) -> None:
+        make_ready()
+
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
             PerfusionTrainConcept,

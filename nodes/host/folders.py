@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,17 @@ def register_folders() -> None:
     folder_paths.add_model_folder_path(EMBEDDINGS, str(embeddings_folder()))
     folder_paths.add_model_folder_path(IMPORTS, str(Path(folder_paths.models_dir) / IMPORTS))
     folder_paths.folder_names_and_paths[IMPORTS] = (folder_paths.get_folder_paths(IMPORTS), IMPORT_EXTENSIONS)
+
+
+def make_ready() -> None:
+    """Make the folders that people copy files to, so that they are found; where models are read-only, they stay away.
+    """
+    for name in (CONCEPTS, IMPORTS):
+        path = Path(folder_paths.models_dir) / name
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            logging.info("Perfusion: the folder %s could not be made (%s).", path, error.strerror)
 
 
 def embeddings_folder() -> Path:

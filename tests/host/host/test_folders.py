@@ -39,6 +39,15 @@ def test_a_file_that_is_to_be_replaced_stays_until_it_is(pack, output):
     assert (output / "rex.safetensors").read_text() == "old"
 
 
+def test_models_that_nobody_may_write_to_keep_no_pack_from_loading(pack, monkeypatch, tmp_path, caplog):
+    """A server with read-only models starts with all nodes: concepts are kept in the output folder."""
+    (tmp_path / "models").write_text("no folder")
+    monkeypatch.setattr(pack.folders.folder_paths, "models_dir", str(tmp_path / "models"))
+    with caplog.at_level("INFO"):
+        pack.folders.make_ready()
+    assert f"the folder {tmp_path / 'models/perfusion'} could not be made" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["rex", "rex.safetensors", "  rex "])
 def test_a_name_means_one_file(pack, output, name):
     """Who writes the ending, or a space, gets the file that they mean."""

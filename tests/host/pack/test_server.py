@@ -98,6 +98,11 @@ def test_the_host_knows_the_concept_folder(server):
     assert "teddy.safetensors" in server.get("/models/perfusion")
 
 
+def test_the_folders_to_drop_files_in_are_there(server):
+    """Who gets a concept from a friend finds the folder for it at once, as for every other kind of model."""
+    assert (server.folder / "models/perfusion").is_dir() and (server.folder / "models/perfusion_import").is_dir()
+
+
 def test_the_browser_names_every_family_as_the_messages_do(pack):
     """A concept's card says Flux.1, as everything else does, and not the name inside its file."""
     shown = dict(re.findall(r'^  (\w+): "(.+)",$', (ROOT / "web" / "portrait.js").read_text(encoding="utf-8"), re.M))
