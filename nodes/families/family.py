@@ -52,7 +52,8 @@ def titles() -> str:
 
 
 def title_of(base_family: str) -> str:
-    """The family that concept files call ``base_family``, as people call it; what a file of a later version says."""
+    """The family that concept files call ``base_family``, as people call it; its name in the file if it is not known.
+    """
     return next((family.title for family in FAMILIES if family.name == base_family), repr(base_family))
 
 
@@ -65,6 +66,11 @@ def projections(model) -> Projections:
 def check_fits(model, concept: Concept) -> None:
     """Raise ValueError, with one sentence, if ``concept`` was trained for another kind of model."""
     family, net = family_of(model), model.model.diffusion_model
+    if concept.base_family not in (known.name for known in FAMILIES):
+        raise ValueError(
+            f"The concept {concept.word!r} was trained for the model family {concept.base_family!r}, which this "
+            "version of the pack does not know. Update this pack."
+        )
     if family.name != concept.base_family:
         trained = title_of(concept.base_family)
         raise ValueError(

@@ -24,6 +24,7 @@ from .file_schema import (
     TENSOR_DTYPES,
     Description,
     Precision,
+    check_format,
     check_tensors,
     describe,
     read_metadata,
@@ -99,7 +100,7 @@ def concept_bytes(concept: Concept, name: str, precision: Precision = "fp16") ->
 def parse_concept(data: bytes, name: str) -> Concept:
     """The concept in a file's bytes; ``name`` is for messages. Raises ConceptFileError as ``load_concept`` does."""
     try:
-        header = read_header(data)
+        header = read_header(data, check_format)
         description = read_metadata(header.metadata)
         precision, embeddings = check_tensors(header, description.layers, description.gate)
         tensors = read_tensors(data, header)

@@ -103,15 +103,21 @@ def write_metadata(description: Description) -> dict[str, str]:
     return metadata | {"perfusion.layers": names, "perfusion.widths": widths}
 
 
-def read_metadata(metadata: Mapping[str, str]) -> Description:
-    """The inverse; metadata of other programs is left out. Raises FormatError."""
+def check_format(metadata: Mapping[str, str]) -> None:
+    """Raise FormatError for a file that is no concept, or of a format or a gate that this version does not know."""
     version = metadata.get("perfusion.format")
     if version is None:
         raise FormatError(
             "is a safetensors file, but no concept (it has no 'perfusion.format'). If it is a LoRA, an embedding or a "
             "checkpoint, load it with its own loader."
         )
-    gate = _gate(version, metadata)
+    _gate(version, metadata)
+
+
+def read_metadata(metadata: Mapping[str, str]) -> Description:
+    """The inverse; metadata of other programs is left out. Raises FormatError."""
+    check_format(metadata)
+    gate = _gate(metadata["perfusion.format"], metadata)
     own = {key.removeprefix("perfusion."): text for key, text in metadata.items() if key.startswith("perfusion.")}
     spec = {key.removeprefix("modelspec."): text for key, text in metadata.items() if key.startswith("modelspec.")}
     own["word"] = spec.get("trigger_phrase", "")

@@ -32,11 +32,15 @@ def check_combinable(terms: Sequence[EditTerm]) -> None:
     """Raise ValueError, with one sentence, if one model cannot hold ``terms``."""
     if not terms:
         raise ValueError("A joint edit needs at least one concept; found none.")
-    words = [term.concept.word for term in terms]
-    twice = sorted({word for word in words if words.count(word) > 1})
-    if twice:
-        raise ValueError(f"The concept word {twice[0]!r} stands for two concepts; give one of them another word.")
     concepts = [term.concept for term in terms]
+    for one, other in itertools.combinations(concepts, 2):
+        if one.word == other.word:
+            told = (
+                f"The concept {one.word!r} is applied twice to one model; apply it once."
+                if _is_same(one, other)
+                else f"The concept word {one.word!r} stands for two concepts; give one of them another word."
+            )
+            raise ValueError(told)
     learned = [concept for concept in concepts if concept.has_learned_word]
     for concept in learned[1:]:
         if concept.context_width != learned[0].context_width:
@@ -50,6 +54,11 @@ def check_combinable(terms: Sequence[EditTerm]) -> None:
                 f"{one.word!r} and {other.word!r} were trained for models with different attention "
                 "layers; combine concepts that were trained on one model."
             )
+
+
+def _is_same(one: Concept, other: Concept) -> bool:
+    residuals, others = one.value_residuals, other.value_residuals
+    return residuals.keys() == others.keys() and all(torch.equal(residuals[name], others[name]) for name in residuals)
 
 
 def _fit_one_model(one: Concept, other: Concept) -> bool:

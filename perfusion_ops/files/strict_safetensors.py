@@ -7,7 +7,7 @@ payload exactly, aligned and in order, and finite values.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,12 +91,21 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
     return data
 
 
-def read_header(data: bytes) -> Header:
-    """Check everything but the numbers. Raises FormatError."""
+def read_header(data: bytes, check_metadata: Callable[[Mapping[str, str]], None] = lambda metadata: None) -> Header:
+    """Check everything but the numbers. Raises FormatError.
+
+    ``check_metadata`` may refuse a file for what it says of itself, before its tensors are found to be of another kind.
+    """
     _refuse_pickle(data)
+    _refuse_text(data)
     if len(data) < 10:
         raise FormatError(f"is {len(data)} bytes long; expected a safetensors file. {DAMAGED}")
     length = int.from_bytes(data[:8], "little")
+    if length > MAX_HEADER_BYTES and data[8:9] == b"{":
+        raise FormatError(
+            f"has a header of {length:,} bytes; expected at most {MAX_HEADER_BYTES:,}. It is probably a LoRA or a "
+            "checkpoint: load it with its own loader."
+        )
     if length > MAX_HEADER_BYTES or length < 2 or length % 8:
         raise FormatError(
             f"announces a header of {length:,} bytes; expected a multiple of 8 up to {MAX_HEADER_BYTES:,}. {DAMAGED}"
@@ -108,6 +117,7 @@ def read_header(data: bytes) -> Header:
     metadata = fields.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise FormatError(f"has metadata that is not text by name. {DAMAGED}")
+    check_metadata(metadata)
     entries = {name: _entry(name, value) for name, value in fields.items()}
     _check_coverage(entries, len(data) - payload)
     return Header(metadata, entries, payload)
@@ -139,6 +149,15 @@ def _refuse_pickle(data: bytes) -> None:
             f"is {'a zip archive, such as torch.save writes,' if archive else 'a Python pickle'} under the name of a "
             "safetensors file; expected safetensors. It could run any program when opened, so it stays closed: get a "
             ".safetensors file from its author."
+        )
+
+
+def _refuse_text(data: bytes) -> None:
+    # The eight bytes of a legal header's length are never all letters.
+    if len(data) >= 8 and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in data[:8]):
+        raise FormatError(
+            f"is a text that begins with {shown(data[:24].decode('latin-1'))}, such as a web page; expected a "
+            f"safetensors file. {DAMAGED}"
         )
 
 

@@ -121,5 +121,5 @@ def test_the_chain_refuses_a_word_that_is_taken(server):
     for file in ("teddy.safetensors", "teddy.safetensors"):
         model, clip = apply(graph, model, clip, file)
     show(graph, sample(graph, model, encode(graph, clip, "a"), encode(graph, clip, "")), vae)
-    with pytest.raises(WorkflowError, match="stands for two concepts; give one of them another word"):
+    with pytest.raises(WorkflowError, match="is applied twice to one model; apply it once"):
         server.run(graph)

@@ -46,6 +46,10 @@ def test_a_refusal_names_families_as_people_do(pack, monkeypatch):
             pack.family.check_fits(model, concept)
 
 
-def test_a_family_of_a_later_version_is_named_as_its_file_says(pack):
-    """A concept of a family that this version does not know is refused by the name that the file has."""
+def test_a_family_of_a_later_version_asks_for_an_update(pack, monkeypatch):
+    """Who gets a concept of a model that this version does not know is not sent to look for a checkpoint."""
+    monkeypatch.setattr(pack.family, "family_of", lambda _model: pack.family.FAMILIES[0])
+    model = SimpleNamespace(model=SimpleNamespace(diffusion_model=None))
+    with pytest.raises(ValueError, match="family 'sd9', which this version of the pack does not know. Update this"):
+        pack.family.check_fits(model, SimpleNamespace(word="teddy_t", base_family="sd9"))
     assert pack.family.title_of("sd9") == "'sd9'"

@@ -129,7 +129,8 @@ def test_a_file_of_the_later_half_fits_its_model_alone(world):
     earlier = {name: residual for name, residual in residuals.items() if name not in half.value_residuals}
     renamed = {f"{name}9": residual for name, residual in half.value_residuals.items()}
     for other in (earlier, renamed):
-        with pytest.raises(ValueError, match=f"was trained for {len(other)} attention layers, and this {world.name}"):
+        found = f"was trained for {len(other)} attention layers, and this {world.family.title} model"
+        with pytest.raises(ValueError, match=found):
             world.applied(world.pack.ops.Concept(**{**vars(half), "value_residuals": other}))
 
 

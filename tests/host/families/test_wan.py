@@ -46,7 +46,7 @@ def test_one_concept_draws_in_both_experts_and_in_the_model_of_other_latents(pac
         other.model.diffusion_model.blocks[0].ffn[0].weight.mul_(0.5)
     concept, text = world.concept(), TEXT.format("teddy_t")
     if channels == 48:
-        with pytest.raises(ValueError, match="was trained for wan21, and this model is wan22"):
+        with pytest.raises(ValueError, match="was trained for Wan 2.1 and 2.2, and this model is Wan 2.2 5B"):
             world.pack.family.check_fits(other, concept)
         concept = world.pack.ops.Concept(**{**vars(concept), "base_family": "wan22"})
     superclass = world.draw(other, world.clip, TEXT.format("teddy bear"))

@@ -121,9 +121,9 @@ def _renamed(pack, concept, word: str, **changes):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"base_family": "sdxl"}, "was trained for sdxl, and this model is sd1. Load a checkpoint of sdxl, or train"),
+        ({"base_family": "sdxl"}, "was trained for SDXL, and this model is SD 1.x. Load a checkpoint of SDXL"),
         ({"value_residuals": {"middle_block.1.transformer_blocks.0.attn2": torch.ones(7)}}, "1 attention layers"),
-        ({"word": "teddy_t"}, "stands for two concepts"),
+        ({"word": "teddy_t"}, "'teddy_t' is applied twice to one model; apply it once"),
     ],
 )
 def test_a_concept_that_does_not_fit_is_refused_with_a_sentence(pack, applied, changes, sentence):

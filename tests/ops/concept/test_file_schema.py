@@ -71,7 +71,7 @@ def test_a_concept_without_energy_is_refused():
         ({"word": "<\x00>"}, "control characters in its word"),
         ({"word": "<\ud800>"}, "control characters in its word"),
         ({"superclass": "x" * 65}, "65 bytes of superclass; expected at most 64"),
-        ({"base_family": "SD 1"}, "base family 'SD 1'"),
+        ({"base_family": "SD 1"}, "model family 'SD 1'"),
         ({"metadata": {"description": "x" * 241}}, "241 bytes of description; expected at most 240"),
         ({"metadata": {"layers": "x"}}, "under the key 'layers'"),
         ({"metadata": {"a": "x" * 900, "b": "y" * 900}}, "bytes of metadata; expected at most"),

@@ -12,9 +12,17 @@ from builders.broken_files import WHOLE, assert_refused, with_entry, with_header
 from builders.concepts import small_concept
 from perfusion_ops.concept.file import ConceptFileError, concept_bytes, load_concept, parse_concept
 
+BF16 = {"encodings": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}
 CASES = {
     "empty": (b"", "is 0 bytes long; expected a safetensors file"),
     "pickle": (pickle.dumps({"a": 1}), "is a Python pickle under the name of a safetensors file"),
+    "a web page": (b"<!doctype html><p>404", "is a text that begins with '<!doctype html><p>404', such as a web page"),
+    "a LoRA": ((80_000).to_bytes(8, "little") + b"{" + b" " * 80_000, "has a header of 80,000 bytes; expected at most"),
+    "another small model": (with_header(lambda h: BF16), "is a safetensors file, but no concept"),
+    "a later format": (
+        with_header(lambda h: {**BF16, "__metadata__": {"perfusion.format": "9"}}),
+        "has concept format '9'; this version reads formats 1 and 2. Update this pack",
+    ),
     "long header": (b"\xff" * 64, "announces a header of 18,446,744,073,709,551,615 bytes"),
     "cut in header": (WHOLE[:100], "ends inside its header"),
     "cut in payload": (WHOLE[:-4], "bytes of tensors; its header announces"),
