@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...perfusion_ops import Concept, KeyLocking
-from ...perfusion_ops.files.atomic import write_atomically
+from ...perfusion_ops.files.atomic import NotSavedError, write_atomically
 from .clip import clip_with_concept, text_encoder, vocabulary
 from .own_encoders import embedding_of
 from .vocabularies import superclass_tokens
@@ -42,8 +42,5 @@ def write_embedding(concept: Concept, clip, path: Path) -> None:
     data = safetensors.torch.save(embedding_tensors(concept, clip))
     try:
         write_atomically(path, data)
-    except OSError as error:
-        raise ValueError(
-            f"{path.name!r} could not be saved ({error.strerror}); expected a folder that may be written to, with some "
-            "kilobytes of room. Free some space."
-        ) from error
+    except NotSavedError as error:
+        raise ValueError(str(error)) from error

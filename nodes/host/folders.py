@@ -70,6 +70,11 @@ def statistics_folder() -> Path:
     return Path(folder_paths.get_folder_paths(STATISTICS)[0])
 
 
+def statistics_folders() -> list[Path]:
+    """Where text statistics are kept, and where instead, if models are read-only."""
+    return [statistics_folder(), Path(folder_paths.get_output_directory()) / STATISTICS]
+
+
 def concept_names() -> list[str]:
     return folder_paths.get_filename_list(CONCEPTS)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import comfy.model_management
@@ -40,10 +41,7 @@ def measured(clip, captions: list[str], model=None) -> UncenteredCovariance:
         return _measured_as_read(clip, captions, model)
     clip.load_model()
     encoder = fingerprint(_encoder_parameters(clip))
-    path = folders.statistics_folder() / f"{encoder}_{corpus_fingerprint(captions)}{folders.EXTENSION}"
-    if path.exists():
-        return UncenteredCovariance.load(path)
-    return _saved(_measure(clip, captions, encoder), path)
+    return _kept(encoder, captions, lambda: _measure(clip, captions, encoder))
 
 
 def _encoder_parameters(clip) -> Iterator[tuple]:
@@ -67,6 +65,22 @@ def text_identity(clip) -> tuple:
     return fingerprint(_encoder_parameters(clip)), *kinds, sorted(getattr(clip, "tokenizer_options", {}).items())
 
 
+def _kept(encoder: str, captions: list[str], measure: Callable[[], UncenteredCovariance]) -> UncenteredCovariance:
+    """From disk, or measured and saved in the first folder that takes the file. Raises ValueError if none does."""
+    name = f"{encoder}_{corpus_fingerprint(captions)}{folders.EXTENSION}"
+    paths = [folder / name for folder in folders.statistics_folders()]
+    found = next(filter(Path.exists, paths), None)
+    if found is not None:
+        return UncenteredCovariance.load(found)
+    statistics = measure()
+    for path in paths[:-1]:
+        try:
+            return _saved(statistics, path)
+        except ValueError as error:
+            logging.info("Perfusion: %s", error)
+    return _saved(statistics, paths[-1])
+
+
 def _saved(statistics: UncenteredCovariance, path: Path) -> UncenteredCovariance:
     """As the file gives them back: it keeps half of a matrix whose halves differ by rounding on some machines."""
     folders.made(path.parent)
@@ -85,10 +99,7 @@ def _measured_as_read(clip, captions: list[str], model) -> UncenteredCovariance:
     reader = None if model is None else NetworkReader.of(loaded(model))
     parameters = () if reader is None else reader.parameters()
     encoder = fingerprint((*_encoder_parameters(clip), *parameters))
-    path = folders.statistics_folder() / f"{encoder}_{corpus_fingerprint(captions)}{folders.EXTENSION}"
-    if path.exists():
-        return UncenteredCovariance.load(path)
-    return _saved(_measure_as_read(clip, captions, encoder, reader), path)
+    return _kept(encoder, captions, lambda: _measure_as_read(clip, captions, encoder, reader))
 
 
 class _Told:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,9 @@ class RunFiles:
         """
         write_atomically(self.losses, json.dumps(losses).encode())
         if sheet is not None:
-            as_image(sheet).save(self.sheet)
+            png = io.BytesIO()
+            as_image(sheet).save(png, "PNG")
+            write_atomically(self.sheet, png.getvalue())
         save_thumbnail(picture, self.concept)
         save_concept(concept, self.concept, "fp32")
         self.checkpoint.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..files.atomic import write_atomically
+from ..files.atomic import NotSavedError, write_atomically
 from ..files.strict_json import FormatError
 from ..files.strict_safetensors import pack, read_bounded, read_header, read_tensors
 from .concept import ENCODINGS, Concept
@@ -51,11 +51,8 @@ def save_concept(concept: Concept, path: str | os.PathLike[str], precision: Prec
     data = concept_bytes(concept, path.name, precision)
     try:
         write_atomically(path, data)
-    except OSError as error:
-        raise ConceptFileError(
-            f"{path.name!r} could not be saved ({error.strerror}); expected {len(data):,} bytes of room in a folder "
-            f"that may be written to. Free some space or choose another folder than {str(path.parent)!r}."
-        ) from error
+    except NotSavedError as error:
+        raise ConceptFileError(str(error)) from error
 
 
 def load_concept(path: str | os.PathLike[str]) -> Concept:

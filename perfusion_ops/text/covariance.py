@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..files.atomic import write_atomically
+from ..files.atomic import NotSavedError, write_atomically
 from ..files.strict_json import FormatError, shown
 from ..files.strict_safetensors import NAMES, Header, pack, read_bounded, read_header, read_tensors
 
@@ -124,11 +124,8 @@ class UncenteredCovariance:
         }
         try:
             write_atomically(path, pack(tensors, metadata))
-        except OSError as error:
-            raise StatisticsFileError(
-                f"{path.name!r} could not be saved ({error.strerror}); free some space or choose another folder than "
-                f"{str(path.parent)!r}."
-            ) from error
+        except NotSavedError as error:
+            raise StatisticsFileError(str(error)) from error
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> UncenteredCovariance:

@@ -75,3 +75,22 @@ def test_statistics_are_of_the_layer_that_the_clip_is_read_at(pack, loaded, monk
     starts = torch.stack([encoded[0, 0] for encoded in ends]).double().cpu()
     torch.testing.assert_close(other.sums[TokenKind.START], starts.mT @ starts, rtol=1e-4, atol=1e-4)
     assert relative(first.sums[TokenKind.START], other.sums[TokenKind.START]) > 1e-2
+
+
+def test_read_only_models_cost_no_training(pack, monkeypatch, tmp_path):
+    """On a server whose models are read-only, statistics are kept in the output folder, and found there again."""
+    import folder_paths
+
+    statistics = UncenteredCovariance(3, "encoder", "corpus")
+    (tmp_path / "models").write_text("no folder")
+    monkeypatch.setattr(pack.folders, "statistics_folder", lambda: tmp_path / "models" / "perfusion_statistics")
+    monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path / "output"))
+    kept = pack.statistics._kept("encoder", ["a cat"], lambda: statistics)
+    assert kept.fingerprint == statistics.fingerprint
+    [file] = (tmp_path / "output" / "perfusion_statistics").iterdir()
+    assert file.name.startswith("encoder_")
+    pack.statistics._kept("encoder", ["a cat"], lambda: pytest.fail("measured again"))
+    (tmp_path / "output" / "perfusion_statistics" / file.name).unlink()
+    monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path / "models"))
+    with pytest.raises(ValueError, match="could not be made"):
+        pack.statistics._kept("encoder", ["a cat"], lambda: statistics)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import signal
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from builders.concepts import small_concept
 from perfusion_ops.concept.file import ConceptFileError, save_concept
+from perfusion_ops.files.atomic import write_atomically
 
 
 def assert_old_file_survives(path: Path) -> None:
@@ -54,3 +56,12 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
         with pytest.raises(ConceptFileError, match="could not be saved") as caught:
             save_concept(small_concept(), folder / "rex.safetensors")
         assert str(folder) in str(caught.value)
+
+
+def test_whatever_cannot_be_saved_says_so_in_a_sentence(tmp_path):
+    """Who trains on a full disk reads which file had no room, and not a number of the operating system's."""
+    path = tmp_path / "missing" / "cat.checkpoint"
+    expected = "'cat.checkpoint' could not be saved (No such file or directory); expected 3 bytes of room in"
+    with pytest.raises(OSError, match=re.escape(expected)) as caught:
+        write_atomically(path, b"abc")
+    assert str(path.parent) in str(caught.value) and caught.value.errno == errno.ENOENT
