@@ -1,7 +1,8 @@
 """Joint attention with a position gate: one sequence of text and picture, whose picture queries alone see the edit.
 
 Shapes: B prompts, L = T text places, Q picture places and others (padding, reference pictures) in one sequence, in
-that order or the picture first; H heads of D numbers, J concepts.
+that order or the picture first; H heads of D numbers, J concepts. Values may be more, at the end, than there are
+places: those of reference pictures that were read in an earlier step.
 """
 
 from __future__ import annotations
@@ -49,7 +50,6 @@ def attend_by_position(
     axis, output_axis = (2 if heads_first else 1), (2 if output_heads_first else 1)
     text = gates.shape[1]
     text_at, picture_at = (0, text) if text_first else (places, 0)
-    behind = values.shape[axis] - picture_at - places
     everywhere = torch.tensor([j not in masks for j in range(gates.shape[-1])], device=gates.device)
 
     def delta(of: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def attend_by_position(
         shown = regional_attention(picture, edited, deltas, list(masks.values()))
     else:
         shown = picture(edited)
-    before, after = others(values).split((picture_at, behind), output_axis)
+    before, after = others(values).tensor_split((picture_at,), output_axis)
     return torch.cat((before, shown, after), output_axis)
 
 

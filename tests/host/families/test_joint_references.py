@@ -104,6 +104,25 @@ def test_a_prompt_without_the_word_is_the_plain_models_to_the_bit(world):
     torch.testing.assert_close(draw(world, black, named), before, rtol=1e-3, atol=1e-3)
 
 
+def test_references_that_were_read_in_an_earlier_step(pack):
+    """Flux KV Cache reads reference pictures once: later steps have their keys and values, and no queries of theirs."""
+    nodes = importlib.import_module("comfy_extras.nodes_flux")
+    if not hasattr(nodes, "FluxKVCache"):
+        skip_without("node Flux KV Cache")
+    world = JointWorld(pack, "flux2")
+    world.latent = (1, *world.latent[1:])
+    pictures = {"reference_latents": [torch.randn(1, 128, 4, 4, generator=torch.Generator().manual_seed(9))]}
+    named, settings = world.prompt(5, ["teddy_t"]), {"entries": pictures, "cfg": 1.0, "steps": 3}
+    plain = pack.encoded_prompt.plain(named)
+    both = world.model, world.applied(world.concept())
+    model, edited = (nodes.FluxKVCache.execute(each).result[0] for each in both)
+    before = world.draw(model, plain, **settings)
+    assert (before - world.draw(world.model, plain, **settings)).abs().max() > 1e-6, "the cache is at work"
+    drawn = world.draw(edited, named, **settings)
+    assert (drawn - before).abs().max() > 1e-3
+    assert torch.equal(world.draw(edited, plain, **settings), before)
+
+
 @pytest.mark.parametrize("family", ["sd3", "chroma", "hidream"])
 def test_a_model_without_reference_pictures_draws_as_if_there_were_none(pack, family):
     """The host hands none on to these networks: with a reference in the conditioning, the concept draws the same."""

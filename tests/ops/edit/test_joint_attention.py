@@ -13,12 +13,15 @@ REGIONS = {LEFT: torch.tensor([1.0, 1, 0, 0, 0.5, 0]), RIGHT: torch.tensor([0.0,
 
 
 class Scene:
-    """One sequence of text, picture and more behind them, and three concepts, of which two have a region."""
+    """One sequence of text, picture and more behind them, and three concepts, of which two have a region.
 
-    def __init__(self, text_first: bool, heads_of_residuals: int) -> None:
+    ``cached`` keys and values are of places that ask nothing, as reference pictures of earlier steps.
+    """
+
+    def __init__(self, text_first: bool, heads_of_residuals: int, cached: int) -> None:
         generator, length = torch.Generator().manual_seed(1), TEXT + PLACES + BEHIND
-        shape = (2, HEADS, length, WIDTH)
-        self.queries, self.keys, self.values = (torch.randn(shape, generator=generator).double() for _ in range(3))
+        shapes = [(2, HEADS, length + more, WIDTH) for more in (0, cached, cached)]
+        self.queries, self.keys, self.values = (torch.randn(shape, generator=generator).double() for shape in shapes)
         self.text = 0 if text_first else PLACES
         self.picture = range(TEXT, TEXT + PLACES) if text_first else range(PLACES)
         text = TEXT if text_first else TEXT + BEHIND
@@ -41,10 +44,11 @@ class Scene:
 
 
 @pytest.mark.parametrize("text_first", [True, False])
+@pytest.mark.parametrize("cached", [0, 3])
 @pytest.mark.parametrize(("heads_first", "heads_of_residuals"), [(True, HEADS), (True, 2), (False, HEADS)])
-def test_each_concept_shows_in_its_region_and_to_the_picture_alone(heads_first, text_first, heads_of_residuals):
+def test_each_concept_shows_in_its_region_and_to_the_picture_alone(heads_first, text_first, heads_of_residuals, cached):
     """One subject's look would show in another's region, in half of the heads, or in the words of later layers."""
-    scene = Scene(text_first, heads_of_residuals)
+    scene = Scene(text_first, heads_of_residuals, cached)
     others = [place for place in range(TEXT + PLACES + BEHIND) if place not in scene.picture]
 
     def attention(places):
