@@ -89,11 +89,6 @@ class CallEdit:
         _check_tokens(self.gates, values)
         return add_value_delta(values, self.whole_gates, residuals)
 
-    def key_output(self, layer: str, keys: Tensor) -> Tensor:
-        """``to_k``'s output with the residuals of trained keys (B, T, d_out)."""
-        _check_tokens(self.gates, keys)
-        return add_value_delta(keys, self.gates, self.edit.key_residuals[layer])
-
     def attention_output(self, attention: nn.Module, read: tuple, output: Tensor) -> Tensor:
         """``output`` (B, Q, d), of queries that ``read`` what it holds, plus each regional concept's share in its mask.
 
@@ -158,8 +153,6 @@ def editing(layers: Mapping[str, nn.Module], call: CallEdit) -> Iterator[None]:
             if name not in call.edit.value_residuals:
                 continue
             stack.callback(layer.to_v.register_forward_hook(_hook(call.value_output, name)).remove)
-            if name in call.edit.key_residuals:
-                stack.callback(layer.to_k.register_forward_hook(_hook(call.key_output, name)).remove)
             if call.masks:
                 for handle in _regional_hooks(layer, call):
                     stack.callback(handle.remove)

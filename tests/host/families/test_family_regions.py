@@ -27,8 +27,8 @@ def cells(region: Tensor, height: int, width: int) -> set[int]:
     return set(shares.flatten().nonzero().flatten().tolist())
 
 
-def check(answers: Callable[[Tensor, Tensor], Tensor], height: int, width: int) -> None:
-    """``answers(first region, second region)`` of one layer's picture places (B, Q, d): each concept in its own alone.
+def check(answers: Callable[..., Tensor], height: int, width: int) -> None:
+    """``answers(first region[, second region])`` of a layer's picture places (B, Q, d): each concept in its own alone.
     """
     nowhere, first, second, both = (
         answers(*regions) for regions in ((NOWHERE, NOWHERE), (CORNERS[0], NOWHERE), (NOWHERE, CORNERS[1]), CORNERS)
@@ -37,11 +37,12 @@ def check(answers: Callable[[Tensor, Tensor], Tensor], height: int, width: int) 
         changed = (answer != nowhere).any(-1).any(0).nonzero().flatten().tolist()
         assert set(changed) == cells(corner, height, width)
     torch.testing.assert_close(both - nowhere, (first - nowhere) + (second - nowhere), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(first, answers(CORNERS[0]), rtol=1e-3, atol=1e-4)
 
 
 def applied(pack, model, concepts, regions):
-    """A MODEL with a region for each concept, as a chain of Apply nodes makes it."""
-    for concept, region in zip(concepts, regions, strict=True):
+    """A MODEL with the concepts for which there are regions, as a chain of Apply nodes makes it."""
+    for concept, region in zip(concepts, regions, strict=False):
         term, naming = pack.ops.EditTerm(concept, pack.ops.Gate()), pack.naming.Naming(concept.word)
         model = pack.model.model_with_concept(model, pack.model.AppliedConcept(term, region, naming=naming))
     return model

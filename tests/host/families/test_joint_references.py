@@ -18,7 +18,7 @@ CASES = {
     "Flux.2": ("flux2", {"reference_latents_method": "index_timestep_zero"}),
     "Qwen-Image-Edit": ("qwen_image", {}),
     "Z-Image": ("zimage", {}),
-    "Z-Image Omni": ("zimage", {"reference_latents_text_embeds": [5, 40, 3]}),
+    "Z-Image Omni": ("zimage", {"reference_latents_text_embeds": [5, 70, 3]}),
 }
 """Title -> the family, and what else its conditioning has: lengths of the references' own texts."""
 
