@@ -110,6 +110,8 @@ def test_strength_zero_is_a_rest_and_rows_of_a_batch_follow_the_largest_sigma(le
     rests = {"bias": 0.5, "start_percent": 1.0}
     assert torch.equal(found[0], learned.answer(SHARES[0], rests, {}))
     assert not torch.equal(found[1], learned.answer(SHARES[1], rests, {}))
+    ends = learned.answers({"bias": 0.5, "end_percent": 0.3}, {}, shares=SHARES[:2])
+    assert torch.equal(ends[1], learned.answer(SHARES[1], rests, {})) and not torch.equal(ends[0], found[0])
     schedule = {"schedule": schedule_of((0.0, 1.0, 0.6), (0.7, 1.0, 0.0))}
     spread = learned.answers(schedule, {}, shares=SHARES[1:], spread=0.01)
     assert torch.equal(spread[0], learned.answer(SHARES[1], {"bias": 0.9}, {}, spread=0.01))
@@ -162,3 +164,28 @@ def test_keyframes_of_a_hook_move_the_bias_of_its_concept_alone(learned):
         mug = {"bias": 0.4, "strength": 0.5}
         assert torch.equal(with_mug[number], learned.answer(share, {"bias": bias}, mug, hooks=still)), bias
     assert not torch.equal(found[0], learned.answer(SHARES[0], {}, {}, hooks=still))
+    twice, once = make("teddy_t", 0.5, before=make("teddy_t", 0.4)), make("teddy_t", 0.2)
+    answers = [learned.answer(SHARES[0], {}, {}, hooks=hooks) for hooks in (twice, once)]
+    assert torch.equal(*answers), "of two hooks for one concept both count"
+
+
+def test_each_keyframe_of_two_hooks_finds_the_context_of_its_own_shifts(pack):
+    """Two hooks with keyframes on one prompt: a concept would be drawn at a bias that the other's keyframe asks for."""
+    import comfy.hooks
+
+    hooks, words = import_module(f"{PACK}.nodes.host.strength_hook"), ("mug_m", "teddy_t")
+    moves = {"teddy_t": (0.4, (1.0, 0.25)), "mug_m": (0.2, (1.0, -1.0, 0.5))}
+    both = None
+    for word, (shift, values) in moves.items():
+        made, frames = hooks.strength_hooks(word, 1.0, shift, "bias_shift"), comfy.hooks.HookKeyframeGroup()
+        for number, value in enumerate(values):
+            frames.add(comfy.hooks.HookKeyframe(value, number / 4))
+        made.set_keyframes_on_hooks(frames)
+        both = made if both is None else both.clone_and_combine(made)
+    possible = hooks.possible_shifts(both, words)
+    for one in range(2):
+        for other in range(3):
+            options = {hooks.SHIFTS: [("teddy_t", one, 2), ("unknown", 1, 2), ("mug_m", other, 3)]}
+            number, count = hooks.shift_that_holds(options, words)
+            wanted = moves["mug_m"][0] * moves["mug_m"][1][other], moves["teddy_t"][0] * moves["teddy_t"][1][one]
+            assert count == len(possible) == 6 and possible[number] == pytest.approx(wanted)
