@@ -26,9 +26,10 @@ def strength_at(timed: Timed, share: float) -> float:
 
 
 def starts_of(concepts: Sequence[Timed]) -> list[float]:
-    """The shares of sampling, from 0 on, from which on something else holds of any concept."""
+    """The shares of sampling, from 0 on, from which on something else holds of any concept; at 1 sampling is over."""
     ends = {share for each in concepts for share in (each.start_percent, each.end_percent)}
-    return sorted({0.0} | ends | {level.start for each in concepts for level in each.schedule.levels})
+    starts = {0.0} | ends | {level.start for each in concepts for level in each.schedule.levels}
+    return sorted(share for share in starts if share < 1)
 
 
 @dataclass(frozen=True)

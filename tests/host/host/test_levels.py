@@ -118,6 +118,21 @@ def test_strength_zero_is_a_rest_and_rows_of_a_batch_follow_the_largest_sigma(le
     assert torch.equal(spread[1], learned.answer(SHARES[2], {}, {}, spread=0.01))
 
 
+def test_a_concept_that_never_rests_has_one_level_and_no_context_to_rest_in(pack, learned):
+    """Each step would choose between two contexts, and each prompt be encoded and kept twice, for nothing."""
+
+    def call(**where):
+        model, _clip = learned.applied([where, {}], 1)
+        applied = model.model_options["transformer_options"][pack.model.KEY]
+        return pack.model.ModelCall(applied, model, {"positive": [{}]}), applied.levels
+
+    for where in ({}, {"schedule": schedule_of((0.0, 1.0, 0.2), (1.0, 0.0, 0.2))}):
+        still, levels = call(**where)
+        assert not still.rests and levels.strengths == ((1.0, 1.0),)
+    for where in ({"end_percent": 0.5}, {"start_percent": 0.5}, {"start_percent": 1.0}):
+        assert call(**where)[0].rests
+
+
 @pytest.mark.parametrize("locking", ["local", "global_pure", "exact"])
 def test_while_all_rest_the_superclass_prompt_is_read_to_the_bit(learned, locking):
     """Keys and a share of the superclass would act on: the picture would not begin as the superclass's own."""

@@ -188,6 +188,9 @@ def test_sdxl_reads_the_superclass_prompt_beside_the_words(pack, sdxl_clip, pack
     close = {"rtol": 1e-4, "atol": 1e-4}
     torch.testing.assert_close(named.encodings, pack.encoded_prompt.plain(prompt), **close)
     torch.testing.assert_close(own.encodings, plain, **close)
+    with torch.no_grad():
+        measured, _kinds = pack.encoders.encode_captions(sdxl_clip, ["a coffee cup"])
+    torch.testing.assert_close(measured, plain, **close, msg="the statistics are of what layers read")
     assert named.keep[0].nonzero().flatten().tolist() == [0] and named.positions.tolist() == [3]
     other = encoded(sdxl_clip, "the coffee cup at sea, by night")[1]
     torch.testing.assert_close(both, (superclass + other) / 2, **close)
