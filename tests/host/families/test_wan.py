@@ -35,6 +35,20 @@ def test_statistics_of_the_encodings_before_wans_layers_are_refused(pack):
         checks.check_statistics(measured, pack.family.family_of(model), model)
 
 
+def test_statistics_of_other_reading_layers_are_measured_anew(pack, monkeypatch, tmp_path):
+    """Of two models behind one text encoder, the second would be trained by what the first makes of a prompt."""
+    monkeypatch.setattr(pack.folders, "statistics_folder", lambda: tmp_path)
+    world, captions = CrossWorld(pack, "wan21"), ["a dog", "a red cup in snow"]
+    first = pack.statistics.measured(world.clip, captions, world.model)
+    weight = next(world.net.text_embedding.parameters())
+    with torch.no_grad():
+        weight *= 2
+        other = pack.statistics.measured(world.clip, captions, world.model)
+        weight /= 2
+    again = pack.statistics.measured(world.clip, captions, world.model)
+    assert torch.equal(again.sums, first.sums) and not torch.equal(other.sums, first.sums)
+
+
 @pytest.mark.parametrize("config, channels", [("WAN21_T2V", 16), ("WAN22_T2V", 48)])
 def test_one_concept_draws_in_both_experts_and_in_the_model_of_other_latents(pack, config, channels):
     """Each expert keeps its weights and takes the concept; 48 channels of latents are a family of their own."""

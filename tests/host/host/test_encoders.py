@@ -44,6 +44,14 @@ def test_training_and_sampling_read_a_prompt_alike(pack, loaded, pack_concept):
     plain = clip.encode_from_tokens(clip.tokenize("a photo of a teddy bear."))
     assert torch.allclose(superclass.encodings.cpu(), plain.cpu(), atol=1e-4)
     assert encoded.positions.tolist() == [6]
+    skipping = clip.clone()
+    skipping.clip_layer(-2)
+    encoder = pack.encoders.HostTextEncoder(skipping, encoders, "teddy bear", device)
+    with torch.no_grad():
+        earlier = encoder.encode(["a photo of a {}."], None)
+    read = skipping.encode_from_tokens(skipping.tokenize("a photo of a teddy bear."))
+    assert torch.allclose(earlier.encodings.cpu(), read.cpu(), atol=1e-4), "with CLIP Set Last Layer too"
+    assert (read - plain).abs().max() > 1e-2
 
 
 def test_the_superclass_is_encoded_without_the_padding_behind_the_templates(pack, loaded):

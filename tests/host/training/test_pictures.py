@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -105,3 +107,27 @@ def test_the_same_picture_in_several_loaders_is_told(pack):
     told = pack.pictures.warning_of_same(taken)
     assert told.startswith("Pictures 1, 3 and 6 are the same. Pictures 2 and 5 are the same. If you did not mean it, ")
     assert pack.pictures.warning_of_same(pack.pictures.shots([one, other, picture(24, 16)], [], 512)) is None
+
+
+@pytest.mark.parametrize("frames", [False, True])
+def test_a_latent_its_mirror_image_mask_and_caption_belong_to_one_picture(pack, frames):
+    """What is learned would be upside down, of another picture's caption, or beside the mask."""
+    pixels = [torch.rand(16, 24, 3, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2)]
+    mask = torch.zeros(16, 24)
+    mask[:4, :8] = 1
+
+    def encode(picture: torch.Tensor) -> torch.Tensor:
+        cells = torch.nn.functional.avg_pool2d(picture.movedim(-1, 1), 8)
+        return cells.unsqueeze(2) if frames else cells
+
+    model = SimpleNamespace(model=SimpleNamespace(process_latent_in=lambda latent: 3 * latent - 1))
+    shots = [pack.pictures.Shot(pixels[0], mask), pack.pictures.Shot(pixels[1], None)]
+    first, second = pack.task.latent_pictures(model, SimpleNamespace(encode=encode), shots, True, ("", "a {}"))
+    for found, picture in ((first, pixels[0]), (second, pixels[1])):
+        cells = torch.nn.functional.avg_pool2d(picture.movedim(-1, 0)[None], 8)[0]
+        torch.testing.assert_close(found.latent, 3 * cells - 1)
+        torch.testing.assert_close(found.mirrored, found.latent.flip(-1))
+    assert first.mask.tolist() == [[0.5, 0, 0], [0, 0, 0]] and second.mask is None
+    assert first.templates is None and second.templates == ("a {}",)
+    (still,) = pack.task.latent_pictures(model, SimpleNamespace(encode=encode), shots[:1], False)
+    assert still.mirrored is None and still.templates is None

@@ -18,7 +18,7 @@ FLUX2 = SimpleNamespace(latent_channels=128, latent_dim=2)
 SCHEMA = read_snapshot()["PerfusionTrainConcept"]
 
 
-def run_key(pack, **changes) -> str:
+def run_key(pack, base: str = "base", statistics: str = "statistics", **changes) -> str:
     """The key of one and the same training, but for ``changes``."""
     torch.manual_seed(0)
     fields = {
@@ -37,7 +37,7 @@ def run_key(pack, **changes) -> str:
         "preview_every": 0,
         "preview_prompt": "a {}",
     }
-    return pack.run.Training(**(fields | changes))._key("base", SimpleNamespace(fingerprint="statistics"))
+    return pack.run.Training(**(fields | changes))._key(base, SimpleNamespace(fingerprint=statistics))
 
 
 def test_another_text_encoder_is_another_training(pack, loaded):
@@ -64,6 +64,21 @@ def test_another_first_stage_or_layer_of_the_text_encoder_is_another_training(pa
     assert run_key(pack) == key == run_key(pack, preview_every=5, gradient_checkpointing=True)
     assert run_key(pack, vae=SimpleNamespace(first_stage_model=nn.Linear(128, 128))) != key
     assert run_key(pack, clip=SimpleNamespace(layer_idx=-2)) != key
+
+
+def test_everything_that_decides_a_concept_is_in_its_name(pack):
+    """A training that differs in it would be answered with the finished concept of another."""
+    pixels, settings = torch.ones(8, 8, 3), pack.ops.TrainingSettings()
+    shots = [pack.pictures.Shot(pixels, torch.ones(8, 8)), pack.pictures.Shot(pixels, torch.eye(8))]
+    changes = [{"shots": [shot]} for shot in shots] + [{"shots": [pack.pictures.Shot(0.5 * pixels, None)]}]
+    changes += [{"captions": ("a {}",)}, {"templates": ("the {}",)}, {"superclass": "cat"}, {"word": "bear_b"}]
+    changes += [{"dtype": "bfloat16"}, {"base": "another"}, {"statistics": "others"}]
+    decided = {"seed": 1, "steps": 7, "flip": False, "value_learning_rate": 0.5, "batch_size": 2}
+    decided |= {"gate": pack.ops.Gate(0.5, 0.1), "key_locking": pack.ops.KeyLocking.EXACT}
+    changes += [{"settings": dataclasses.replace(settings, **{name: value})} for name, value in decided.items()]
+    keys = [run_key(pack), *(run_key(pack, **change) for change in changes)]
+    assert len(set(keys)) == len(keys)
+    assert run_key(pack, settings=dataclasses.replace(settings, micro_batch=1, report_every=3)) == keys[0]
 
 
 @pytest.fixture
