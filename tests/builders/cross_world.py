@@ -113,7 +113,8 @@ class CrossWorld:
         if options:
             model = model.clone()
             model.model_options["transformer_options"] |= options
-        conds = [clip.encode_from_tokens_scheduled(clip.tokenize(words), show_pbar=False) for words in (text, "a boat")]
+        texts = text, "a (boat:1.3)"
+        conds = [clip.encode_from_tokens_scheduled(clip.tokenize(words), show_pbar=False) for words in texts]
         conds = [[[encodings, others | (entries or {})] for encodings, others in cond] for cond in conds]
         return self.sample(model, *conds, cfg=cfg)
 

@@ -10,7 +10,7 @@ import torch
 
 from builders.joint_models import TOKENS
 from builders.joint_training import gradient_through_the_text, learn_hidden_residuals_back, trained_model
-from builders.joint_world import MARKED
+from builders.joint_world import MARKED, JointWorld
 from builders.own_attention import own_attention
 from perfusion_ops.concept.file import concept_bytes, parse_concept
 
@@ -135,6 +135,16 @@ def test_what_a_prompts_mask_leaves_out_stays_out(joint_world):
     # Each place hears by its own row of the mask, words and picture apart.
     silent = world.draw(world.applied(world.concept(), strength=1e-30), named[0], **one)
     torch.testing.assert_close(silent, superclass, rtol=1e-4, atol=1e-4)
+
+
+def test_a_prompt_longer_than_the_models_padding_keeps_its_words(pack):
+    """Flux.2 pads prompts to 512 tokens on the left, and takes longer ones whole."""
+    world, tokens = JointWorld(pack, "flux2"), 515
+    named, marks = world.prompt(5, ["teddy_t"], tokens), torch.rand(1, tokens, 1)
+    assert torch.equal(world.family.text_places(marks, world.net), marks)
+    once = {"steps": 1, "cfg": 1.0}
+    plain = world.draw(world.model, world.pack.encoded_prompt.plain(named), **once)
+    assert (world.draw(world.applied(world.concept(scale=9.0)), named, **once) - plain).abs().max() > 1e-3
 
 
 def test_a_region_keeps_the_look_inside(world):

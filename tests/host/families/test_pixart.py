@@ -46,6 +46,21 @@ def test_pixart_alpha_trains_and_draws_with_the_pictures_size(pack, monkeypatch)
     assert torch.equal(world.draw(model, clip, text), superclass)
 
 
+def test_what_a_node_fills_a_prompt_up_with_is_never_edited(pack):
+    """The projection makes a word of zeros: a gate that leaks would edit each of them into a part of the concept."""
+    world = CrossWorld(pack, "pixart_sigma")
+    model, clip = world.applied(world.concept(), gate=(0.6, 0.15, False))
+    prompt = clip.encode_from_tokens(clip.tokenize(TEXT.format("teddy_t")))
+    prompt = torch.nn.functional.pad(prompt, (0, 0, 0, 3))
+    reading, edit = pack.model.reading_of(model), model.model_options["transformer_options"][pack.model.KEY].edit
+    with torch.no_grad():
+        encodings = reading.context(pack.encoded_prompt.plain(prompt), {})
+        (context,) = pack.conditioning.edited_contexts(edit, {"cross_attn": prompt}, encodings, reading)
+    for part in (context.keys, context.values):
+        assert torch.equal(part[:, -3:], encodings[:, -3:]) and not torch.equal(part[:, :-3], encodings[:, :-3])
+    assert not context.gates[:, -3:].any() and encodings[:, -3:].abs().max() > 0
+
+
 def test_the_node_trains_on_photographs_of_any_shape(pack, tmp_path, monkeypatch):
     """Sides are cut to what PixArt counts in, and a picture that is too small for it is named."""
     import folder_paths

@@ -124,11 +124,18 @@ def _renamed(pack, concept, word: str, **changes):
         ({"base_family": "sdxl"}, "was trained for SDXL, and this model is SD 1.x. Load a checkpoint of SDXL"),
         ({"value_residuals": {"middle_block.1.transformer_blocks.0.attn2": torch.ones(7)}}, "1 attention layers"),
         ({"word": "teddy_t"}, "'teddy_t' is applied twice to one model; apply it once"),
+        ({"value_residuals": "later half"}, r"\d attention layers of context width 768, and this SD 1.x model has \d"),
     ],
 )
 def test_a_concept_that_does_not_fit_is_refused_with_a_sentence(pack, applied, changes, sentence):
-    """A concept for another model is refused with what to load or retrain."""
+    """A concept for another model is refused with what to load or retrain. A learned word has all layers."""
     model, _, term = applied()
+    changes = dict(changes)
+    if changes.get("value_residuals") == "later half":
+        layers = term.concept.value_residuals.items()
+        widths = pack.family.family_of(model).value_widths(model.model.diffusion_model)
+        later = pack.ops.EditedLayers.LATER_HALF.among(widths)
+        changes["value_residuals"] = {name: residual for name, residual in layers if name in later}
     concept = _renamed(pack, term.concept, changes.pop("word", "other"), **changes)
     with pytest.raises(ValueError, match=sentence):
         pack.model.model_with_concept(model, pack.model.AppliedConcept(pack.ops.EditTerm(concept)))

@@ -154,8 +154,13 @@ def test_a_region_is_the_whole_pictures_where_a_prompt_has_an_area(pack, loaded,
 
 
 @pytest.fixture(scope="module")
-def sdxl_clip(load_checkpoint):
-    return load_checkpoint("sdxl")[1]
+def sdxl(load_checkpoint):
+    return load_checkpoint("sdxl")
+
+
+@pytest.fixture(scope="module")
+def sdxl_clip(sdxl):
+    return sdxl[1]
 
 
 def test_sdxl_marks_in_both_text_encoders(pack, sdxl_clip, teddy):
@@ -195,3 +200,12 @@ def test_sdxl_reads_the_superclass_prompt_beside_the_words(pack, sdxl_clip, pack
     other = encoded(sdxl_clip, "the coffee cup at sea, by night")[1]
     torch.testing.assert_close(both, (superclass + other) / 2, **close)
     assert (superclass - other).abs().max() > 1e-2
+
+
+def test_sdxl_is_trained_with_the_sizes_that_it_draws_with(pack, sdxl):
+    """A picture that is wider than high would be learned as one that is higher than wide."""
+    pooled, model = torch.randn(1, 1280, generator=torch.Generator().manual_seed(1)), sdxl[0].model
+    given = {"pooled_output": pooled, "width": 96, "height": 64, "device": torch.device("cpu")}
+    drawn_with = model.extra_conds(noise=torch.zeros(1, 4, 8, 12), **given)["y"].cond
+    family = pack.family.family_of(sdxl[0])
+    assert torch.equal(family.conditioning(sdxl[0], pooled, (64, 96))["y"], drawn_with)

@@ -68,6 +68,7 @@ def test_the_node_trains_and_the_concept_draws(pack, family, tmp_path, monkeypat
     finished = pack.run.Training.of({name: [value] for name, value in values.items()}).run()
     concept = finished.concept
     assert concept.gate.value == "position" and concept.base_family == family and len(finished.losses) == 3
+    assert {"encoder", "base_model", "training"} <= concept.metadata.keys(), "Apply tells another CLIP by them"
     assert all(residual.abs().max() > 0.1 for residual in concept.value_residuals.values())
     layers = list(pack.family.family_of(model).value_widths(model.model.diffusion_model))
     assert list(concept.value_residuals) == layers, "auto: all layers"

@@ -131,3 +131,11 @@ def test_a_latent_its_mirror_image_mask_and_caption_belong_to_one_picture(pack, 
     assert first.templates is None and second.templates == ("a {}",)
     (still,) = pack.task.latent_pictures(model, SimpleNamespace(encode=encode), shots[:1], False)
     assert still.mirrored is None and still.templates is None
+
+
+@pytest.mark.parametrize(("name", "patch"), [("chroma_radiance", 16), ("zimage_pixel", 32)])
+def test_pictures_for_models_in_pixel_space_are_whole_patches(pack, name, patch):
+    """These models read pixels by patches of their own sizes: what lies in half a patch would be padded and learned."""
+    (family,) = (family for family in pack.family.FAMILIES if family.name == name)
+    (shot,) = pack.pictures.shots([torch.rand(1, 70, 100, 3)], [], 512, *family.sides)
+    assert all(side % patch == 0 for side in shot.pixels.shape[:2])

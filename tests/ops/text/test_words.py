@@ -89,6 +89,8 @@ def test_a_word_is_found_where_its_script_lets_it_stand(text, word):
         ("mycup", "my cup"),
         ("my\u200bcup", "my cup"),
         ("my cups", "my cup"),
+        ("l \u00b4ours", "l\u00b4ours"),
+        ("x\u200b\u0301cat", "cat"),
     ],
 )
 def test_a_word_is_not_found_inside_another(text, word):
