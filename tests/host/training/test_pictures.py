@@ -137,5 +137,5 @@ def test_a_latent_its_mirror_image_mask_and_caption_belong_to_one_picture(pack, 
 def test_pictures_for_models_in_pixel_space_are_whole_patches(pack, name, patch):
     """These models read pixels by patches of their own sizes: what lies in half a patch would be padded and learned."""
     (family,) = (family for family in pack.family.FAMILIES if family.name == name)
-    (shot,) = pack.pictures.shots([torch.rand(1, 70, 100, 3)], [], 512, *family.sides)
+    (shot,) = pack.pictures.shots([torch.rand(1, 76, 108, 3)], [], 512, *family.sides)
     assert all(side % patch == 0 for side in shot.pixels.shape[:2])
