@@ -7,6 +7,7 @@ import { remountDisplays } from "./dom.js"
 import { addGateView, refreshGateViews } from "./gate_view.js"
 import { readTexts } from "./texts.js"
 import { stopTrainings, tellSaved, showTraining } from "./training.js"
+import { keepWarning, sayWarnings } from "./warnings.js"
 
 const APPLY = "PerfusionApplyKeyLockedAttention"
 /** Milliseconds. */
@@ -24,6 +25,8 @@ app.registerExtension({
     api.addEventListener("perfusion.saved", ({ detail }) => tellSaved(detail))
     api.addEventListener("execution_interrupted", stopTrainings)
     api.addEventListener("execution_error", stopTrainings)
+    api.addEventListener("perfusion.warning", ({ detail }) => keepWarning(detail))
+    for (const end of ["execution_success", "execution_interrupted", "execution_error"]) api.addEventListener(end, sayWarnings)
     api.addEventListener("graphChanged", refreshAll)
     document.addEventListener("input", afterTyping)
   },

@@ -7,6 +7,7 @@ import { addDisplay, chain, element, svg } from "./dom.js"
 import { refreshGateViews } from "./gate_view.js"
 import { nodeOfExecution } from "./graph.js"
 import { lossCurve, timeLeft } from "./loss.js"
+import { message } from "./messages.js"
 import { text } from "./texts.js"
 
 const TRAIN = "PerfusionTrainConcept"
@@ -35,10 +36,7 @@ export async function tellSaved({ word, file }) {
   await (app.reloadNodeDefs ? app.reloadNodeDefs() : app.refreshComboInNodes())
   refreshCards()
   refreshGateViews()
-  const toast = app.extensionManager?.toast
-  const [title, detail] = [text("savedTitle", { word }), text("savedDetail", { word, file })]
-  if (toast?.success) toast.success(title, { description: detail })
-  else toast?.add({ severity: "success", summary: title, detail, life: 1000 * READ_SECONDS })
+  message("success", text("savedTitle", { word }), text("savedDetail", { word, file }), READ_SECONDS)
 }
 
 function addView(node) {

@@ -52,6 +52,8 @@ def warn(line: str, logged: str, node: str | None) -> None:
     logging.warning("Perfusion: %s", logged)
     _warned.add(node)
     show_on_node(line, node)
+    # Newer frontends take a node's line away when its job ends.
+    send_event("perfusion.warning", {"node": node, "text": line})
 
 
 def warn_of(*sentences: str | None) -> str:

@@ -71,7 +71,10 @@ def test_concepts_that_no_edit_can_tell_apart_are_named_on_the_second_ones_node(
         model, clip = apply(graph, model, clip, path.name)
     graph.add("PreviewAny", source=encode(graph, clip, "a rex and a max"))
     logged = len(server.log_text())
-    (line,) = server.run(graph).texts()
+    result = server.run(graph)
+    (line,) = result.texts()
+    [event] = result.events_of("perfusion.warning")
+    assert event["text"] == line and graph[event["node"]]["class_type"] == "PerfusionApplyKeyLockedAttention"
     assert "'max' and 'rex' have nearly the same target input" in line
     assert line in server.log_text()[logged:]
 

@@ -258,3 +258,30 @@ def test_the_pack_is_whole_without_its_scripts(host, chromium):
     finally:
         off.close()
         host.post("/settings", {"Comfy.Extension.Disabled": []})
+
+
+WARN = """
+([kind, text]) => {
+  const node = app.graph.nodes.find(node => node.type === kind)
+  const tell = (name, detail) => app.api.dispatchEvent(new CustomEvent(name, { detail }))
+  tell('perfusion.warning', { node: String(node.id), text })
+  tell('execution_success', { prompt_id: 'none' })
+}
+"""
+LINE = """
+kind => app.graph.nodes.find(node => node.type === kind)
+  .addWidget('text', '$$node-text-preview', 'It stays.', () => {}, { serialize: false }).serialize = false
+"""
+
+
+def test_a_warning_is_seen_where_the_frontend_takes_a_nodes_line_away(page):
+    """With a newer frontend a job's end clears the nodes' lines: why a concept had no effect is then a message."""
+    open_workflow(page, shipped(USE))
+    page.evaluate(WARN, [APPLY, "It has no effect."])
+    page.wait_for_function("() => document.body.innerText.includes('It has no effect.')")
+    page.evaluate(LINE, APPLY)
+    page.evaluate(WARN, [APPLY, "It is said already."])
+    page.wait_for_timeout(600)
+    assert "It is said already." not in page.inner_text("body"), "a line that stays is not said twice"
+    open_workflow(page, shipped(USE))
+    assert page.complaints == []

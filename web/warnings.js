@@ -1,0 +1,32 @@
+/** Warnings of nodes, said again where the frontend takes a node's line away when its job ends. */
+
+import { nodeOfExecution } from "./graph.js"
+import { message } from "./messages.js"
+
+const LINE = "$$node-text-preview"
+const READ_SECONDS = 20
+/** Milliseconds in which the frontend has cleared its lines. */
+const CLEARED = 200
+
+const told = new Map()
+const shown = new Map()
+
+/** A node warned; it shows the line itself while the job runs. */
+export function keepWarning({ node, text }) {
+  told.set(String(node), text)
+}
+
+/** The job ended: what no node shows any more is said as a message, and not again while that stands. */
+export function sayWarnings() {
+  const kept = [...told]
+  told.clear()
+  setTimeout(() => kept.forEach(([id, said]) => say(nodeOfExecution(id), said)), CLEARED)
+}
+
+function say(node, said) {
+  if (!node || node.widgets?.some(widget => widget.name === LINE)) return
+  const key = `${node.id} ${said}`
+  if (Date.now() < (shown.get(key) ?? 0)) return
+  shown.set(key, Date.now() + 1000 * READ_SECONDS)
+  message("warn", node.title, said, READ_SECONDS)
+}
