@@ -68,8 +68,8 @@ def check_fits(model, concept: Concept) -> None:
     family, net = family_of(model), model.model.diffusion_model
     if concept.base_family not in (known.name for known in FAMILIES):
         raise ValueError(
-            f"The concept {concept.word!r} was trained for the model family {title_of(concept.base_family)}, which this "
-            "version of the pack does not know. Update this pack."
+            f"The concept {concept.word!r} was trained for the model family {title_of(concept.base_family)}, which "
+            "this version of the pack does not know. Update this pack."
         )
     if family.name != concept.base_family:
         trained = title_of(concept.base_family)

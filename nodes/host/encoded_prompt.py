@@ -138,7 +138,7 @@ class _Call:
             # The caller goes on using this very object; a new one with the marks would be lost.
             written.__class__ = EncodedPrompt
             written.remember((), None, {})
-        written.namings = written.namings | self.namings
+        written.namings = self.namings
         for name in self.names:
             if name not in written.beside:
                 written.beside[name] = plain(written).clone()

@@ -171,6 +171,15 @@ def test_a_word_that_is_taken_is_refused(pack, read, pack_concept):
         pack.clip.clip_with_concept(read.clip, pack_concept("Teddy_T", "dog", 9), 1.0, pack.ops.KeyLocking.LOCAL)
 
 
+def test_another_training_of_a_word_that_is_taken_is_refused(pack, loaded, pack_concept):
+    """Of two concepts of one word and superclass the second would be drawn with the first one's word."""
+    clip = loaded[1]
+    for seed in (1, 1):
+        clip = pack.clip.clip_with_concept(clip, pack_concept("teddy_t", "bear", seed), 1.0, pack.ops.KeyLocking.LOCAL)
+    with pytest.raises(ValueError, match="stands for two concepts"):
+        pack.clip.clip_with_concept(clip, pack_concept("teddy_t", "bear", 9), 1.0, pack.ops.KeyLocking.LOCAL)
+
+
 def test_a_concept_for_other_text_encoders_is_refused(pack, loaded, pack_concept):
     """Who connects the CLIP of another model family reads which one is needed."""
     concept = pack_concept("teddy_t", "bear", 1, "sdxl")

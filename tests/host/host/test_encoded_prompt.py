@@ -103,6 +103,13 @@ def test_mixing_unites_what_prompts_hold(pack, prompt):
     assert prompt.words == {"teddy_t", "mug_m"} and rows_with_concepts(pack, prompt) == [True, True]
 
 
+def test_a_copy_is_written_into_alone(pack, prompt):
+    """ComfyUI keeps encodings: a node that changes its copy would change the prompt of the next run."""
+    superclass, copied = prompt.superclass.clone(), copy.deepcopy(prompt)
+    copied *= 3
+    assert torch.equal(prompt.superclass, superclass) and torch.equal(copied.superclass, 3 * superclass)
+
+
 def test_a_prompt_that_was_blanked_holds_nothing(pack, prompt):
     """A zeroed prompt, as ConditioningZeroOut makes it, draws no concept."""
     blank = prompt * 0

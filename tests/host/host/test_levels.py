@@ -133,6 +133,19 @@ def test_a_concept_that_never_rests_has_one_level_and_no_context_to_rest_in(pack
         assert call(**where)[0].rests
 
 
+def test_a_concept_counts_as_drawn_once_its_strength_was_above_0(pack, learned):
+    """A look that ends before the last step had its effect: its node would say that it had none."""
+    dials = {"end_percent": 0.3}, {"start_percent": 0.9}
+    model, _clip = learned.applied(list(dials), 1)
+    applied = model.model_options["transformer_options"][pack.model.KEY]
+    timetable = pack.model.ModelCall(applied, model, {"positive": [{}]}).timetable
+    sampling, drawn = model.get_model_object("model_sampling"), []
+    for share in SHARES:
+        timetable.at(torch.tensor(float(sampling.percent_to_sigma(share))))
+        drawn.append(dict(zip(applied.edit.words, timetable.opened(), strict=True)))
+    assert drawn == [{"mug_m": False, "teddy_t": True}] * 3
+
+
 @pytest.mark.parametrize("locking", ["local", "global_pure", "exact"])
 def test_while_all_rest_the_superclass_prompt_is_read_to_the_bit(learned, locking):
     """Keys and a share of the superclass would act on: the picture would not begin as the superclass's own."""
