@@ -27,6 +27,8 @@ from report import RECORDS, ROOT, add_record_option, origin, publish, replace_se
 from template_parts.table import Tables, joined, of_commit, page
 
 PAGE = ROOT / "docs/compatibility.md"
+TEMPLATES = "comfyui-workflow-templates-json"
+"""The package that has the workflows themselves."""
 PLAIN = {"CLIPTextEncode", "VAEDecode", "PreviewImage", "UNETLoader", "VAELoader", *CLIP_LOADERS}
 PLAIN |= {"EmptySD3LatentImage", "EmptyLatentImage", "StringConcatenate", "PreviewAny"}
 """Nodes that say nothing of a template in its row."""
@@ -78,7 +80,7 @@ def main() -> int:
             drawn = list(rows(trial, cases, train=False))
             trained = list(rows(trial, [case for case in cases if case.name in (*firsts, NO_TEMPLATE)], train=True))
             host = server.get("/system_stats")["system"]["comfyui_version"]
-    versions = {"ComfyUI": host, "comfyui-workflow-templates": version("comfyui-workflow-templates")}
+    versions = {"ComfyUI": host, TEMPLATES: version(TEMPLATES)}
     tables = {"drawn": drawn, "trained": trained, "not run": unfit}
     publish("templates", tables, ROOT / "bench_out", host=versions)
     if arguments.record:

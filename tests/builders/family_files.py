@@ -20,7 +20,7 @@ from perfusion_ops.concept.file import save_concept
 
 _NAMES = ("make_family_files.py", "make_checkpoints.py", "weight_forms.py", "joint_models.py", "cross_models.py")
 _NAMES += ("family_first_stages.py", "small_vocabularies.py", "kin_models.py", "second_networks.py")
-_NAMES += ("picture_networks.py", "wan_models.py", "vision_files.py")
+_NAMES += ("family_networks.py", "picture_networks.py", "wan_models.py", "vision_files.py")
 MAKERS = [ROOT / "tests/builders" / name for name in _NAMES]
 WORD, SUPERCLASS = "teddy_t", "bear"
 LOUD = 10.0
