@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from builders.tokens import WIDTH, measured, tokens
+from perfusion_ops.text.captions import captions
 from perfusion_ops.text.covariance import (
     DEFAULT_MIX,
     TokenKind,
@@ -149,6 +150,15 @@ def test_damping_adds_its_share_of_the_mean_eigenvalue():
     assert relative(inverse(matrix, 0.01), damped) < 1e-10
     assert relative(inverse(matrix, 0.0), damped) > 0.1
     assert torch.linalg.cond(inverse(matrix, 0.01)) < torch.linalg.cond(matrix) / 2
+
+
+def test_the_damping_and_the_mix_are_those_that_every_concept_was_trained_with():
+    """Other numbers are another metric: a training that goes on, or a concept made again, would be another."""
+    matrix = measured(*tokens()).matrix()
+    assert torch.equal(inverse(matrix), inverse(matrix, 0.01))
+    words = sum(len(text.split()) for text in captions(500, 0)) / 500
+    shares = {TokenKind.WORD: words / 76, TokenKind.END: 1 / 76, TokenKind.PADDING: (75 - words) / 76}
+    assert DEFAULT_MIX == pytest.approx(shares, abs=0.04), "about as many as 77 tokens of a caption have of each"
 
 
 def test_the_scale_of_the_covariance_cancels_in_similarities():
