@@ -2,9 +2,9 @@
 
 import { app } from "../../scripts/app.js"
 
-const NAMES = { success: "success", warn: "warning" }
+const NAMES = { success: "success", warn: "warning", info: "info" }
 
-/** Show `title` above `detail` for some seconds; `kind` is `success` or `warn`. */
+/** Show `title` above `detail` for some seconds; `kind` is `success`, `info` or `warn`. */
 export function message(kind, title, detail, seconds) {
   const toast = app.extensionManager?.toast
   const own = toast?.[NAMES[kind]]

@@ -5,9 +5,9 @@ import { api } from "../../scripts/api.js"
 import { addCard, refreshCards } from "./card.js"
 import { remountDisplays } from "./dom.js"
 import { addGateView, refreshGateViews } from "./gate_view.js"
+import { keepLine, sayLines } from "./lines.js"
 import { readTexts } from "./texts.js"
 import { stopTrainings, tellSaved, showTraining } from "./training.js"
-import { keepWarning, sayWarnings } from "./warnings.js"
 
 const APPLY = "PerfusionApplyKeyLockedAttention"
 /** Milliseconds. */
@@ -25,8 +25,9 @@ app.registerExtension({
     api.addEventListener("perfusion.saved", ({ detail }) => tellSaved(detail))
     api.addEventListener("execution_interrupted", stopTrainings)
     api.addEventListener("execution_error", stopTrainings)
-    api.addEventListener("perfusion.warning", ({ detail }) => keepWarning(detail))
-    for (const end of ["execution_success", "execution_interrupted", "execution_error"]) api.addEventListener(end, sayWarnings)
+    api.addEventListener("perfusion.warning", ({ detail }) => keepLine(detail, "warn"))
+    api.addEventListener("perfusion.told", ({ detail }) => keepLine(detail, "info"))
+    for (const end of ["execution_success", "execution_interrupted", "execution_error"]) api.addEventListener(end, sayLines)
     api.addEventListener("graphChanged", refreshAll)
     document.addEventListener("input", afterTyping)
   },

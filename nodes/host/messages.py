@@ -35,6 +35,13 @@ def show_on_node(text: str, node: str | None) -> None:
         PromptServer.instance.send_progress_text(text or CLEARED, node)
 
 
+def show_last(text: str, node: str | None) -> None:
+    """The line that a node ends with. Newer frontends take it away when the job ends; our script shows it again."""
+    show_on_node(text, node)
+    if node is not None:
+        send_event("perfusion.told", {"node": node, "text": text})
+
+
 def send_event(name: str, content: dict[str, Any]) -> None:
     """An event of ours to the browser that queued the workflow; nowhere without a server. Nothing may depend on it."""
     server = getattr(PromptServer, "instance", None)

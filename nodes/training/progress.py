@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...perfusion_ops import Concept, StepReport
 from ..host.device_memory import is_out_of_memory
-from ..host.messages import running_node, send_event, show_on_node
+from ..host.messages import running_node, send_event, show_last, show_on_node
 from ..host.thumbnails import as_image
 from .loss_curve import LossCurve
 
@@ -84,7 +84,14 @@ class Progress:
 
     def tell(self, text: str) -> None:
         """A line on the node."""
-        show_on_node("\n".join(filter(None, (text, self.warning))), self.node)
+        show_on_node(self._with_warning(text), self.node)
+
+    def conclude(self, text: str) -> None:
+        """The last line of the training on the node."""
+        show_last(self._with_warning(text), self.node)
+
+    def _with_warning(self, text: str) -> str:
+        return "\n".join(filter(None, (text, self.warning)))
 
     def announce(self, text: str) -> None:
         """A line on the node, which the first step replaces, and in the log; nothing for an empty one."""

@@ -69,7 +69,7 @@ class Training:
         if finished is not None:
             progress.bar.update_absolute(self.settings.steps)
             progress.finished(finished.losses)
-            progress.tell(f"Reused {files.concept.name}: the same inputs trained it before.")
+            progress.conclude(f"Reused {files.concept.name}: the same inputs trained it before.")
             return finished
         progress.announce(files.make_ready(snapshots))
         with torch.inference_mode(False), torch.enable_grad():
@@ -145,7 +145,7 @@ class Training:
         except BaseException:
             if progress.last is not None:
                 kept = files.save_partial(progress.last.concept(), progress.last.step, self._picture(progress))
-                progress.tell(f"Stopped at step {progress.last.step}; kept as {kept.name}. Queue again to go on.")
+                progress.conclude(f"Stopped at step {progress.last.step}; kept as {kept.name}. Queue again to go on.")
             raise
         progress.finished(result.losses)
         kept = (result.concept, list(result.losses), progress.sheet(), snapshots)

@@ -146,8 +146,8 @@ def test_two_trainings_alternating_with_another_workflow_train_once_each(host):
     for word in words:
         graph, node = training(host, word=word, steps=3, micro_batch=1)
         watch = Watch(node)
-        host.run(graph, watch)
-        assert "Reused" in texts(watch.lines)[-1]
+        told = host.run(graph, watch).events_of("perfusion.told")
+        assert "Reused" in texts(watch.lines)[-1] == told[-1]["text"]
         host.run(drawing)
     assert written == {file: file.stat().st_mtime_ns for word in words for file in trained_files(host, word)}
 

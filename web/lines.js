@@ -1,4 +1,4 @@
-/** Warnings of nodes, said again where the frontend takes a node's line away when its job ends. */
+/** What nodes said last, shown again where the frontend takes a node's line away when its job ends. */
 
 import { nodeOfExecution } from "./graph.js"
 import { message } from "./messages.js"
@@ -11,22 +11,22 @@ const CLEARED = 200
 const told = new Map()
 const shown = new Map()
 
-/** A node warned; it shows the line itself while the job runs. */
-export function keepWarning({ node, text }) {
-  told.set(String(node), text)
+/** A node warned, or said how it ended (`kind` is `warn` or `info`); it shows the line itself while the job runs. */
+export function keepLine({ node, text }, kind) {
+  told.set(String(node), { said: text, kind: told.get(String(node))?.kind === "warn" ? "warn" : kind })
 }
 
 /** The job ended: what no node shows any more is said as a message, and not again while that stands. */
-export function sayWarnings() {
+export function sayLines() {
   const kept = [...told]
   told.clear()
-  setTimeout(() => kept.forEach(([id, said]) => say(nodeOfExecution(id), said)), CLEARED)
+  setTimeout(() => kept.forEach(([id, line]) => say(nodeOfExecution(id), line)), CLEARED)
 }
 
-function say(node, said) {
+function say(node, { said, kind }) {
   if (!node || node.widgets?.some(widget => widget.name === LINE)) return
   const key = `${node.id} ${said}`
   if (Date.now() < (shown.get(key) ?? 0)) return
   shown.set(key, Date.now() + 1000 * READ_SECONDS)
-  message("warn", node.title, said, READ_SECONDS)
+  message(kind, node.title, said, READ_SECONDS)
 }
