@@ -7,11 +7,11 @@ from weakref import WeakKeyDictionary
 from comfy_api.latest import io
 from torch import nn
 
-from ..perfusion_ops import Concept, EditTerm, Gate, KeyLocking, nearly_parallel
+from ..perfusion_ops import Concept, EditTerm, Gate, nearly_parallel
 from ..perfusion_ops.edit.schedule import Schedule
 from .families.family import check_fits
 from .host import messages
-from .host.applied import AppliedConcept
+from .host.applied import AppliedConcept, unused_settings
 from .host.clip import clip_with_concept, text_encoder, text_encoder_names
 from .host.fingerprints import encoder_identity
 from .host.model import applied_terms, model_with_concept
@@ -149,16 +149,6 @@ def identity_of(clip) -> str:
     if first not in _identities:
         _identities[first] = encoder_identity(encoders)
     return _identities[first]
-
-
-def unused_settings(term: EditTerm) -> str | None:
-    """A sentence when key locking is chosen for a concept that has no keys of its own."""
-    if term.concept.has_learned_word or term.key_locking is KeyLocking.LOCAL:
-        return None
-    return (
-        f"The concept {term.concept.word!r} was trained with the gate 'position': its keys are always the superclass's "
-        "own, so key_locking has no effect on it."
-    )
 
 
 def another_encoder(clip, concept: Concept) -> str | None:

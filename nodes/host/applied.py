@@ -7,7 +7,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from ...perfusion_ops import EditTerm, JointEdit, check_combinable
+from ...perfusion_ops import EditTerm, JointEdit, KeyLocking, check_combinable
 from ...perfusion_ops.edit.schedule import Schedule
 from .levels import Levels, starts_of, strength_at
 from .naming import Naming
@@ -73,3 +73,13 @@ class AppliedConcepts:
     def __deepcopy__(self, _memo) -> AppliedConcepts:
         """Itself, as nothing in it changes. ComfyUI 0.13.0 copies a model's options deeply for every clone."""
         return self
+
+
+def unused_settings(term: EditTerm) -> str | None:
+    """A sentence when key locking is chosen for a concept that has no keys of its own."""
+    if term.concept.has_learned_word or term.key_locking is KeyLocking.LOCAL:
+        return None
+    return (
+        f"The concept {term.concept.word!r} was trained with the gate 'position': its keys are always the superclass's "
+        "own, so key_locking has no effect on it."
+    )

@@ -11,8 +11,10 @@ import comfy.model_management
 import comfy.utils
 import torch
 
+from ...perfusion_ops import GateKind
 from ...perfusion_ops.text.captions import corpus_fingerprint
 from ...perfusion_ops.text.covariance import TokenKind, UncenteredCovariance
+from ..families.family import family_of
 from . import folders
 from .clip import encoder_attribute, text_encoder_names, tokenizer_names
 from .encoders import encode_captions
@@ -35,8 +37,13 @@ def measured(clip, captions: list[str], model=None) -> UncenteredCovariance:
     """The statistics of ``clip`` over ``captions``, from disk if they were measured before.
 
     Some models read what layers of their own make of the text encoder's encodings: then ``model`` must be given.
-    Raises ValueError if it is missing.
+    Raises ValueError if it is missing, and for a model whose concepts need no statistics.
     """
+    family = None if model is None else family_of(model)
+    if family is not None and GateKind.LEARNED_WORD not in family.gates:
+        raise ValueError(
+            f"{family.title} learns by the position gate alone, which needs no text statistics. Take this node out."
+        )
     if reads_whole(clip):
         return _measured_as_read(clip, captions, model)
     clip.load_model()

@@ -93,11 +93,12 @@ class Evaluation:
             unnamed.append(without)
         scores, told = self._scores(drawn)
         changes = [float((each.pictures - unnamed[0].pictures).abs().max()) for each in unnamed]
-        line.ends(f"{len(self.prompts)} prompts, {len(self.methods)} rows.")
+        unused = [self.point.unused()] if self.point.unused() else []
+        line.ends(" ".join([f"{len(self.prompts)} prompts, {len(self.methods)} rows.", *unused]))
         return Evaluated(
             self._sheet(drawn, unnamed, scores),
             torch.cat([each.pictures for row in drawn for each in row]),
-            "\n\n".join([self._table(scores, changes), *told, self._how()]),
+            "\n\n".join([self._table(scores, changes), *told, *unused, self._how()]),
         )
 
     def _draw(self, line: Line, method: Method, text: str, negative) -> Drawn:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ...perfusion_ops import Concept, EditTerm, Gate
 from ...perfusion_ops.edit.schedule import Schedule
 from ..families.family import check_fits
-from ..host.applied import AppliedConcept
+from ..host.applied import AppliedConcept, unused_settings
 from ..host.clip import clip_with_concept
 from ..host.messages import running_node
 from ..host.model import model_with_concept
@@ -51,6 +51,10 @@ class Point:
         term = EditTerm(self.concept, gate, strength, locking)
         edited = model_with_concept(model, AppliedConcept(term, naming=naming, schedule=schedule))
         return edited, clip_with_concept(clip, self.concept, strength, locking, naming)
+
+    def unused(self) -> str | None:
+        """A sentence if key locking is chosen for a concept that has no keys of its own."""
+        return unused_settings(EditTerm(self.concept, key_locking=KEY_LOCKINGS[self.key_locking]))
 
     def scheduled(self) -> str:
         """A sentence, with a space before it, if a schedule is connected."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from ..host.messages import running_node, show_on_node
+from ..host.messages import running_node, show_last, show_on_node
 
 
 @dataclass
@@ -26,4 +26,4 @@ class Line:
 
     @staticmethod
     def ends(what: str) -> None:
-        show_on_node(what, running_node())
+        show_last(what, running_node())

@@ -14,7 +14,7 @@ from ...perfusion_ops.edit.schedule import Schedule
 from ...perfusion_ops.judging.choice import suggested, worth
 from ...perfusion_ops.text.prompts import fill_template
 from ..training.pictures import Shot
-from .axes import CONCEPT, Axis, grid
+from .axes import CONCEPT, LOCKING, Axis, grid
 from .drawing import Drawn, Studio, encoded, side_by_side
 from .front_view import front_view
 from .inputs import connected_pictures, judge_of, one_of_each, studio_of
@@ -90,8 +90,14 @@ class Sweep:
         return sweep
 
     def check(self) -> None:
-        """Raise ValueError for axes that make no grid."""
-        grid(self.columns, self.rows, self.start)
+        """Raise ValueError for axes that make no grid, or a grid of one picture."""
+        points = grid(self.columns, self.rows, self.start)
+        turned = LOCKING in (self.columns.dial, self.rows.dial)
+        if turned and not any(point.concept.has_learned_word for point in points):
+            raise ValueError(
+                f"The concept {self.start.concept.word!r} was trained with the gate 'position', so {LOCKING} has no "
+                "effect on it and pictures would repeat. Choose another dial for columns and rows."
+            )
 
     @cached_property
     def points(self) -> list[Point]:
@@ -131,6 +137,8 @@ class Sweep:
             told = NOT_SCORED
         else:
             told = NOT_MEASURED if best is None else f"Suggested: {self.labels[best]}."
+        unused = None if LOCKING in (self.columns.dial, self.rows.dial) else self.start.unused()
+        told = " ".join(filter(None, (told, unused)))
         line.ends(told)
         return Swept(
             grid=self._sheet(plain, drawn, scores, best),

@@ -7,7 +7,9 @@ import pytest
 
 from builders.judging_nodes import EVALUATE_PROMPT, SWEEP_PROMPTS, evaluate, sweep
 from builders.server import WorkflowError
-from builders.workflows import Workflow, apply, encode, load, sample, show, training_pictures
+from builders.workflows import Workflow, apply, encode, load, random_concept, sample, show, training_pictures
+from perfusion_ops import Concept
+from perfusion_ops.concept.file import save_concept
 
 FRONT, PICTURES, TABLE = 1, 2, 3
 
@@ -117,3 +119,22 @@ def test_what_cannot_be_swept_is_refused_in_one_sentence(server, settings, sente
     graph.add("PreviewImage", images=sweep(graph, loaded, concept, **settings)[0])
     with pytest.raises(WorkflowError, match=sentence.replace("{", r"\{").replace("}", r"\}")):
         server.run(graph)
+
+
+def test_key_locking_of_a_concept_without_keys_of_its_own_is_no_dial(server):
+    """Who sweeps or sets a dial that does nothing reads so, and does not compare pictures that are all the same."""
+    learned = random_concept("teddy_p", "bear", 1)
+    parts = {name: getattr(learned, name) for name in ("word", "superclass", "base_family", "value_residuals")}
+    save_concept(Concept(gate="position", **parts), server.folder / "models/perfusion/by_position.safetensors")
+    graph = Workflow()
+    loaded = load(graph)
+    concept = graph.add("PerfusionLoadConcept", concept="by_position.safetensors")[0]
+    turned = {"columns": "key_locking", "column_values": "local, exact", "rows": "none"}
+    node = sweep(graph, loaded, concept, **turned)
+    graph.add("PreviewImage", images=node[0])
+    with pytest.raises(WorkflowError, match="gate 'position', so key_locking has no effect on it and pictures"):
+        server.run(graph)
+    set_ = {"columns": "bias", "column_values": "0.6", "key_locking": "exact", "prompts": "a {}"}
+    graph[node.name]["inputs"] |= set_
+    told = server.run(graph).events_of("perfusion.told")
+    assert "so key_locking has no effect on it" in told[-1]["text"]

@@ -94,3 +94,11 @@ def test_read_only_models_cost_no_training(pack, monkeypatch, tmp_path):
     monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path / "models"))
     with pytest.raises(ValueError, match="could not be made"):
         pack.statistics._kept("encoder", ["a cat"], lambda: statistics)
+
+
+def test_a_model_that_needs_no_statistics_is_told(pack, loaded, monkeypatch):
+    """Who connects Z-Image reads that this node is not for it, and nothing of attributes."""
+    family = next(family for family in pack.family.FAMILIES if family.name == "zimage")
+    monkeypatch.setattr(pack.statistics, "family_of", lambda _model: family)
+    with pytest.raises(ValueError, match="Z-Image learns by the position gate alone, which needs no text statistics"):
+        pack.statistics.measured(loaded[1], ["a cat"], object())
