@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import product, takewhile
 from typing import Any
 
 from ...perfusion_ops.edit.gate_table import PromptToken
@@ -72,10 +72,15 @@ def _chunk_tokens(reader, chunk: Sequence[tuple], number: int) -> list[PromptTok
 
 
 def _kinds(ids: Sequence, reader) -> list[TokenKind]:
+    """What each token is. Behind an end token all is padding; readers without one pad with a token of their own."""
     end = next((n for n, token in enumerate(ids) if n and _is(token, reader.end_token)), len(ids))
     kinds = [TokenKind.WORD] * end + [TokenKind.END] + [TokenKind.PADDING] * len(ids)
     if ids and _is(ids[0], reader.start_token):
         kinds[0] = TokenKind.START
+    if end == len(ids):
+        padding = takewhile(lambda token: _is(token, getattr(reader, "pad_token", None)), reversed(ids))
+        for n, _ in enumerate(padding, start=1):
+            kinds[len(ids) - n] = TokenKind.PADDING
     return kinds[: len(ids)]
 
 

@@ -48,6 +48,20 @@ def test_what_a_template_puts_before_the_prompt_is_left_out_in_front(pack, clip)
     assert read(pack, clip, left_out=2) == read(pack, clip)[2:]
 
 
+def test_what_a_reader_without_an_end_token_pads_with_is_padding(pack):
+    """Flux.2 Klein fills a prompt up to 512 tokens: they are one cell of the picture, and not five hundred."""
+    flux = pytest.importorskip("comfy.text_encoders.flux")
+    if not hasattr(flux, "Qwen3Tokenizer"):
+        pytest.skip("this ComfyUI has no Klein")
+    tokenizer = flux.Qwen3Tokenizer()
+    clip = SimpleNamespace(tokenizer=SimpleNamespace(qwen3_4b=tokenizer), cond_stage_model=SimpleNamespace(qwen3_4b=0))
+    tokens = pack.prompt_tokens.prompt_tokens(clip, {"qwen3_4b": tokenizer.tokenize_with_weights(PROMPT)}, 512)
+    labels = [token.label for token in tokens]
+    words = labels.index("<padding>")
+    assert len(tokens) == 512 and 5 < words < 20
+    assert set(labels[words:]) == {"<padding>"} and "<padding>" not in labels[:words]
+
+
 def test_what_a_network_pads_with_is_padding(pack, clip):
     """Tokens that no prompt holds are not taken for words."""
     assert [token.label for token in read(pack, clip, left_out=-3)][-3:] == ["<padding>"] * 3
