@@ -97,9 +97,9 @@ def sizes_without_numbers() -> Iterator[None]:
     encoder = host.pack("nodes.host.encoders").HostTextEncoder
     tokenize = encoder._chunks
 
-    def tokenized(self, name: str, templates: list[str], marks: dict[str, Tensor]) -> list[list]:
+    def tokenized(self, name: str, templates: list[str]) -> list[list]:
         with unset_fake_temporarily():  # tokens are numbers that are looked at
-            return tokenize(self, name, templates, {key: torch.empty(0) for key in marks})
+            return tokenize(self, name, templates)
 
     whole = host.pack("nodes.host.whole_prompts").WholePromptEncoder
     tokenize_whole = whole._prompt

@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 
 from builders.browser import OPEN, new_page
-from builders.family_templates import SAVERS, templates
+from builders.family_templates import SAVERS, SWITCHED_ON, templates
 from builders.older_hosts import skip_without
 from builders.ui_workflows import to_api
 
@@ -22,7 +22,8 @@ def test_a_template_is_sent_as_the_browser_sends_it(host, chromium):
     """Subgraphs unfolded, bypassed nodes left out, every value as saved: else the tests try what no user runs."""
     skip_without("node definitions of the official templates' time")
     known = host.get("/object_info")
-    found = [template for template in templates() if not template.unfit(known)]
+    # Frontends send what is in a bypassed subgraph inside another; the trials run such a template both ways.
+    found = [each for each in templates() if not each.unfit(known) and each.name not in SWITCHED_ON]
     if not found:
         pytest.skip("comfyui-workflow-templates has no template of these models")
     page = new_page(chromium, host, False)
