@@ -40,9 +40,10 @@ WAYS = {
 METHODS = (*WAYS, LORA, DREAMBOOTH)
 ADAPTERS = (LORA, DREAMBOOTH)
 WORD_RATE = 0.02
-RATES = dict.fromkeys(WAYS, 1.0) | {LORA: 0.001, DREAMBOOTH: 0.0003}
-"""The best identity of four tuning individuals, at .95 of the base's alignment or more. Of the ways to edit values, two
-were tuned: all layers, and the last three."""
+IN_ALL_LAYERS = [name for name, way in WAYS.items() if way.layers == ALL]
+RATES = dict.fromkeys(WAYS, 1.0) | dict.fromkeys(IN_ALL_LAYERS, 0.3) | {LORA: 0.001, DREAMBOOTH: 0.0003}
+"""The best identity of eight tuning individuals, at .95 of the base's alignment or more. Of the ways to edit values,
+three were tuned: all layers, the last three, and the last four."""
 LORA_GRID, DREAMBOOTH_GRID = (0.0003, 0.001, 0.003, 0.01), (0.00001, 0.00003, 0.0001, 0.0003, 0.001)
 RATE_GRID = dict.fromkeys(WAYS, (0.03, 0.1, 0.3, 1.0)) | {LORA: LORA_GRID, DREAMBOOTH: DREAMBOOTH_GRID}
 
