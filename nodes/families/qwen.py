@@ -5,7 +5,7 @@ from __future__ import annotations
 import comfy.supported_models
 from torch import nn
 
-from .joint import JointFamily, Layers, clone_norm_inputs
+from .joint import JointFamily, Layers
 
 
 def _layers(net: nn.Module) -> Layers:
@@ -20,7 +20,6 @@ QWEN = (
         configs=(comfy.supported_models.QwenImage,),
         layers=_layers,
         blocks=lambda net: net.transformer_blocks,
-        differentiable=clone_norm_inputs,
         guidance=4.0,
         # Its pictures are several layers in one latent.
         kin={"use_additional_t_cond": "Qwen-Image-Layered"},
