@@ -50,6 +50,28 @@ def test_a_words_weight_is_its_marks_weight(world, concept):
         assert marks.max().item() == pytest.approx(weight)
 
 
+@pytest.mark.parametrize("gate", ["learned word", "position"])
+def test_rows_of_a_batch_that_name_nothing(world, gate):
+    """Prompts of unlike lengths in one model call, as combined ones and the negative are: the word changes its row."""
+    concept = world.concept(WORD, SUPERCLASS) if gate == "learned word" else world.position_concept(WORD, SUPERCLASS)
+    edited, clip = world.applied(concept)
+    texts = [TEXT.format(WORD), "a red boat", "a long shore of grey stones by night, without any cup"]
+
+    def rows(model, reader, named: str) -> torch.Tensor:
+        """What the network answers to three prompts in one call."""
+        encoded = [reader.encode_from_tokens_scheduled(reader.tokenize(text)) for text in (named, *texts[1:])]
+        answers = []
+        hook = world.net.register_forward_hook(lambda _net, _args, answer: answers.append(answer.clone()))
+        world.sample(model, [*encoded[0], *encoded[1]], encoded[2], cfg=3.0)
+        hook.remove()
+        return answers[0].unflatten(0, (len(texts), -1))
+
+    drawn, before = rows(edited, clip, texts[0]), rows(world.model, world.clip, TEXT.format(SUPERCLASS))
+    changed = [not torch.equal(*pair) for pair in zip(drawn, before, strict=True)]
+    assert sorted(changed) == [False, False, True]
+    assert (drawn[changed.index(True)] - before[changed.index(True)]).abs().max() > 1e-3
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_of_joined_prompts_the_first_has_the_words(world, concept, monkeypatch, first):
     """Of two joined prompts Anima reads the first one's T5 tokens: named in the second alone, no effect, and a word."""
