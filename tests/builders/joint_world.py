@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from .joint_models import JOINT, TOKENS, Facts, small_model
+from .kin_models import KIN
 
 MARKED = (4, 5)
 """The tokens of a prompt where its first concept stands."""
@@ -14,7 +15,7 @@ class JointWorld:
     """A small model of one family, prompts, and concepts for it."""
 
     def __init__(self, pack, family: str, facts: Facts | None = None) -> None:
-        self.pack, self.name, self.facts = pack, family, facts or JOINT[family]
+        self.pack, self.name, self.facts = pack, family, facts or (JOINT | KIN)[family]
         self.model = small_model(self.facts.config, self.facts.unet, torch.float32)
         self.family = pack.family.family_of(self.model)
         self.net = self.model.model.diffusion_model

@@ -8,6 +8,8 @@ from builders.cross_models import CROSS
 from builders.cross_world import CrossWorld
 from builders.joint_models import JOINT
 from builders.joint_world import JointWorld
+from builders.kin_models import KIN
+from builders.older_hosts import skip_without
 
 
 @pytest.fixture(scope="session", params=list(CROSS))
@@ -15,6 +17,8 @@ def cross_world(request, pack):
     return CrossWorld(pack, request.param)
 
 
-@pytest.fixture(scope="session", params=list(JOINT))
+@pytest.fixture(scope="session", params=[*JOINT, *KIN])
 def joint_world(request, pack):
+    if request.param == "chroma_radiance":
+        skip_without("such settings of Chroma Radiance")
     return JointWorld(pack, request.param)

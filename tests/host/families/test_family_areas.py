@@ -89,7 +89,7 @@ def test_joint_attention(joint_world, shown):
     prompts = {NAMED: named, SUPERCLASS: world.pack.encoded_prompt.plain(named), OTHER: other}
 
     def encode(_clip, word: str):
-        pooled = {} if world.facts.pooled is None else {"pooled_output": torch.ones(1, world.facts.pooled)}
+        pooled = {"pooled_output": None if world.facts.pooled is None else torch.ones(1, world.facts.pooled)}
         prompt, second = world.given(prompts[word])
         return [[prompt, pooled | second]]
 

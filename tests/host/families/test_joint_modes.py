@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from builders.compiled import compile_first_block
-from builders.joint_models import JOINT, TOKENS, joint_model
+from builders.joint_models import TOKENS, small_model
 from builders.joint_world import MARKED, JointWorld
 from builders.older_hosts import skip_where_untrainable
 
@@ -42,13 +42,17 @@ def lora(world) -> dict:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn], ids=str)
-@pytest.mark.parametrize("family", list(JOINT))
-def test_small_weights_draw_and_train_where_they_lie(pack, family, dtype):
+def test_small_weights_draw_and_train_where_they_lie(pack, joint_world, dtype):
     """A model kept in few bytes draws its concept, and a training makes no second copy of it."""
-    world = JointWorld(pack, family)
-    world.model = joint_model(family, dtype)
+    world = JointWorld(pack, joint_world.name)
+    world.model = small_model(world.facts.config, world.facts.unet, dtype)
     named, plain = prompts(world)
     one = {"steps": 1, "cfg": 1.0}
+    if (world.name, dtype) == ("zimage_pixel", torch.float8_e4m3fn):
+        # The host computes its decoder's times in the dtype of the weights.
+        with pytest.raises(NotImplementedError, match="Float8"):
+            world.draw(world.model, plain, **one)
+        return
     superclass = world.draw(world.model, plain, **one)
     assert (world.draw(with_concept(world, world.model), named, **one) - superclass).abs().max() > 1e-3
     task = training(world)
