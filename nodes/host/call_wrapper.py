@@ -140,7 +140,8 @@ class JointModelCall(ModelCall):
         whole = dict.fromkeys(range(len(self.applied.concepts)) if beside else (), torch.ones(1, 1))
         masks = {j: mask_at(region, *cells).view(cells) for j, region in (whole | dict(regions)).items()}
         masks = {j: nn.functional.pad(mask, (0, beside)).flatten().repeat(frames) for j, mask in masks.items()}
-        edit.masks = {j: mask.to(edit.gates) for j, mask in masks.items()}
+        # A region that is white in all places is none: what is blended there differs from it by rounding.
+        edit.masks = {j: mask.to(edit.gates) for j, mask in masks.items() if not (mask == 1).all()}
         with edit.announced(self.layers[x.device]):
             yield edit.options
             edit.check_attended()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -46,8 +48,12 @@ class CallEdit:
         self.as_patch, self.plain, self.patch, self.before = as_patch, plain, patch, before
         self.keys, self.values, self.gates, self.edit = keys, values, gates, edit
         self.masks = regions
-        everywhere = torch.tensor([j not in regions for j in range(gates.shape[-1])], device=gates.device)
-        self.whole_gates = gates * everywhere
+        self.white = frozenset(j for j, mask in regions.items() if bool((mask == 1).all()))
+        """Concepts whose region is all white: none where a layer reads nothing but the picture, to the bit."""
+        self.covered: frozenset[int] = frozenset()
+        """Those that the layer computed just now reads as if they had none."""
+        self.added = self.covered
+        """Those whose deltas its values have already."""
         self.latent_shape = latent_shape
         self.regional: int | None = None
         """The concept whose delta alone the value projections return just now."""
@@ -87,7 +93,20 @@ class CallEdit:
             alone[..., self.regional] = self.gates[..., self.regional]
             return value_delta(alone, residuals)
         _check_tokens(self.gates, values)
-        return add_value_delta(values, self.whole_gates, residuals)
+        self.added = self.covered
+        return add_value_delta(values, self.gates_without_regions[bool(self.added)], residuals)
+
+    @cached_property
+    def gates_without_regions(self) -> tuple[Tensor, Tensor]:
+        """The gates (B, T, J) of concepts that act everywhere in a layer, without and with the white regions."""
+        places = [set(self.masks), set(self.masks) - self.white]
+        open_ = torch.tensor([[j not in held for j in range(self.gates.shape[-1])] for held in places])
+        return tuple(self.gates * row for row in open_.to(self.gates.device))
+
+    def reads(self, queries: int) -> None:
+        """A layer reads its ``queries``, in most networks before its values."""
+        white = bool(self.white) and _picture_alone(queries, self.latent_shape, self.patch)
+        self.covered = self.white if white else frozenset()
 
     def attention_output(self, attention: nn.Module, read: tuple, output: Tensor) -> Tensor:
         """``output`` (B, Q, d), of queries that ``read`` what it holds, plus each regional concept's share in its mask.
@@ -96,12 +115,15 @@ class CallEdit:
         output projection's constant.
         """
         for index, mask in self.masks.items():
+            if index in self.added:
+                continue
             self.regional = index
             share = attention(*read, context=self.keys, value=self.values)
             share = share - attention.to_out(torch.zeros_like(share[:1, :1]))
             self.regional = None
             cells = _cells(mask, output.shape[1], self.latent_shape, self.patch, self.before)
             output = output + cells.to(output).unsqueeze(-1) * share
+        self.covered = self.added = frozenset()
         return output
 
 
@@ -132,6 +154,14 @@ def _cells(mask: Tensor, queries: int, latent_shape: Sequence[int], patch: int |
             "node cuts the picture inside the model: take the concept's region away, or connect that node elsewhere."
         )
     return nn.functional.pad(picture, (before, behind))
+
+
+def _picture_alone(queries: int, latent_shape: Sequence[int], patch: int | None) -> bool:
+    """Whether a layer's ``queries`` positions are those of the picture, and no others."""
+    if patch is None:
+        return True
+    frames = latent_shape[2] if len(latent_shape) == 5 else 1
+    return queries == frames * math.prod(-(-side // patch) for side in latent_shape[-2:])
 
 
 def _grid(queries: int, latent_shape: Sequence[int]) -> tuple[int, int]:
@@ -174,6 +204,7 @@ def _regional_hooks(layer: nn.Module, call: CallEdit):
     def keep_queries(_module, args):
         if call.regional is None:
             read[:] = [args]
+            call.reads(args[0].shape[1])
 
     def add_shares(_module, _args, output):
         return output if call.regional is not None else call.attention_output(layer, read.pop(), output)

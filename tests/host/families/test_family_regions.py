@@ -18,7 +18,7 @@ CORNERS = torch.zeros(8, 8), torch.zeros(8, 8)
 CORNERS[0][:4, :2] = 1
 CORNERS[1][6:, 2:] = 1
 """No two turns or mirror images of a corner are alike."""
-NOWHERE = torch.zeros(8, 8)
+NOWHERE, WHITE = torch.zeros(8, 8), torch.ones(8, 8)
 
 
 def cells(region: Tensor, height: int, width: int) -> set[int]:
@@ -38,6 +38,7 @@ def check(answers: Callable[..., Tensor], height: int, width: int) -> None:
         assert set(changed) == cells(corner, height, width)
     torch.testing.assert_close(both - nowhere, (first - nowhere) + (second - nowhere), rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(first, answers(CORNERS[0]), rtol=1e-3, atol=1e-4)
+    assert torch.equal(answers(CORNERS[0], WHITE), answers(CORNERS[0], None)), "an all-white region is no region"
 
 
 def applied(pack, model, concepts, regions):
