@@ -80,7 +80,8 @@ def _method_inputs() -> list[io.Input]:
                 min=0.0,
                 max=1.0,
                 step=0.001,
-                tooltip="Learning rate of the values. The paper uses 0.03.",
+                tooltip="Learning rate of the values. The paper uses 0.03. For transformers, such as Flux, it is a "
+                "share of the size of the model's own values.",
             )
         ),
         expert(

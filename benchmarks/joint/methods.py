@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from perfusion_ops import FlowSchedule, Picture, TrainingTask
+from perfusion_ops import Encoded, FlowSchedule, Gate, GateKind, Picture, TrainingTask, train
+from perfusion_ops.edit.equations import position_gates
+from perfusion_ops.edit.injection import InjectedEdit
 from pixelworld.captions import Caption, sample_scene
 from pixelworld.concepts import PLACEHOLDER, TEMPLATES, ConceptEncoder
 from pixelworld.joint.transformer import WIDTH, velocity
@@ -25,7 +27,7 @@ from proof.scenes import captions_of, noise_seed, texts_of, words_of
 from proof.specs import BASE, LORA, UNNAMED, Drawing, Learning
 
 from .values import ValueEdit, marks_of
-from .ways import WAYS
+from .ways import WAYS, Way
 
 SIGMAS = shifted(torch.arange(1, 1001) / 1000)
 
@@ -58,25 +60,46 @@ def learn(learning: Learning) -> dict[str, Tensor]:
     return learn_pairs(learning) if learning.method == LORA else learn_dreambooth(learning)
 
 
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts of the superclass as this world reads them (perfusion_ops.training.task.TextEncoder)."""
+
+    superclass: str
+    way: Way
+
+    def encode(self, templates: Sequence[str], _embeddings: None) -> Encoded:
+        world, texts = the_joint_world(), [template.format(self.superclass) for template in templates]
+        marks = marks_of(world.text_encoder, texts, self.superclass, SHORT, self.way)
+        return Encoded(world.encode(texts), marks.argmax(-1), marks=marks)
+
+
+class Values:
+    """How gates and value residuals take effect in this world (perfusion_ops.training.task.Injection)."""
+
+    def __init__(self, way: Way) -> None:
+        self.way, self.injected = way, InjectedEdit()
+        self.value_widths = {str(layer): way.terms * WIDTH for layer in way.layers}
+
+    @contextmanager
+    def inject(self) -> Iterator[InjectedEdit]:
+        yield self.injected
+        self.injected.clear()
+
+    def predict(self, noisy: Tensor, steps: Tensor, encodings: Tensor) -> Tensor:
+        """The world's velocity under the injected edit."""
+        residuals = {int(layer): r.view(-1, WIDTH) for layer, r in self.injected.value_residuals.items()}
+        edit = ValueEdit.of(self.injected.context.gates, SIGMAS[steps], residuals, self.way, self.injected.observer)
+        return velocity(the_joint_world().net, noisy, SIGMAS[steps], encodings, edit.options())
+
+
 def learn_values(learning: Learning) -> dict[str, Tensor]:
-    """A residual a layer, or two; no word, no key, no gradient through the text encoder."""
-    way, world, task = WAYS[learning.method], the_joint_world(), task_of(learning)
-    rows = 2 if way.two_terms else 1
-    residuals = {layer: torch.zeros(rows, WIDTH, requires_grad=True) for layer in way.layers}
-    shown: list[Tensor] = []
-
-    def encoded(templates: list[str]) -> Tensor:
-        texts = [template.format(task.superclass) for template in templates]
-        shown[:] = [marks_of(world.text_encoder, texts, task.superclass, SHORT, way).unsqueeze(-1)]
-        return world.encode(texts)
-
-    def predict(noisy: Tensor, steps: Tensor, encodings: Tensor) -> Tensor:
-        edit = ValueEdit.of(shown[0], SIGMAS[steps], residuals, way)
-        return velocity(world.net, noisy, SIGMAS[steps], encodings, edit.options())
-
-    group = {"params": list(residuals.values()), "lr": learning.rate}
-    optimise(learning, replace(task, predict=predict), [group], encoded)
-    return {f"value_residuals/{layer}": residual.detach() for layer, residual in residuals.items()}
+    """A residual a layer, or two, by the pack's own training with a position gate and a relative rate."""
+    way, task = WAYS[learning.method], task_of(learning)
+    values = Values(way)
+    task = replace(task, encoder=Prompts(task.superclass, way), predict=values.predict, injection=values)
+    settings = replace(learning.settings(), gate_kind=GateKind.POSITION, relative_value_rate=True)
+    residuals = train(task, settings).concept.value_residuals
+    return {f"value_residuals/{layer}": residual.view(-1, WIDTH) for layer, residual in residuals.items()}
 
 
 def attention_modules() -> dict[str, nn.Module]:
@@ -160,11 +183,12 @@ def edited(drawing: Drawing, taught: Sequence[Taught], texts: Sequence[str]):
         for number, each in enumerate(taught):
             marks[: len(texts), :, number] = marks_of(world.text_encoder, texts, each.class_word, SHORT, way)
     learned = [group_of(each.state, "value_residuals") for each in taught]
+    gates = position_gates(marks, [Gate()] * len(taught))
     # Two terms: first every concept's constant residual, then every concept's second one, as the gates have them.
     residuals = {layer: torch.stack([r[str(layer)] for r in learned], 1).flatten(0, 1) for layer in way.layers}
 
     def denoiser(x: Tensor, sigmas: Tensor, encodings: Tensor) -> Tensor:
-        edit = ValueEdit.of(marks, sigmas, residuals, way)
+        edit = ValueEdit.of(gates, sigmas, residuals, way)
         return velocity(world.net, x, sigmas, encodings, edit.options())
 
     return denoiser

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from perfusion_ops.edit.equations import value_delta
-from perfusion_ops.edit.joint_attention import attend_by_position
+from perfusion_ops.edit.injection import Observer
+from perfusion_ops.edit.joint_attention import attend_by_position, text_values
 from pixelworld.joint.transformer import TEXT_PLACES
 from pixelworld.text_encoder import VOCABULARY, TextEncoder
 
@@ -38,12 +39,16 @@ class ValueEdit:
     gates: Tensor  # (B, tokens, J), at the superclass's tokens
     residuals: Mapping[int, Tensor]  # layer -> (J, width)
     isolated: bool = True
+    observer: Observer | None = None
 
     @staticmethod
-    def of(marks: Tensor, sigmas: Tensor, residuals: Mapping[int, Tensor], way: Way) -> ValueEdit:
-        """Marks (B, tokens, J); residuals (J, width), or (2 J, width) for two terms, the second times sigma (B,)."""
-        gates = torch.cat([marks, marks * sigmas.view(-1, 1, 1)], -1) if way.two_terms else marks
-        return ValueEdit(F.pad(gates, (0, 0, 0, TEXT_PLACES - gates.shape[1])), residuals, way.isolated)
+    def of(
+        gates: Tensor, sigmas: Tensor, residuals: Mapping[int, Tensor], way: Way, observer: Observer | None = None
+    ) -> ValueEdit:
+        """Gates (B, tokens, J); residuals (J, width), or (2 J, width) for two terms, the second times sigma (B,)."""
+        if way.terms == 2:
+            gates = torch.cat([gates, gates * sigmas.view(-1, 1, 1)], -1)
+        return ValueEdit(F.pad(gates, (0, 0, 0, TEXT_PLACES - gates.shape[1])), residuals, way.isolated, observer)
 
     def options(self) -> dict:
         """The host's options for one call."""
@@ -52,11 +57,15 @@ class ValueEdit:
     def __call__(self, attention, queries: Tensor, keys: Tensor, values: Tensor, heads: int, *args, **how) -> Tensor:
         """Rows that name nothing keep their bits: all rows are computed without an edit first."""
         plain = attention(queries, keys, values, heads, *args, **how)
-        residuals = self.residuals.get(how["transformer_options"].get("block_index"))
+        layer = how["transformer_options"].get("block_index")
+        residuals = self.residuals.get(layer)
         named = self.gates.flatten(1).any(1).nonzero()[:, 0]
         if residuals is None or not len(named):
             return plain
         queries, keys, values, gates = (tensor[named] for tensor in (queries, keys, values, self.gates))
+        if self.observer is not None:
+            text = text_values(values, TEXT_PLACES, values.shape[2] - TEXT_PLACES, heads_first=True)
+            self.observer(f"value_residuals/{layer}", text, gates)
 
         def attend(some: Tensor, changed: Tensor) -> Tensor:
             return attention(some, keys, changed, heads, *args, **how)

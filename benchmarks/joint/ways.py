@@ -20,8 +20,8 @@ class Way:
     layers: tuple[int, ...] = ALL
     isolated: bool = True
     """Text queries see the plain values."""
-    two_terms: bool = False
-    """A second residual, times sigma."""
+    terms: int = 1
+    """Residuals a layer: a constant one, and a second one, times sigma."""
     last_token: bool = False
     """Only the last of the superclass's tokens."""
 
@@ -34,7 +34,7 @@ WAYS = {
     "P, last 2 of 6 layers": Way(layers=ALL[4:]),
     "P, last 4 of 6 layers": Way(layers=ALL[2:]),
     "P, first 3 of 6 layers": Way(layers=ALL[:3]),
-    "P, two terms": Way(two_terms=True),
+    "P, two terms": Way(terms=2),
     "P, last token": Way(last_token=True),
 }
 METHODS = (*WAYS, LORA, DREAMBOOTH)
@@ -45,7 +45,7 @@ RATES = dict.fromkeys(WAYS, 1.0) | dict.fromkeys(IN_ALL_LAYERS, 0.3) | {LORA: 0.
 """The best identity of eight tuning individuals, at .95 of the base's alignment or more. Of the ways to edit values,
 three were tuned: all layers, the last three, and the last four."""
 LORA_GRID, DREAMBOOTH_GRID = (0.0003, 0.001, 0.003, 0.01), (0.00001, 0.00003, 0.0001, 0.0003, 0.001)
-RATE_GRID = dict.fromkeys(WAYS, (0.03, 0.1, 0.3, 1.0)) | {LORA: LORA_GRID, DREAMBOOTH: DREAMBOOTH_GRID}
+RATE_GRID = dict.fromkeys(WAYS, (0.015, 0.05, 0.15, 0.5)) | {LORA: LORA_GRID, DREAMBOOTH: DREAMBOOTH_GRID}
 
 
 def learning_of(method: str, subject: Subject, rate: float | None = None, steps: int = STEPS) -> Learning:

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...perfusion_ops.edit.joint_attention import attend_by_position
+from ...perfusion_ops.edit.injection import Observer
+from ...perfusion_ops.edit.joint_attention import attend_by_position, text_values
 from .added_tokens import AddedTokens
 from .call_hooks import call_hooks
 
@@ -25,8 +26,8 @@ class JointCall:
 
     ``gates`` (B, T, J) cover the text as it stands in the attention's sequence, ``places`` is how many of the picture
     follow, or precede it if not ``text_first``, ``residuals`` are (J, width) by layer, ``masks`` are (places,) by
-    concept. ``before`` and ``behind`` are a family's ``around``: other texts and pictures may stand there too.
-    Layers without residuals stay plain.
+    concept. ``observer`` is told of the text's plain values (B, T, width). ``before`` and ``behind`` are a
+    family's ``around``: other texts and pictures may stand there too. Layers without residuals stay plain.
     """
 
     def __init__(self, text_first: bool = True) -> None:
@@ -36,6 +37,7 @@ class JointCall:
         self.places, self.before, self.behind = 0, 0, None
         self.residuals: Mapping[str, Tensor] = {}
         self.masks: Mapping[int, Tensor] = {}
+        self.observer: Observer | None = None
         self.layer: tuple[str, int] | None = None
         """Name of the layer whose attention comes next, and how many places its announcer read."""
 
@@ -74,6 +76,9 @@ class JointCall:
             lambda changed, some=some, row=row: inner(some, keys, changed, masked_by=row)
             for some, row in zip(self._parted(queries, axis, gates.shape[1]), rows, strict=True)
         ]
+        if self.observer is not None:
+            text = text_values(values, gates.shape[1], self.places, heads_first, self.text_first)
+            self.observer(f"value_residuals/{layer}", text, gates)
         given = values, gates.to(values), self.residuals[layer], self.places, self.masks
         layout = heads_first, bool(settings.get("skip_output_reshape")), self.text_first
         return attend_by_position(*parts, *given, *layout)

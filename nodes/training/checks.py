@@ -115,6 +115,8 @@ def settings_of(one: dict[str, Any], family: Family) -> TrainingSettings:
         layers=_layers_of(one.get("layers", "auto"), gate),
         flip=one["flip"],
         seed=one["seed"] % 2**63,
+        # The paper's rate is of Stable Diffusion; how large another network's values are is its own matter.
+        relative_value_rate=family.transformer,
     )
 
 

@@ -38,7 +38,7 @@ class JointInjection:
         context = self.injected.context
         self.call.places = math.prod(picture_cells(self.net, latents))
         self.call.gates = None if context is None else self.family.text_places(context.gates, self.net)
-        self.call.residuals = self.injected.value_residuals
+        self.call.residuals, self.call.observer = self.injected.value_residuals, self.injected.observer
         return self.call.options(self.family.options(encodings))
 
 

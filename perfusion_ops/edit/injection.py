@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from torch import Tensor, nn
@@ -12,12 +12,16 @@ from .equations import add_value_delta
 
 Projections = Mapping[str, tuple[nn.Module, nn.Module]]
 """Layer name -> its key and value projections, (to_k, to_v)."""
+Observer = Callable[[str, Tensor, Tensor], None]
+"""(name of a residual, as checkpoints have it; what it is added to, (B, T, d); gates (B, T, J))."""
 
 
 class InjectedEdit:
     """What the hooked projections use at their next call; nothing until ``use`` is called."""
 
     def __init__(self) -> None:
+        self.observer: Observer | None = None
+        """Told of keys and values before residuals are added."""
         self.clear()
 
     def use(
@@ -76,6 +80,8 @@ def _adder(injected: InjectedEdit, part: str, layer: str):
         residuals = getattr(injected, part).get(layer)
         if injected.context is None or residuals is None:
             return None
+        if injected.observer is not None:
+            injected.observer(f"{part}/{layer}", output, injected.context.gates)
         return add_value_delta(output, injected.context.gates, residuals)
 
     return add_residuals

@@ -66,6 +66,12 @@ def attend_by_position(
     return torch.cat((before, shown, after), output_axis)
 
 
+def text_values(values: Tensor, text: int, places: int, heads_first: bool, text_first: bool = True) -> Tensor:
+    """The values (B, T, H * D) of a prompt's ``text`` places, in the layouts and order of ``attend_by_position``."""
+    rows = values.narrow(2 if heads_first else 1, 0 if text_first else places, text)
+    return (rows.transpose(1, 2) if heads_first else rows).flatten(2)
+
+
 def _alone(gates: Tensor, concept: int) -> Tensor:
     alone = torch.zeros_like(gates)
     alone[..., concept] = gates[..., concept]

@@ -183,12 +183,13 @@ def training_step(
     context = _training_context(task, settings, state, encoded, target_input, templates, superclass_prompts)
     leaf = EditedContext(*(t.detach().requires_grad_() for t in (context.keys, context.values, context.gates)))
     loss = torch.zeros((), device=task.device)
-    for chunk in micro_batches(task, draws, state.memory.pictures):
-        rows = torch.tensor([templates.index(draw.template) for draw in chunk], device=leaf.keys.device)
-        injected.use(leaf.rows(rows), _one_concept(state.value_residuals), _one_concept(state.key_residuals))
-        part = picture_losses(task, chunk, encoded.encodings.detach()[rows]).sum() / len(draws)
-        part.backward()
-        loss += part.detach()
+    with state.measuring(injected):
+        for chunk in micro_batches(task, draws, state.memory.pictures):
+            rows = torch.tensor([templates.index(draw.template) for draw in chunk], device=leaf.keys.device)
+            injected.use(leaf.rows(rows), _one_concept(state.value_residuals), _one_concept(state.key_residuals))
+            part = picture_losses(task, chunk, encoded.encodings.detach()[rows]).sum() / len(draws)
+            part.backward()
+            loss += part.detach()
     injected.clear()
     pairs = [(whole, part.grad) for whole, part in zip(_parts(context), _parts(leaf), strict=True)]
     pairs = [(whole, grad) for whole, grad in pairs if whole.requires_grad and grad is not None]

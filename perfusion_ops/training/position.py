@@ -37,14 +37,15 @@ def position_step(
     def lengths(draw: Draw) -> Hashable:
         return prompts[draw.template].encodings.shape, prompts[draw.template].lengths
 
-    for chunk in micro_batches(task, draws, state.memory.pictures, lengths):
-        shown = [prompts[draw.template] for draw in chunk]
-        encodings = torch.cat([prompt.encodings for prompt in shown])
-        marks = torch.cat([prompt.position_marks() for prompt in shown]).unsqueeze(-1)
-        injected.use(EditedContext(encodings, encodings, position_gates(marks, [settings.gate])), residuals)
-        part = picture_losses(task, chunk, encodings).sum() / len(draws)
-        part.backward()
-        loss += part.detach()
+    with state.measuring(injected):
+        for chunk in micro_batches(task, draws, state.memory.pictures, lengths):
+            shown = [prompts[draw.template] for draw in chunk]
+            encodings = torch.cat([prompt.encodings for prompt in shown])
+            marks = torch.cat([prompt.position_marks() for prompt in shown]).unsqueeze(-1)
+            injected.use(EditedContext(encodings, encodings, position_gates(marks, [settings.gate])), residuals)
+            part = picture_losses(task, chunk, encodings).sum() / len(draws)
+            part.backward()
+            loss += part.detach()
     injected.clear()
     state.optimizer.step()
     return loss

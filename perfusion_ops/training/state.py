@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..concept.concept import ENCODINGS, Concept, GateKind, KeyLocking
+from ..edit.injection import InjectedEdit
 from ..files.atomic import write_atomically
 from .memory import MemoryUse
 from .settings import STRAIGHT_THROUGH, TrainingSettings
 from .task import TrainingTask
+from .value_sizes import ValueSizes
 
 
 @dataclass
@@ -35,6 +38,8 @@ class TrainingState:
     memory: MemoryUse
     step: int = 0
     losses: list[float] = field(default_factory=list)
+    value_sizes: dict[str, Tensor] = field(default_factory=dict)
+    """What a relative rate is a share of, by the residual's name in checkpoints; empty before the first step."""
 
     @classmethod
     def start(cls, task: TrainingTask, settings: TrainingSettings) -> TrainingState:
@@ -54,7 +59,7 @@ class TrainingState:
         # Adam's steps do not depend on a gradient's scale, so each group needs its own learning rate.
         groups = [
             {"params": list(words.values()), "lr": settings.word_learning_rate},
-            {"params": [*values.values(), *keys.values()], "lr": settings.value_learning_rate},
+            *_residual_groups(values, keys, settings),
         ]
         for parameter in (parameter for group in groups for parameter in group["params"]):
             parameter.requires_grad_()
@@ -80,6 +85,27 @@ class TrainingState:
         if settings.target_input_gradient == STRAIGHT_THROUGH:
             return average + (concept_encoding - concept_encoding.detach())
         return average
+
+    @contextmanager
+    def measuring(self, injected: InjectedEdit) -> Iterator[None]:
+        """Around the forwards of a step: the first one takes the sizes that a relative rate needs."""
+        if self.value_sizes or not any("share" in group for group in self.optimizer.param_groups):
+            yield
+            return
+        found = ValueSizes()
+        injected.observer = found.observe
+        try:
+            yield
+        finally:
+            injected.observer = None
+        self._use_sizes(found.sizes())
+
+    def _use_sizes(self, sizes: Mapping[str, Tensor]) -> None:
+        self.value_sizes = {name: size.cpu() for name, size in sizes.items()}
+        for group in self.optimizer.param_groups:
+            if "share" in group:
+                # Values that are zero have no size: there the rate is as it was given.
+                group["lr"] = group["share"] * (float(self.value_sizes[group["residual"]]) or 1.0)
 
     def is_finite(self) -> bool:
         """Whether everything learned is finite: a finite loss may have had a gradient that is not."""
@@ -113,7 +139,7 @@ class TrainingState:
         tensors = {"random_state": self.random_state}
         if self.target_input is not None:
             tensors["target_input"] = self.target_input
-        for group in ("word_embeddings", "value_residuals", "key_residuals"):
+        for group in ("word_embeddings", "value_residuals", "key_residuals", "value_sizes"):
             tensors |= {f"{group}/{name}": tensor for name, tensor in getattr(self, group).items()}
         return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
@@ -153,12 +179,25 @@ class TrainingState:
                 _, index, moment = name.split("/")
                 moments.setdefault(int(index), {})[moment] = tensor
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
+        sizes = {name.removeprefix("value_sizes/"): size for name, size in saved.items() if "value_sizes/" in name}
+        if sizes:
+            self._use_sizes(sizes)
 
 
 def saved_step(path: Path) -> int:
     """The step at which the checkpoint at ``path`` goes on. Raises ValueError when it cannot be read."""
     metadata, _tensors = _checkpoint(path)
     return int(metadata.get("step", 0))
+
+
+def _residual_groups(values: Mapping[str, Tensor], keys: Mapping[str, Tensor], settings: TrainingSettings):
+    """One group of the optimiser, or one a layer, named as checkpoints name it, where each has a rate of its own."""
+    rate = settings.value_learning_rate
+    if not settings.relative_value_rate:
+        return [{"params": [*values.values(), *keys.values()], "lr": rate}]
+    parts = {"value_residuals": values, "key_residuals": keys}
+    named = {f"{part}/{layer}": tensor for part, layers in parts.items() for layer, tensor in layers.items()}
+    return [{"params": [tensor], "lr": rate, "share": rate, "residual": name} for name, tensor in named.items()]
 
 
 def _on_the_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

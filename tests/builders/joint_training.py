@@ -8,6 +8,8 @@ from unittest import mock
 import pytest
 import torch
 
+from perfusion_ops.training.value_sizes import ValueSizes
+
 from .joint_models import TOKENS
 from .joint_world import MARKED, JointWorld
 from .older_hosts import skip_where_untrainable
@@ -56,6 +58,31 @@ def gradient_through_the_text(world: JointWorld) -> tuple[float, float, float]:
         with torch.no_grad():
             ahead, back = (loss(start + step * along) for step in (STEP, -STEP))
     return (whole @ along).item(), (stopped @ along).item(), ((ahead - back) / (2 * STEP)).item()
+
+
+def sizes_seen(world: JointWorld) -> tuple[dict[str, float], list[float]]:
+    """Of a training's first forward: by layer, the size that it takes of the marked values; and, in the order of the
+    attention, the size of the plain values that an edit changes."""
+    injection, predict = trained_model(world)
+    encodings, gates = world.packed(world.prompt(5).expand(2, -1, -1)), torch.zeros(2, TOKENS, 1)
+    gates[:, list(MARKED)] = 1
+    residuals = {name: torch.ones(1, width) for name, width in world.family.value_widths(world.net).items()}
+    noisy, changed = torch.randn(world.latent, generator=torch.Generator().manual_seed(3)), []
+    room, sizes = world.pack.joint_call, ValueSizes()
+    attend = room.attend_by_position
+
+    def spy(shown, others, values, *more):
+        def watched(edited: torch.Tensor) -> torch.Tensor:
+            changed.append(values[edited != values].double().square().mean().sqrt().item())
+            return shown(edited)
+
+        return attend(watched, others, values, *more)
+
+    with torch.no_grad(), injection.inject() as injected, mock.patch.object(room, "attend_by_position", spy):
+        injected.observer = sizes.observe
+        injected.use(world.pack.ops.EditedContext(encodings, encodings, world.in_sequence(gates)), residuals)
+        predict(noisy, torch.tensor([300, 800]), encodings)
+    return {name.removeprefix("value_residuals/"): size.item() for name, size in sizes.sizes().items()}, changed
 
 
 def learn_hidden_residuals_back(world: JointWorld, widths: Mapping[str, int]) -> None:

@@ -77,7 +77,7 @@ class TinyDenoiser(nn.Module):
         self.into, self.out = nn.Conv2d(channels, hidden, 3, padding=1), nn.Conv2d(hidden, channels, 3, padding=1)
         self.layers = nn.ModuleList(
             nn.ModuleDict({"q": nn.Linear(hidden, hidden), "k": nn.Linear(width, hidden, False),
-                           "v": nn.Linear(width, hidden, False)}) for _ in range(2)
+                           "v": nn.Linear(width, hidden, False), "o": nn.Identity()}) for _ in range(2)
         )  # fmt: skip
         self.to(dtype).requires_grad_(False)
 
@@ -90,7 +90,7 @@ class TinyDenoiser(nn.Module):
         for layer in self.layers:
             flat = x.flatten(2).mT
             q, k, v = layer["q"](flat), layer["k"](encodings), layer["v"](encodings)
-            flat = flat + functional.scaled_dot_product_attention(q, k, v)
+            flat = flat + layer["o"](functional.scaled_dot_product_attention(q, k, v))
             x = functional.silu(flat).mT.reshape(x.shape)
         return self.out(x)
 

@@ -30,7 +30,7 @@ def parts(world):
 
 def drawn(world, parts, size=1.0, **way):
     x, sigmas, encodings, marks = parts
-    rows = 2 if way.get("two_terms") else 1
+    rows = way.get("terms", 1)
     residuals = {0: size * torch.ones(rows, WIDTH)}
     if rows == 2:
         residuals[0][1] = -2 * residuals[0][0]
@@ -53,7 +53,7 @@ def test_a_prompt_without_the_concept_keeps_its_bits_beside_one_that_names_it(wo
 
 def test_two_terms_cancel_where_sigma_says_so(world, parts):
     """The second residual is times sigma: r - 2 r sigma is nothing at sigma one half."""
-    assert torch.allclose(drawn(world, parts, two_terms=True), plain(world, parts), atol=1e-5)
+    assert torch.allclose(drawn(world, parts, terms=2), plain(world, parts), atol=1e-5)
 
 
 @pytest.mark.parametrize("isolated", [True, False])

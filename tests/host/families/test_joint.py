@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from builders.joint_models import TOKENS
-from builders.joint_training import gradient_through_the_text, learn_hidden_residuals_back, trained_model
+from builders.joint_training import gradient_through_the_text, learn_hidden_residuals_back, sizes_seen, trained_model
 from builders.joint_world import MARKED, JointWorld
 from builders.own_attention import own_attention
 from perfusion_ops.concept.file import concept_bytes, parse_concept
@@ -163,6 +163,13 @@ def test_a_region_keeps_the_look_inside(world):
 def test_hidden_residuals_are_learned_back(world):
     """Gradients reach every layer's residual and equal finite differences; a teacher's residuals are found again."""
     learn_hidden_residuals_back(world, world.family.value_widths(world.net))
+
+
+def test_a_learning_rate_is_in_units_of_the_superclass_own_values(world):
+    """How large values are is a model's own matter: a training looks, in every layer, where the edit will be."""
+    sizes, changed = sizes_seen(world)
+    assert list(sizes) == list(world.family.value_widths(world.net))
+    assert list(sizes.values()) == pytest.approx(changed, rel=1e-3) and min(changed) > 0
 
 
 @pytest.mark.parametrize("joint_world", ["zimage", "flux1"], indirect=True)
