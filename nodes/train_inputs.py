@@ -91,7 +91,8 @@ def _method_inputs() -> list[io.Input]:
                 min=0.0,
                 max=1.0,
                 step=0.001,
-                tooltip="Learning rate of the word's embedding. The paper uses 0.006.",
+                tooltip="Learning rate of the word's embedding. The paper uses 0.006. For transformers, such as Anima, "
+                "it is a share of the embedding's size.",
             )
         ),
         expert(bias_input(0.75, "The gate's bias in training. The paper uses 0.75.")),

@@ -97,7 +97,7 @@ def learn_values(learning: Learning) -> dict[str, Tensor]:
     way, task = WAYS[learning.method], task_of(learning)
     values = Values(way)
     task = replace(task, encoder=Prompts(task.superclass, way), predict=values.predict, injection=values)
-    settings = replace(learning.settings(), gate_kind=GateKind.POSITION, relative_value_rate=True)
+    settings = replace(learning.settings(), gate_kind=GateKind.POSITION, relative_rates=True)
     residuals = train(task, settings).concept.value_residuals
     return {f"value_residuals/{layer}": residual.view(-1, WIDTH) for layer, residual in residuals.items()}
 

@@ -116,7 +116,7 @@ def settings_of(one: dict[str, Any], family: Family) -> TrainingSettings:
         flip=one["flip"],
         seed=one["seed"] % 2**63,
         # The paper's rate is of Stable Diffusion; how large another network's values are is its own matter.
-        relative_value_rate=family.transformer,
+        relative_rates=family.transformer,
     )
 
 

@@ -46,8 +46,8 @@ class TrainingSettings:
     """``position``: the values are learned alone, at the superclass's own tokens. No word, no ``i*``, no locking."""
     layers: EditedLayers = EditedLayers.ALL
     """Others than all are for a position gate: a learned word is edited in every layer that reads it."""
-    relative_value_rate: bool = False
-    """Whether ``value_learning_rate`` is a share of the size of each layer's own values (``value_sizes.py``)."""
+    relative_rates: bool = False
+    """Whether both rates are shares of the size of what they move (``rates.py``)."""
 
     def __post_init__(self) -> None:
         if self.micro_batch < 0:
@@ -76,8 +76,8 @@ class TrainingSettings:
         for name in ("gate_kind", "layers"):
             del settings[name]
         # As before there was a choice.
-        if not self.relative_value_rate:
-            del settings["relative_value_rate"]
+        if not self.relative_rates:
+            del settings["relative_rates"]
         if self.gate_kind is GateKind.LEARNED_WORD:
             return settings | {"key_locking": self.key_locking.value}
         for name in OF_LEARNED_WORDS:

@@ -16,9 +16,9 @@ from ..concept.concept import ENCODINGS, Concept, GateKind, KeyLocking
 from ..edit.injection import InjectedEdit
 from ..files.atomic import write_atomically
 from .memory import MemoryUse
+from .rates import Sizes, parameter_groups, use_sizes, waits_for_sizes
 from .settings import STRAIGHT_THROUGH, TrainingSettings
 from .task import TrainingTask
-from .value_sizes import ValueSizes
 
 
 @dataclass
@@ -38,8 +38,8 @@ class TrainingState:
     memory: MemoryUse
     step: int = 0
     losses: list[float] = field(default_factory=list)
-    value_sizes: dict[str, Tensor] = field(default_factory=dict)
-    """What a relative rate is a share of, by the residual's name in checkpoints; empty before the first step."""
+    sizes: dict[str, Tensor] = field(default_factory=dict)
+    """What relative rates of residuals are shares of, by the residual's name here; empty before the first step."""
 
     @classmethod
     def start(cls, task: TrainingTask, settings: TrainingSettings) -> TrainingState:
@@ -57,10 +57,7 @@ class TrainingState:
                 to_k = {layer: pair[0] for layer, pair in task.projections.items()}
                 keys = {layer: torch.zeros(k.out_features, device=task.device) for layer, k in to_k.items()}
         # Adam's steps do not depend on a gradient's scale, so each group needs its own learning rate.
-        groups = [
-            {"params": list(words.values()), "lr": settings.word_learning_rate},
-            *_residual_groups(values, keys, settings),
-        ]
+        groups = parameter_groups(words, values, keys, settings)
         for parameter in (parameter for group in groups for parameter in group["params"]):
             parameter.requires_grad_()
         return cls(
@@ -70,7 +67,7 @@ class TrainingState:
             superclass_encoding=superclass_encoding,
             inverse_covariance=inverse,
             target_input=None if superclass_encoding is None else superclass_encoding.clone(),
-            optimizer=torch.optim.Adam([group for group in groups if group["params"]], weight_decay=0.0),
+            optimizer=torch.optim.Adam(groups, weight_decay=0.0),
             random_state=torch.Generator().manual_seed(settings.seed).get_state(),
             memory=MemoryUse.at_first(settings, task.device),
         )
@@ -89,23 +86,17 @@ class TrainingState:
     @contextmanager
     def measuring(self, injected: InjectedEdit) -> Iterator[None]:
         """Around the forwards of a step: the first one takes the sizes that a relative rate needs."""
-        if self.value_sizes or not any("share" in group for group in self.optimizer.param_groups):
+        if self.sizes or not waits_for_sizes(self.optimizer):
             yield
             return
-        found = ValueSizes()
-        injected.observer = found.observe
+        sizes = Sizes()
+        injected.observer = sizes.observe
         try:
             yield
         finally:
             injected.observer = None
-        self._use_sizes(found.sizes())
-
-    def _use_sizes(self, sizes: Mapping[str, Tensor]) -> None:
-        self.value_sizes = {name: size.cpu() for name, size in sizes.items()}
-        for group in self.optimizer.param_groups:
-            if "share" in group:
-                # Values that are zero have no size: there the rate is as it was given.
-                group["lr"] = group["share"] * (float(self.value_sizes[group["residual"]]) or 1.0)
+        self.sizes = sizes.found()
+        use_sizes(self.optimizer, self.sizes)
 
     def is_finite(self) -> bool:
         """Whether everything learned is finite: a finite loss may have had a gradient that is not."""
@@ -139,7 +130,7 @@ class TrainingState:
         tensors = {"random_state": self.random_state}
         if self.target_input is not None:
             tensors["target_input"] = self.target_input
-        for group in ("word_embeddings", "value_residuals", "key_residuals", "value_sizes"):
+        for group in ("word_embeddings", "value_residuals", "key_residuals", "sizes"):
             tensors |= {f"{group}/{name}": tensor for name, tensor in getattr(self, group).items()}
         return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
@@ -179,25 +170,15 @@ class TrainingState:
                 _, index, moment = name.split("/")
                 moments.setdefault(int(index), {})[moment] = tensor
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
-        sizes = {name.removeprefix("value_sizes/"): size for name, size in saved.items() if "value_sizes/" in name}
-        if sizes:
-            self._use_sizes(sizes)
+        self.sizes = {name.removeprefix("sizes/"): size for name, size in saved.items() if name.startswith("sizes/")}
+        if self.sizes:
+            use_sizes(self.optimizer, self.sizes)
 
 
 def saved_step(path: Path) -> int:
     """The step at which the checkpoint at ``path`` goes on. Raises ValueError when it cannot be read."""
     metadata, _tensors = _checkpoint(path)
     return int(metadata.get("step", 0))
-
-
-def _residual_groups(values: Mapping[str, Tensor], keys: Mapping[str, Tensor], settings: TrainingSettings):
-    """One group of the optimiser, or one a layer, named as checkpoints name it, where each has a rate of its own."""
-    rate = settings.value_learning_rate
-    if not settings.relative_value_rate:
-        return [{"params": [*values.values(), *keys.values()], "lr": rate}]
-    parts = {"value_residuals": values, "key_residuals": keys}
-    named = {f"{part}/{layer}": tensor for part, layers in parts.items() for layer, tensor in layers.items()}
-    return [{"params": [tensor], "lr": rate, "share": rate, "residual": name} for name, tensor in named.items()]
 
 
 def _on_the_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 import torch
 
-from perfusion_ops.training.value_sizes import ValueSizes
+from perfusion_ops.training.rates import Sizes
 
 from .joint_models import TOKENS
 from .joint_world import MARKED, JointWorld
@@ -68,7 +68,7 @@ def sizes_seen(world: JointWorld) -> tuple[dict[str, float], list[float]]:
     gates[:, list(MARKED)] = 1
     residuals = {name: torch.ones(1, width) for name, width in world.family.value_widths(world.net).items()}
     noisy, changed = torch.randn(world.latent, generator=torch.Generator().manual_seed(3)), []
-    room, sizes = world.pack.joint_call, ValueSizes()
+    room, sizes = world.pack.joint_call, Sizes()
     attend = room.attend_by_position
 
     def spy(shown, others, values, *more):
@@ -82,7 +82,7 @@ def sizes_seen(world: JointWorld) -> tuple[dict[str, float], list[float]]:
         injected.observer = sizes.observe
         injected.use(world.pack.ops.EditedContext(encodings, encodings, world.in_sequence(gates)), residuals)
         predict(noisy, torch.tensor([300, 800]), encodings)
-    return {name.removeprefix("value_residuals/"): size.item() for name, size in sizes.sizes().items()}, changed
+    return {name.removeprefix("value_residuals/"): size.item() for name, size in sizes.found().items()}, changed
 
 
 def learn_hidden_residuals_back(world: JointWorld, widths: Mapping[str, int]) -> None:

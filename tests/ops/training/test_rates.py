@@ -1,4 +1,4 @@
-"""A rate in units of the values' own size: one number for networks whose values are of any size."""
+"""Rates in units of the size of what they move: one number for networks whose values are of any size."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from builders.tiny_model import SHORT, TinyDenoiser, tiny_task
 from perfusion_ops import GateKind, KeyLocking, train
 from perfusion_ops.training.state import TrainingState
 
-BY_POSITION = replace(SHORT, gate_kind=GateKind.POSITION, relative_value_rate=True)
-TRAINED_KEYS = replace(SHORT, key_locking=KeyLocking.TRAINED, relative_value_rate=True)
+BY_POSITION = replace(SHORT, gate_kind=GateKind.POSITION, relative_rates=True)
+TRAINED_KEYS = replace(SHORT, key_locking=KeyLocking.TRAINED, relative_rates=True)
 
 
 class Scaled(nn.Module):
@@ -52,7 +52,7 @@ def test_networks_that_draw_alike_learn_alike(settings, times: float) -> None:
     for group in ("value_residuals", "key_residuals"):
         for layer, residual in getattr(plain.concept, group).items():
             torch.testing.assert_close(getattr(scaled.concept, group)[layer] / times, residual, rtol=1e-2, atol=1e-4)
-    absolute = replace(settings, relative_value_rate=False)
+    absolute = replace(settings, relative_rates=False)
     with pytest.raises(AssertionError):
         losses = [train(task_of(each, absolute), absolute).losses for each in (1.0, times)]
         torch.testing.assert_close(*losses, rtol=1e-4, atol=0)
@@ -71,6 +71,18 @@ def test_a_first_step_is_the_rates_share_of_the_superclass_own_values() -> None:
         # Adam's first step is the learning rate, in every direction. Templates are drawn, so the mean is between them.
         steps = found[layer].abs()
         assert steps.max() - steps.min() < 1e-4 and low <= steps.max() <= high
+
+
+def test_a_word_moves_by_the_rates_share_of_its_embedding() -> None:
+    """T5 starts from word embeddings fifty times as large as CLIP's: the rate means the same in both."""
+    settings = replace(TRAINED_KEYS, steps=1, word_learning_rate=0.25)
+    task = tiny_task()
+    start = task.encoder.initial_embeddings()["l"]
+    task.encoder.table *= 100
+    for times in (100.0, 1.0):
+        moved = train(task, settings).concept.word_embeddings["l"] - times * start
+        assert moved.abs().max().item() == pytest.approx(0.25 * times * start.square().mean().sqrt().item(), rel=1e-3)
+        task.encoder.table /= 100
 
 
 @pytest.mark.parametrize("settings", [BY_POSITION, TRAINED_KEYS], ids=["position", "learned word, trained keys"])
@@ -123,5 +135,5 @@ def test_values_of_no_size_are_learned_at_the_rate_itself() -> None:
 
 def test_an_absolute_rate_is_one_group_of_the_optimiser() -> None:
     """Stable Diffusion keeps the paper's rates, and its trainings their files."""
-    assert "relative_value_rate" not in SHORT.as_dict()
+    assert "relative_rates" not in SHORT.as_dict()
     assert len(TrainingState.start(tiny_task(), SHORT).optimizer.param_groups) == 2
