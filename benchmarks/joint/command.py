@@ -23,7 +23,7 @@ from pixelworld.reader import read
 from pixelworld.world import fast_bfloat16
 from proof import studies, tables
 from proof.reading import rows_of
-from proof.recipes import STEPS
+from proof.recipes import BATCH_SIZE, STEPS
 from proof.specs import BASE, BESIDE, UNNAMED, Drawing, Learning, Subject, of_all, result_key
 from proof.tables import BESIDE_COLUMNS, GROUP_COLUMNS, Row, Samples
 from proof.work import Store, in_processes, keep_learned, pictures_of
@@ -76,7 +76,7 @@ class JointProof:
         self.store = Store(options.out / f"{fingerprint()}-guidance-{options.guidance:g}")
         self.subjects = [Subject(index) for index in range(options.individuals)]
         self.tuned_on = [Subject(index, tuning=True) for index in range(options.tuning_individuals)]
-        how = {"steps": options.steps, "seeds": self.seeds}
+        how = {"steps": options.steps, "batch_size": options.batch_size, "rate": options.rate, "seeds": self.seeds}
         self.drawings = {method: drawing_of(method, **how) for method in options.methods}
 
     def make(self, drawings: Iterable[Drawing]) -> None:
@@ -170,7 +170,9 @@ def main(description: str, arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--individuals", type=int, default=8, help="reported individuals")
     parser.add_argument("--tuning-individuals", type=int, default=2, help="individuals that settings are chosen on")
     parser.add_argument("--seeds", type=int, default=1, help="pictures of each prompt")
-    parser.add_argument("--steps", type=int, default=STEPS, help="of learning, of 8 pictures each")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of learning")
+    parser.add_argument("--batch-size", type=int, default=BATCH_SIZE, help="pictures of a step")
+    parser.add_argument("--rate", type=float, help="of every method; its own if not given")
     parser.add_argument("--group-prompts", type=int, default=8, help="pictures of each pair")
     parser.add_argument("--guidance", type=float, default=GUIDANCE, help="of all pictures")
     parser.add_argument("--processes", type=int, default=2, help="one core each")

@@ -48,15 +48,22 @@ LORA_GRID, DREAMBOOTH_GRID = (0.0003, 0.001, 0.003, 0.01), (0.00001, 0.00003, 0.
 RATE_GRID = dict.fromkeys(WAYS, (0.015, 0.05, 0.15, 0.5)) | {LORA: LORA_GRID, DREAMBOOTH: DREAMBOOTH_GRID}
 
 
-def learning_of(method: str, subject: Subject, rate: float | None = None, steps: int = STEPS) -> Learning:
-    """As the proof describes it; the base model learns nothing."""
+def learning_of(
+    method: str, subject: Subject, rate: float | None = None, steps: int = STEPS, batch_size: int = BATCH_SIZE
+) -> Learning:
+    """As the proof describes it, at the method's own rate unless given; the base model learns nothing."""
     if method == BASE:
         return Learning(BASE, subject, steps=0, word_rate=0.0, rate=0.0)
     word_rate = WORD_RATE if method in ADAPTERS else 0.0
-    return Learning(method, subject, steps, BATCH_SIZE, word_rate, RATES[method] if rate is None else rate)
+    return Learning(method, subject, steps, batch_size, word_rate, RATES[method] if rate is None else rate)
 
 
 def drawing_of(
-    method: str, subject: Subject = TEMPLATE, rate: float | None = None, steps: int = STEPS, **how
+    method: str,
+    subject: Subject = TEMPLATE,
+    rate: float | None = None,
+    steps: int = STEPS,
+    batch_size: int = BATCH_SIZE,
+    **how,
 ) -> Drawing:
-    return Drawing((learning_of(method, subject, rate, steps),), OPERATING_POINT, **how)
+    return Drawing((learning_of(method, subject, rate, steps, batch_size),), OPERATING_POINT, **how)
