@@ -41,9 +41,9 @@ METHODS = (*WAYS, LORA, DREAMBOOTH)
 ADAPTERS = (LORA, DREAMBOOTH)
 WORD_RATE = 0.02
 IN_ALL_LAYERS = [name for name, way in WAYS.items() if way.layers == ALL]
-RATES = dict.fromkeys(WAYS, 1.0) | dict.fromkeys(IN_ALL_LAYERS, 0.3) | {LORA: 0.001, DREAMBOOTH: 0.0003}
+RATES = dict.fromkeys(WAYS, 0.5) | dict.fromkeys(IN_ALL_LAYERS, 0.15) | {LORA: 0.001, DREAMBOOTH: 0.0003}
 """The best identity of eight tuning individuals, at .95 of the base's alignment or more. Of the ways to edit values,
-three were tuned: all layers, the last three, and the last four."""
+three were tuned: all layers, the last three, and the last four; their rates are shares of the values' own size."""
 LORA_GRID, DREAMBOOTH_GRID = (0.0003, 0.001, 0.003, 0.01), (0.00001, 0.00003, 0.0001, 0.0003, 0.001)
 RATE_GRID = dict.fromkeys(WAYS, (0.015, 0.05, 0.15, 0.5)) | {LORA: LORA_GRID, DREAMBOOTH: DREAMBOOTH_GRID}
 
