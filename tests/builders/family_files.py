@@ -20,7 +20,7 @@ from perfusion_ops.concept.file import save_concept
 
 _NAMES = ("make_family_files.py", "make_checkpoints.py", "weight_forms.py", "joint_models.py", "cross_models.py")
 _NAMES += ("family_first_stages.py", "small_vocabularies.py", "kin_models.py", "second_networks.py")
-_NAMES += ("family_networks.py", "picture_networks.py", "wan_models.py", "vision_files.py")
+_NAMES += ("family_networks.py", "picture_networks.py", "wan_models.py", "vision_files.py", "sound_networks.py")
 MAKERS = [ROOT / "tests/builders" / name for name in _NAMES]
 WORD, SUPERCLASS = "teddy_t", "bear"
 LOUD = 10.0
@@ -79,13 +79,14 @@ KINDS = {
         (r"jina_clip", "jina"),
         (r"qwen_2\.5_vl_7b", "qwen25"),
     ),
-    "beside": ((r"lotus", "lotus"),),
+    "beside": ((r"lotus", "lotus"), (r"sam3\.1", "sam3")),
     "model_patches": (
         (r"anima-lllite-inpainting", "lllite_inpaint"),
         (r"anima-lllite", "lllite"),
         (r"qwen_image_.*diffsynth", "qwen_diffsynth"),
         (r"z-image.*fun-controlnet-union", "zimage_fun"),
         (r"uso-flux1-projector", "uso"),
+        (r"infinitetalk_multi", "infinitetalk"),
     ),
     "controlnet": (
         (r"qwen-image-instantx.*inpainting", "qwen_instantx_inpaint"),
@@ -97,12 +98,17 @@ KINDS = {
     ),
     "clip_vision": ((r"sigclip_vision_patch14_384", "siglip"), (r"clip_vision_h", "vit_h")),
     "style_models": ((r"flux1-redux", "redux"),),
+    "audio_encoders": (
+        (r"whisper_large_v3", "whisper"),
+        (r"wav2vec2_large", "wav2vec2_large"),
+        (r"wav2vec2-chinese-base", "wav2vec2_base"),
+    ),
     "geometry_estimation": ((r"depth_anything_3_mono", "depth_anything"),),
     "upscale_models": ((r"esrgan", "esrgan"),),
     "vae": (
         (r"vae-ft-mse", "sd"),
         (r"wan2\.2_vae", "wan22"),
-        (r"wan_(alpha_)?2\.1|qwen_image_vae", "wan21"),
+        (r"wan_?(alpha_)?2[._]1|qwen_image_vae", "wan21"),
         (r"full_encoder_small_decoder|flux2", "flux2"),
         (r"^ae\.", "ae"),
     ),

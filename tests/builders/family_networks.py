@@ -7,6 +7,7 @@ import torch
 from . import cross_models, joint_models, kin_models, vision_files, wan_models
 from .joint_models import randomize
 from .make_checkpoints import KEY, note
+from .sound_networks import SOUND_WIDTH
 
 HEAD_KEYS = {
     "zimage": {"cap_embedder.1.weight": (3840, 2560)},
@@ -27,8 +28,11 @@ PARTS = {
         | {"num_heads": 2, "num_layers": 1}
     },
 }
-# A picture as the small CLIP vision model sees it.
-PARTS |= dict.fromkeys(wan_models.FILES, {"comfy.ldm.wan.model.MLPProj": {"in_dim": vision_files.WIDTH}})
+# A picture as the small CLIP vision model sees it, and a sound as the small audio encoders hear it.
+SEEN = {"in_dim": vision_files.WIDTH}
+PARTS |= {kind: {"comfy.ldm.wan.model.MLPProj": SEEN} for kind in wan_models.FILES}
+PARTS["wan21_dancer"]["comfy.ldm.wan.model_wandancer.MLPProj"] = SEEN
+PARTS["wan21_humo"]["comfy.ldm.wan.model.AudioProjModel"] = {"channels": SOUND_WIDTH}
 """Kind -> what the host builds with constants inside, and the arguments that make it small."""
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.family_files import family_of, file_of, kind_of
+from builders.inputs import FRAMES
 from builders.subgraphs import unfolded
 from builders.templates import PACKAGE
 from builders.ui_workflows import NOTES, nodes_of, to_api
@@ -34,18 +35,21 @@ LOADERS = {
     "StyleModelLoader": {"style_model_name": "style_models"},
     "LoadDA3Model": {"model_name": "geometry_estimation"},
     "UpscaleModelLoader": {"model_name": "upscale_models"},
+    "AudioEncoderLoader": {"audio_encoder_name": "audio_encoders"},
 }
 """Node -> its inputs that name a file, and the folder below models/."""
 NO_FILE = "pixel_space"
 """A choice of the VAE loader's that the host makes itself."""
-PICTURE = "LoadImage"
-OTHERS = {"LoadImageMask", "LoadVideo", "LoadAudio"}
+PICTURE, FILM, SOUND = "LoadImage", "LoadVideo", "LoadAudio"
 SWITCHED_ON = ("flux1_dev_uso_reference_image_gen",)
 """Templates that come with their second network bypassed: they run once more, with every node at work."""
 SAVERS = {"SaveImage", "SaveImageAdvanced", "PreviewImage", "SaveAnimatedWEBP", "SaveVideo"}
 SMALL = {"width": 64, "height": 64, "batch_size": 1, "length": 1, "steps": 2, "megapixels": 0.01}
 SMALL |= {"resize_type.megapixels": 0.01, "largest_size": 64, "resolution": 140}
+SMALL |= {"resize_type.width": 64, "resize_type.height": 64, "motion_frame_count": 1, "previous_frame_count": 1}
 SMALL |= {"left": 16, "top": 16, "right": 16, "bottom": 16, "feathering": 8}
+LENGTHS = ("length", "video_frames", "segment_length")
+"""Inputs that count frames."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +96,8 @@ class Template:
         """Why it is not run on a server, whose nodes are ``known`` if it is up; none for a template that is."""
         types = {node["type"] for node in self.flat["nodes"]}
         others = [name for folder, name in self._loaded() if not self._file(folder, name)]
-        loaders = {kind for kind in types if "Load" in kind} - {*LOADERS, *OTHERS, PICTURE}
+        loaders = {kind for kind in types if "Load" in kind} - {*LOADERS, PICTURE, FILM, SOUND}
         missing = types - {*known, "PrimitiveNode"} if known else set()
-        if types & OTHERS:
-            return "starts from a film, a sound or a mask"
         if missing:
             return f"needs nodes of other packs or services: {', '.join(sorted(missing))}"
         if others or loaders:
@@ -106,7 +108,20 @@ class Template:
     @property
     def pictures(self) -> list[str]:
         """Names of the pictures that it starts from."""
-        return [node["widgets_values"][0] for node in self.flat["nodes"] if node["type"] == PICTURE]
+        return self._named(PICTURE)
+
+    @property
+    def films(self) -> list[str]:
+        """Names of the films that it follows."""
+        return self._named(FILM)
+
+    @property
+    def sounds(self) -> list[str]:
+        """Names of the sounds that it follows."""
+        return self._named(SOUND)
+
+    def _named(self, loader: str) -> list[str]:
+        return [node["widgets_values"][0] for node in self.flat["nodes"] if node["type"] == loader]
 
     def files(self) -> dict[str, str]:
         """Path below models/ -> the small file that stands there."""
@@ -137,19 +152,23 @@ def templates() -> list[Template]:
 
 
 def small(template: Template, server) -> dict[str, dict]:
-    """In API form: 64 pixels, one frame, two steps, of which a second sampler takes one; pictures are previewed."""
-    flat = template.flat
+    """In API form: 64 pixels, two steps, of which a second sampler takes one; pictures are previewed.
+
+    It has one frame, or the few of a small film where it follows a film or a sound.
+    """
+    flat, moves = template.flat, template.films or template.sounds
+    sizes = SMALL | dict.fromkeys(LENGTHS if moves else (), FRAMES)
     savers = [node for node in flat["nodes"] if node["type"] in SAVERS]
     graph = to_api({**flat, "nodes": [node for node in flat["nodes"] if node not in savers]}, server)
     for node in graph.values():
         inputs = node["inputs"]
-        inputs |= {name: value for name, value in SMALL.items() if name in inputs}
+        inputs |= {name: value for name, value in sizes.items() if name in inputs}
         if node["class_type"] == "FluxKontextImageScale":
             scaled = {"image": inputs["image"], "upscale_method": "area", "width": 64, "height": 64, "crop": "center"}
             node |= {"class_type": "ImageScale", "inputs": scaled}
         if node["class_type"] == "WanTrackToVideo":
             # It follows points from one latent frame to the next.
-            inputs["length"] = 5
+            inputs["length"] = FRAMES
         if node["class_type"] == "Painter":
             inputs["mask"] = template.pictures[0]
         if node["class_type"] == "KSamplerAdvanced":

@@ -209,10 +209,10 @@ def made(name: str) -> dict[str, torch.Tensor]:
     form = form or "whole"
     if kind == "refiner":
         return refiner()
-    if folder == "checkpoints":
-        return whole_checkpoint(kind, CHECKPOINTS[kind], form)
     if name in SECOND:
         return SECOND[name]()
+    if folder == "checkpoints":
+        return whole_checkpoint(kind, CHECKPOINTS[kind], form)
     if folder == "loras":
         return lora(network(kind))
     weights = {"diffusion_models": network, "text_encoders": encoder, "vae": first_stage}[folder](kind)

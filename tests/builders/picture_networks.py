@@ -1,4 +1,5 @@
-"""Small random files of the networks that look at a picture before a model draws: style, depth and finer pixels."""
+"""Small random files of the networks that look at a picture before a model draws: style, depth, what stands where, and
+finer pixels."""
 
 from __future__ import annotations
 
@@ -9,11 +10,12 @@ from typing import Any
 import torch
 
 from .joint_models import randomize
-from .make_checkpoints import KEY, note, random_weights, unet_config
+from .make_checkpoints import FEW_LAYERS, KEY, note, random_weights, unet_config
 from .vision_files import vision_weights
 
 SIGLIP_WIDTH = 32
 _DEPTH_WIDTH = 32
+_SAM_TEXT = "detector.backbone.language_backbone"
 _FEATURES, _GROWTH = 8, 32
 """Channels of the small upscaler, and how many each of its layers adds, as in the true one."""
 
@@ -78,11 +80,35 @@ def upscaler() -> dict[str, torch.Tensor]:
     return weights
 
 
+def sam3() -> dict[str, torch.Tensor]:
+    """A checkpoint of SAM 3.1, which finds what a prompt names in a film: few layers, none of which sees all places."""
+    from comfy.ldm.sam3.detector import SAM3Model
+    from comfy.ops import disable_weight_init
+    from comfy.text_encoders.sam3_clip import SAM3ClipModelWrapper
+
+    from . import small_sizes
+
+    few = {"comfy.ldm.sam3.detector.Transformer": {"enc_layers": 1, "dec_layers": 1}}
+    few |= {"comfy.ldm.sam3.detector.GeometryEncoder": {"num_layers": 1}}
+    few |= {"comfy.ldm.sam3.tracker.DecoupledMemoryTransformer": {"num_layers": 1}}
+    small_sizes.narrow(few)
+    sizes = {"image_model": "SAM31", "embed_dim": 64, "d_model": 32, "mem_dim": 32, "depth": 2, "num_queries": 8}
+    network = SAM3Model(**sizes, device="cpu", dtype=torch.float32, operations=disable_weight_init)
+    text = {"sam3_clip_model_config": {"hidden_size": 64, "num_attention_heads": 2} | FEW_LAYERS}
+    encoder = SAM3ClipModelWrapper(dtype=torch.float32, model_options=dict(text))
+    for part in (network, encoder):
+        randomize(part)
+    weights = {name: tensor.half().contiguous() for name, tensor in network.state_dict().items()}
+    words = {f"{_SAM_TEXT}.{name}": tensor.half().contiguous() for name, tensor in encoder.state_dict().items()}
+    return {**weights, KEY: note(sizes, {}, few), **words, f"{_SAM_TEXT}.{KEY}": note(text, {}, {})}
+
+
 PICTURES = {
     "clip_vision/siglip": siglip,
     "clip_vision/vit_h": lambda: vision_weights("h"),
     "diffusion_models/lotus": lotus,
     "geometry_estimation/depth_anything": depth_anything,
     "upscale_models/esrgan": upscaler,
+    "checkpoints/sam3": sam3,
 }
 """Folder and kind -> its weights."""

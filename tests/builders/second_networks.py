@@ -13,6 +13,7 @@ from . import cross_models, joint_models
 from .joint_models import randomize
 from .make_checkpoints import KEY, note
 from .picture_networks import PICTURES, SIGLIP_WIDTH
+from .sound_networks import SOUNDS
 
 _HINT, _CODE = 32, 8
 """Channels of what LLLite makes of a control picture, and of its steps."""
@@ -150,6 +151,7 @@ SECOND = {
     "controlnet/sd3_depth": lambda: sd3_control(2),
     "style_models/redux": redux,
     **PICTURES,
+    **SOUNDS,
 }
 """Folder and kind of second network -> its weights."""
 METADATA = {"model_patches/lllite_inpaint": {"lllite.version": "2", "lllite.inpaint_masked_input": "true"}}

@@ -14,7 +14,10 @@ NOTHING = (None, None)
 
 
 def unfolded(workflow: dict[str, Any]) -> dict[str, Any]:
-    """The workflow with the nodes of its subgraphs in their place; their ids are ``outer:inner``, as in the browser."""
+    """The workflow with the nodes of its subgraphs in their place; their ids are ``outer:inner``, as in the browser.
+
+    A link from a widget, which a subgraph shows as its own, has that input's name for the output's number.
+    """
     definitions = {part["id"]: part for part in workflow.get("definitions", {}).get("subgraphs", ())}
     nodes, links = [], []
     for scope, node in _Scope("", workflow, definitions).real_nodes():
@@ -22,7 +25,7 @@ def unfolded(workflow: dict[str, Any]) -> dict[str, Any]:
         for entry in node.get("inputs", ()):
             origin, slot = scope.source(entry["link"]) if entry.get("link") is not None else NOTHING
             number = None
-            if origin is not None:
+            if origin is not None and not (entry.get("widget") and isinstance(slot, str)):
                 number = len(links) + 1
                 links.append([number, origin, slot, f"{scope.path}{node['id']}", len(inputs), entry["type"]])
             inputs.append({**entry, "link": number})
@@ -61,7 +64,7 @@ class _Scope:
         return _Scope(f"{self.path}{node['id']}:", self.definitions[node["type"]], self.definitions, (self, node))
 
     def source(self, number: int) -> tuple[str | None, Any]:
-        """(id of the node that really gives a link its value, output), or nothing where none runs."""
+        """(id of the node that really gives a link its value, output or widget), or nothing where none runs."""
         link = self.links[number]
         origin, slot = link["origin_id"], link["origin_slot"]
         if origin == INSIDE:
@@ -82,7 +85,16 @@ class _Scope:
         scope, node = self.above
         name = self.parts["inputs"][slot]["name"]
         entry = next((entry for entry in node.get("inputs", ()) if entry["name"] == name), {})
-        return NOTHING if entry.get("link") is None else scope.source(entry["link"])
+        return self._widget_at(slot) if entry.get("link") is None else scope.source(entry["link"])
+
+    def _widget_at(self, slot: int) -> tuple[str | None, Any]:
+        """(id of a node, name of its input) whose widget's value a subgraph's own input ``slot`` has."""
+        for link in self.links.values():
+            if (link["origin_id"], link["origin_slot"]) == (INSIDE, slot) and link["target_id"] in self.nodes:
+                entry = self.nodes[link["target_id"]]["inputs"][link["target_slot"]]
+                if entry.get("widget"):
+                    return f"{self.path}{link['target_id']}", entry["name"]
+        return NOTHING
 
     def _through(self, node: dict, slot: int) -> tuple[str | None, Any]:
         """What a bypassed node hands on: its first input of the output's kind, that of the same place before others."""

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from builders.family_files import SUPERCLASS, WORD, family_of, install, write_concepts
-from builders.family_templates import Template, pruned, small
+from builders.family_templates import SOUND, Template, pruned, small
+from builders.inputs import write_film, write_holed, write_sound
 from builders.server import Server, WorkflowError
 from builders.splicing import drawing, model_loaders, relinked, training, with_prompt
 from builders.ui_workflows import nodes_of
@@ -33,6 +33,9 @@ LEARNED = ("anima", "cosmos2")
 SECOND = ("AnimaLLLiteApply", "ControlNetApplyAdvanced", "ControlNetInpaintingAliMamaApply", "StyleModelApply")
 SECOND += ("QwenImageDiffsynthControlnet", "USOStyleReference")
 """Nodes by which a second network acts."""
+FOLLOWED = ("control_video", "pose_video")
+"""Inputs of nodes that let a model follow a film, and need not."""
+ANOTHER_SOUND = "another sound.wav"
 
 
 @dataclass(frozen=True)
@@ -80,19 +83,20 @@ def unofficial(kind: str) -> Case:
 
 
 def prepare(folder: Path, chosen: list[Template], kinds: list[str], comfyui: Path) -> None:
-    """The files of templates and of unofficial ``kinds``, concepts, and pictures to train on, in a host's folder."""
+    """Files of templates and of unofficial ``kinds``, concepts, and what they start from, in a host's folder."""
     wanted = [template.files() for template in chosen] + [UNOFFICIAL[kind] for kind in kinds]
     install(folder, {path: name for files in wanted for path, name in files.items()}, comfyui)
     write_concepts(folder, {*kinds, *(template.kinds[0] for template in chosen)}, comfyui)
-    (folder / "input").mkdir()
+    inputs = folder / "input"
+    inputs.mkdir()
     first, *_ = training_pictures(folder)
-    with Image.open(folder / "input" / first) as picture:
-        holed, alpha = picture.convert("RGB"), Image.new("L", picture.size, 255)
-    # For templates that paint in a mask.
-    alpha.paste(0, (0, 0, holed.width // 2, holed.height))
-    holed.putalpha(alpha)
-    for name in {name for template in chosen for name in template.pictures}:
-        holed.save(folder / "input" / name, "PNG")
+    write_holed(inputs / first, {inputs / name for template in chosen for name in template.pictures})
+    for template in chosen:
+        for name in template.films:
+            write_film(inputs / name)
+        for name in template.sounds:
+            write_sound(inputs / name)
+            write_sound(inputs / ANOTHER_SOUND, rise=-40)
 
 
 class Trial:
@@ -128,10 +132,12 @@ class Trial:
         }
 
     def _check_second(self, case: Case, plain: np.ndarray) -> None:
-        """Raise WorkflowError if a second network changes nothing, so that nothing would be tried beside it."""
-        found = [name for kind in SECOND for name in nodes_of(case.graph, kind)]
+        """Raise WorkflowError if a second network, a film or a sound changes nothing: nothing would be tried beside it.
+        """
+        found = [name for kind in (*SECOND, SOUND) for name in nodes_of(case.graph, kind)]
+        found += [name for name, node in case.graph.items() if {*FOLLOWED} & {*node["inputs"]}]
         if found and np.array_equal(self.picture(with_prompt(without_second(case.graph, found), SUPERCLASS)), plain):
-            raise WorkflowError(found[0], "its network changes nothing in the picture")
+            raise WorkflowError(found[0], "its network, film or sound changes nothing in the picture")
 
     def trained(self, case: Case, picture: str) -> dict[str, Any]:
         """What a concept of two steps changes that Train hands to Apply in the same workflow."""
@@ -147,13 +153,18 @@ class Trial:
 
 
 def without_second(graph: dict[str, dict], names: list[str]) -> dict[str, dict]:
-    """The workflow with the nodes ``names`` at strength 0, or gone where they have none."""
+    """The workflow with ``names`` at strength 0, without films and with another sound, or gone where they have none."""
     graph = copy.deepcopy(graph)
     for name in names:
         inputs = graph[name]["inputs"]
-        if "strength" in inputs:
+        followed = [key for key in FOLLOWED if key in inputs]
+        for key in followed:
+            del inputs[key]
+        if graph[name]["class_type"] == SOUND:
+            inputs["audio"] = ANOTHER_SOUND
+        elif "strength" in inputs and not followed:
             inputs["strength"] = 0.0
-        else:
+        elif not followed:
             graph = relinked(graph, {(name, 0): inputs["model"]})
     return pruned(graph)
 

@@ -19,6 +19,7 @@ import comfy.model_management
 import comfy.sd
 import comfy.utils
 import torch
+from comfy.audio_encoders import audio_encoders
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {}
 KEY = "small_sizes"
@@ -137,6 +138,23 @@ def _read(original):
     return read
 
 
+def _sound(original):
+    """An audio encoder is told by a width that it shows, and gets its own weights."""
+
+    class Shown(audio_encoders.AudioEncoderModel):
+        def load_sd(self, weights: dict):
+            return super().load_sd({name: self.hidden.get(name, tensor) for name, tensor in weights.items()})
+
+    def load(state_dict, *args):
+        told = _of(state_dict)
+        narrow(told["parts"])
+        Shown.hidden = {name: state_dict[name] for name in told["shown"]}
+        audio_encoders.AudioEncoderModel = Shown
+        return original({name: t for name, t in _as_shown(state_dict).items() if name != KEY}, *args)
+
+    return load
+
+
 comfy.model_detection.detect_unet_config = _network(comfy.model_detection.detect_unet_config)
 comfy.model_detection.model_config_from_unet_config = _config(comfy.model_detection.model_config_from_unet_config)
 comfy.model_detection.unet_config_from_diffusers_unet = _diffusers_network(
@@ -145,6 +163,7 @@ comfy.model_detection.unet_config_from_diffusers_unet = _diffusers_network(
 comfy.utils.load_torch_file = _read(comfy.utils.load_torch_file)
 comfy.sd.detect_te_model = _encoder(comfy.sd.detect_te_model)
 comfy.sd.CLIP.__init__ = _clip(comfy.sd.CLIP.__init__)
+audio_encoders.load_audio_encoder_from_sd = _sound(audio_encoders.load_audio_encoder_from_sd)
 
 
 LONGEST = 64

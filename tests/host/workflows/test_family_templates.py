@@ -2,8 +2,8 @@
 
 All of them are run by ``python dev.py bench templates``. Here are those that differ most: a checkpoint with Gemma's
 sentencepiece inside, custom sampling with a guidance and Mistral's tokenizer, two experts of one CLIP, a picture that
-CLIP sees and that begins to move; and with a second network, a ControlNet, a patch of a turbo model, and a style that
-puts tokens into the text.
+CLIP sees and that begins to move, a film and a sound that are followed; and with a second network, a ControlNet, a
+patch of a turbo model, and a style that puts tokens into the text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from builders.template_trial import Case, Trial, good, prepare
 pytestmark = pytest.mark.slow
 SAMPLE = ("image_flux2_text_to_image", "image_netayume_lumina_t2i", "video_wan2_2_14B_t2v", "wan2.1_fun_inp")
 SAMPLE += ("image_qwen_Image_2512_controlnet", "image_z_image_turbo_fun_union_controlnet")
-SAMPLE += ("flux1_dev_uso_reference_image_gen, nothing bypassed",)
+SAMPLE += ("flux1_dev_uso_reference_image_gen, nothing bypassed", "video_wan_vace_14B_v2v", "video_humo")
 TRAINED = "video_wan2_2_14B_t2v"
 
 
