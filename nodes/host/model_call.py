@@ -15,6 +15,7 @@ from ...perfusion_ops.edit.equations import add_value_delta, value_delta
 from ...perfusion_ops.edit.regions import mask_at
 from ..families.unet import UNet
 from .call_hooks import call_hooks
+from .own_text import ALL, OwnText
 
 
 class CallEdit:
@@ -55,6 +56,9 @@ class CallEdit:
         self.added = self.covered
         """Those whose deltas its values have already."""
         self.latent_shape = latent_shape
+        self.text = OwnText()
+        self.value_rows: dict[str, slice | None] = {}
+        """Layer -> what ``to_v`` reads just now; a hook before it may have changed that."""
         self.regional: int | None = None
         """The concept whose delta alone the value projections return just now."""
 
@@ -68,33 +72,34 @@ class CallEdit:
 
     def swap_context(self, queries: Tensor, context: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Before the projections of a layer: raw encodings in, edited ones out."""
-        if context.shape != self.keys.shape:
-            raise ValueError(
-                f"A cross-attention layer got a prompt of shape {tuple(context.shape)}; expected "
-                f"{tuple(self.keys.shape)}, as at the start of the model. Another node changes the prompt inside the "
-                "model: connect it without Apply Key-Locked Attention."
-            )
+        _check_prompt(context, self.keys)
         return queries, self.keys, self.values
 
-    def projection_input(self, part: str, context: Tensor) -> Tensor:
-        """What ``to_k`` or ``to_v`` reads (B, T, d): the network's own context, to the bit, wherever none is edited.
+    def rows(self, layer: str, projected: Tensor) -> slice | None:
+        """Which rows of the batch a projection of ``layer`` reads; none for a text of another pack."""
+        return ALL if self.regional is not None else self.text.rows(layer, projected)
+
+    def projection_input(self, part: str, context: Tensor, rows: slice = ALL) -> Tensor:
+        """What ``to_k`` or ``to_v`` reads of ``rows`` (B, T, d): the network's own context, to the bit, wherever none
+        is edited.
 
         Some networks hand on (1, B T, d), all prompts one behind the other.
         """
-        context = context.reshape(self.keys.shape) if context.numel() == self.keys.numel() else context
-        _, keys, values = self.swap_context(context, context, context)
-        return torch.where(self.plain.bool(), context, keys if part == "k" else values)
+        edited = (self.keys if part == "k" else self.values)[rows]
+        context = context.reshape(edited.shape) if context.numel() == edited.numel() else context
+        _check_prompt(context, edited)
+        return torch.where(self.plain[rows].bool(), context, edited)
 
-    def value_output(self, layer: str, values: Tensor) -> Tensor:
-        """``to_v``'s output with the deltas of this call (B, T, d_out)."""
+    def value_output(self, layer: str, values: Tensor, rows: slice = ALL) -> Tensor:
+        """``to_v``'s output of ``rows`` with the deltas of this call (B, T, d_out)."""
         residuals = self.edit.value_residuals[layer]
         if self.regional is not None:
             alone = torch.zeros_like(self.gates)
             alone[..., self.regional] = self.gates[..., self.regional]
             return value_delta(alone, residuals)
-        _check_tokens(self.gates, values)
+        _check_tokens(self.gates[rows], values)
         self.added = self.covered
-        return add_value_delta(values, self.gates_without_regions[bool(self.added)], residuals)
+        return add_value_delta(values, self.gates_without_regions[bool(self.added)][rows], residuals)
 
     @cached_property
     def gates_without_regions(self) -> tuple[Tensor, Tensor]:
@@ -125,6 +130,15 @@ class CallEdit:
             output = output + cells.to(output).unsqueeze(-1) * share
         self.covered = self.added = frozenset()
         return output
+
+
+def _check_prompt(context: Tensor, expected: Tensor) -> None:
+    if context.shape != expected.shape:
+        raise ValueError(
+            f"A cross-attention layer got a prompt of shape {tuple(context.shape)}; expected "
+            f"{tuple(expected.shape)}, as at the start of the model. Another node changes the prompt inside the "
+            "model: connect it without Apply Key-Locked Attention."
+        )
 
 
 def _check_tokens(gates: Tensor, projected: Tensor) -> None:
@@ -177,27 +191,51 @@ def editing(layers: Mapping[str, nn.Module], call: CallEdit) -> Iterator[None]:
     """Hooks on every cross-attention layer for one model call."""
     with call_hooks() as stack:
         for name, layer in layers.items():
+            if call.as_patch is None:
+                seen = layer.attention.register_forward_pre_hook(_hander(call.text, name), with_kwargs=True)
+                stack.callback(seen.remove)
             if call.as_patch is None and call.keys is not None:
                 for part, projection in (("k", layer.to_k), ("v", layer.to_v)):
-                    stack.callback(projection.register_forward_pre_hook(_reader(call.projection_input, part)).remove)
+                    stack.callback(projection.register_forward_pre_hook(_reader(call, name, part)).remove)
             if name not in call.edit.value_residuals:
                 continue
-            stack.callback(layer.to_v.register_forward_hook(_hook(call.value_output, name)).remove)
+            stack.callback(layer.to_v.register_forward_hook(_changer(call, name)).remove)
             if call.masks:
-                for handle in _regional_hooks(layer, call):
+                for handle in _regional_hooks(name, layer, call):
                     stack.callback(handle.remove)
         yield
+        call.text.check_read()
 
 
-def _hook(change, name: str):
-    return lambda _module, _args, output: change(name, output)
+def _hander(text: OwnText, name: str):
+    def hand(_module, args, kwargs):
+        context = args[1] if len(args) > 1 else kwargs.get("context")
+        if isinstance(context, Tensor):
+            text.hands(name, context)
+
+    return hand
 
 
-def _reader(change, part: str):
-    return lambda _module, args: (change(part, args[0]), *args[1:])
+def _reader(call: CallEdit, name: str, part: str):
+    def read(_module, args):
+        rows = call.rows(name, args[0])
+        if part == "v":
+            call.value_rows[name] = rows
+        return None if rows is None else (call.projection_input(part, args[0], rows), *args[1:])
+
+    return read
 
 
-def _regional_hooks(layer: nn.Module, call: CallEdit):
+def _changer(call: CallEdit, name: str):
+    def change(_module, args, output):
+        rows = call.rows(name, args[0]) if call.as_patch is None and call.keys is None else ALL
+        rows = call.value_rows.pop(name, rows)
+        return output if rows is None else call.value_output(name, output, rows)
+
+    return change
+
+
+def _regional_hooks(name: str, layer: nn.Module, call: CallEdit):
     """``to_q`` shows a layer's queries and ``to_out`` its output, whoever computes the attention between them."""
     read = []
 
@@ -207,6 +245,10 @@ def _regional_hooks(layer: nn.Module, call: CallEdit):
             call.reads(args[0].shape[1])
 
     def add_shares(_module, _args, output):
-        return output if call.regional is not None else call.attention_output(layer, read.pop(), output)
+        if call.regional is not None:
+            return output
+        if set(call.masks) - call.added:
+            call.text.check_region(name)
+        return call.attention_output(layer, read.pop(), output)
 
     return layer.to_q.register_forward_pre_hook(keep_queries), layer.to_out.register_forward_hook(add_shares)
