@@ -26,6 +26,7 @@ def family_of(model) -> Family:
     """The family of a MODEL. Raises ValueError for a model that concepts cannot edit."""
     for family in FAMILIES:
         if family.fits(model):
+            _check_network(family, model.model.diffusion_model)
             return family
     kind = _kind(model.model.model_config)
     if kind == REFINER:
@@ -37,6 +38,18 @@ def family_of(model) -> Family:
         f"The model is of the kind {kind}, which concepts cannot edit; expected {titles()}. "
         + WAN_REFUSED.get(kind, "Load a model of one of these.")
     )
+
+
+def _check_network(family: Family, net) -> None:
+    """Raise ValueError for a network that another pack put in the place of the host's, as Nunchaku's loader does."""
+    try:
+        family.value_widths(net)
+    except AttributeError as error:
+        raise ValueError(
+            f"The model is {family.title} by its settings, but its network is a {type(net).__name__} of another pack "
+            "and has none of the layers that concepts edit. Load the model with ComfyUI's own Load Diffusion Model, "
+            "or use it without Apply Key-Locked Attention."
+        ) from error
 
 
 def _kind(config) -> str:

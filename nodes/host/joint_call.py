@@ -68,6 +68,7 @@ class JointCall:
         axis = 2 if heads_first else 1
         length = queries.shape[axis]
         layer, read = announced
+        self._check_rows(len(queries))
         gates = self._in_sequence(length, read)
         # A mask with a row for each query is cut as the queries are.
         by_query = isinstance(mask, Tensor) and mask.ndim >= 2 and mask.shape[-2] == length
@@ -88,6 +89,15 @@ class JointCall:
         at, end = (text, text + self.places) if self.text_first else (0, self.places)
         before, picture, after = of_places.tensor_split((at, end), axis)
         return picture, torch.cat((before, after), axis)
+
+    def _check_rows(self, rows: int) -> None:
+        """Raise ValueError if an attention is of other prompts than the call's."""
+        if rows != len(self.gates):
+            raise ValueError(
+                f"An attention layer reads {rows} prompts at once; expected the {len(self.gates)} that the model was "
+                "called with. Another node adds prompts inside the model, or takes them one by one: connect it "
+                "without Apply Key-Locked Attention."
+            )
 
     def _in_sequence(self, length: int, read: int) -> Tensor:
         """The gates (B, T', J) of all that stands before the picture, or behind, in a sequence of ``length`` places.

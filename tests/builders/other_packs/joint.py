@@ -22,6 +22,8 @@ TITLES = {
     "sd3": "SD 3.5",
 }
 """Kind of small network -> its recipe, and the heading of its column."""
+LOADED_ALONE = tuple(name for name, title in TITLES.items() if RECIPES[title].encoder)
+"""Those whose network is a file of its own."""
 Patch = Callable[[Scene], None]
 SIDE, STEPS = 64, 2
 
@@ -176,8 +178,8 @@ ROWS = (
              draw=sampled_by("ClownsharKSampler_Beta", sampler_name="multistep/res_2m")),
     JointRow(KJ, "ModelPatchTorchSettings", patch=by("ModelPatchTorchSettings")),
     JointRow(KJ, "CFGZeroStarAndInit", patch=by("CFGZeroStarAndInit", use_zero_init=False)),
-    JointRow(KJ, "DiffusionModelLoaderKJ", patch=loaded_by("DiffusionModelLoaderKJ", "model_name",
-             sage_attention="disabled"), loads=True),
+    JointRow(KJ, "DiffusionModelLoaderKJ", LOADED_ALONE,
+             loaded_by("DiffusionModelLoaderKJ", "model_name", sage_attention="disabled"), loads=True),
     JointRow(KJ, "WanVideoTeaCacheKJ", ("wan21",), by("WanVideoTeaCacheKJ")),
     JointRow(KJ, "WanVideoEnhanceAVideoKJ", ("wan21",), by("WanVideoEnhanceAVideoKJ", frames=5),
              draw=sampled_by(frames=5)),
@@ -199,8 +201,8 @@ ROWS = (
     JointRow(SMZ, "A1111", encode=encode_by("smZ CLIPTextEncode", parser="A1111")),
     JointRow("ComfyUI-Detail-Daemon", "DetailDaemonSamplerNode", draw=detail_daemon),
     JointRow("sd-dynamic-thresholding", "DynamicThresholdingFull", patch=by("DynamicThresholdingFull")),
-    JointRow(MULTI, "UNETLoaderMultiGPU", patch=loaded_by("UNETLoaderMultiGPU"), loads=True),
-    JointRow(MULTI, "UNETLoaderDisTorch2MultiGPU", patch=loaded_by("UNETLoaderDisTorch2MultiGPU"), loads=True),
+    JointRow(MULTI, "UNETLoaderMultiGPU", LOADED_ALONE, loaded_by("UNETLoaderMultiGPU"), loads=True),
+    JointRow(MULTI, "UNETLoaderDisTorch2MultiGPU", LOADED_ALONE, loaded_by("UNETLoaderDisTorch2MultiGPU"), loads=True),
     JointRow(TAPOZ, "ConfigureModifiedFlux", ("flux1",), by("ConfigureModifiedFlux")),
     JointRow(TAPOZ, "PAGAttention", ("flux1",), by("PAGAttention")),
     JointRow(TAPOZ, "SEGAttention", ("flux1",), by("SEGAttention")),

@@ -22,6 +22,22 @@ def test_a_model_without_text_cross_attention_is_refused(pack):
         pack.family.family_of(Model)
 
 
+def test_a_network_of_another_pack_is_refused_by_name(pack):
+    """Who connects Nunchaku's Flux, which calls itself the host's, reads what to do and no attribute's name."""
+    import comfy.supported_models
+
+    class ComfyFluxWrapper:
+        pass
+
+    class Model:
+        class model:  # noqa: N801 - as the host names it
+            model_config = comfy.supported_models.Flux({})
+            diffusion_model = ComfyFluxWrapper()
+
+    with pytest.raises(ValueError, match="Flux.1 by its settings.* a ComfyFluxWrapper of another pack.*own Load Diff"):
+        pack.family.family_of(Model)
+
+
 def test_the_refiner_of_sdxl_is_refused_by_name(pack):
     """Who connects Apply to the refiner too reads where it belongs, not that SDXL is another kind of model."""
     import comfy.supported_models

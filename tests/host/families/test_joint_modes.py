@@ -109,6 +109,23 @@ def test_a_compiled_model_draws_the_concept_that_is_asked_for(world):
     assert graphs
 
 
+def test_prompts_that_a_pack_adds_inside_the_model_are_refused(pack, monkeypatch):
+    """A pack that has the layers read a negative prompt too must not get the look there, with no word of it."""
+    from comfy.ldm.flux import layers
+
+    world = JointWorld(pack, "flux1")
+    named, plain = prompts(world)
+    hosts = layers.attention
+
+    def theirs(q, k, v, pe, **settings):
+        return hosts(*(torch.cat((each, each)) for each in (q, k, v, pe)), **settings)[: len(q)]
+
+    monkeypatch.setattr(layers, "attention", theirs)
+    with pytest.raises(ValueError, match="reads 4 prompts at once; expected the 2 that the model was called with"):
+        world.draw(with_concept(world, world.model), named, steps=1, cfg=1.0)
+    assert world.draw(with_concept(world, world.model), plain, steps=1, cfg=1.0).isfinite().all()
+
+
 def test_an_attention_that_asks_nobody_is_refused(pack, monkeypatch):
     """A pack with an attention of its own, past ComfyUI's, would draw the superclass and say nothing."""
     from comfy.ldm.flux import layers
