@@ -94,6 +94,8 @@ class Bench:
             effect = f"refused: {brief(error)}" if ours else f"**crashes**: {brief(error)}"
         unharmed, _ = self.draw(row, family, "bear", 1.0, order)
         effect += "" if np.array_equal(unharmed, superclass) else "; **a prompt without the word differs**"
+        if row.patch and not row.loads and np.array_equal(superclass, self.first[family]):
+            effect += " (the node itself changes nothing here)"
         kept = np.array_equal(self.first[family], self.plain(family))
         return effect if kept else f"{effect}; **the plain model differs after it**"
 

@@ -44,6 +44,9 @@ class ModelCall:
         self.edits: dict[torch.device, JointEdit] = {}
         self.layers: dict[torch.device, dict[str, nn.Module]] = {}
         """The modules to hook."""
+        self.network = patcher.get_model_object("diffusion_model")
+        # Before a call: some packs put the blocks into one of their own for its time.
+        self.found = self._layers(self.network)
 
     def edited(self, conds: Conditionings, place: dict, reading: Reading) -> Conditionings:
         """The prompts with a context for every bias that may hold."""
@@ -67,7 +70,8 @@ class ModelCall:
         place = {"device": x.device, "dtype": inference_dtype(executor.class_obj)}
         if x.device not in self.edits:
             self.edits[x.device] = self.applied.edit.to(**place)
-            self.layers[x.device] = self._layers(executor.class_obj.diffusion_model)
+            net = executor.class_obj.diffusion_model
+            self.layers[x.device] = self.found if net is self.network else self._layers(net)
         parts = {part: tensor.to(**place) for part, tensor in parts.items()}
         parts = self._now(parts, transformer_options["sigmas"].max().to(x.device), transformer_options)
         regions = {j: region_in(c.region, seen) for j, c in enumerate(self.applied.concepts) if c.region is not None}

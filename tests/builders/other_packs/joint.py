@@ -143,7 +143,18 @@ def wan_guidance(scene: Scene) -> None:
     by("WanVideoNAG", conditioning=scene.encode("blurred"))(scene)
 
 
+def modified_flux(kind: str) -> Patch:
+    """A node that needs another one before it."""
+
+    def patch(scene: Scene) -> None:
+        by("ConfigureModifiedFlux")(scene)
+        by(kind)(scene)
+
+    return patch
+
+
 def regional_flux(scene: Scene) -> None:
+    by("ConfigureModifiedFlux")(scene)
     mask = scene.add("SolidMask", width=SIDE, height=SIDE, value=1.0)[0]
     regions = scene.add("CreateRegionalCond", cond=scene.encode("a cat"), mask=mask)[0]
     by("ApplyRegionalConds", region_conds=regions, end_percent=1.0)(scene)
@@ -204,8 +215,8 @@ ROWS = (
     JointRow(MULTI, "UNETLoaderMultiGPU", LOADED_ALONE, loaded_by("UNETLoaderMultiGPU"), loads=True),
     JointRow(MULTI, "UNETLoaderDisTorch2MultiGPU", LOADED_ALONE, loaded_by("UNETLoaderDisTorch2MultiGPU"), loads=True),
     JointRow(TAPOZ, "ConfigureModifiedFlux", ("flux1",), by("ConfigureModifiedFlux")),
-    JointRow(TAPOZ, "PAGAttention", ("flux1",), by("PAGAttention")),
-    JointRow(TAPOZ, "SEGAttention", ("flux1",), by("SEGAttention")),
+    JointRow(TAPOZ, "PAGAttention", ("flux1",), modified_flux("PAGAttention")),
+    JointRow(TAPOZ, "SEGAttention", ("flux1",), modified_flux("SEGAttention")),
     JointRow(TAPOZ, "ApplyRegionalConds", ("flux1",), regional_flux),
     JointRow(TILED, "TiledDiffusion", patch=by("TiledDiffusion", tile_width=32, tile_height=32, tile_overlap=8)),
     JointRow(ESSENTIALS, "FluxBlocksBuster+", ("flux1",), by("FluxBlocksBuster+", blocks="0 = 1.1\n1 = 0.9")),

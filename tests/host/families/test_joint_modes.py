@@ -109,6 +109,36 @@ def test_a_compiled_model_draws_the_concept_that_is_asked_for(world):
     assert graphs
 
 
+@pytest.mark.parametrize("family", ["flux1", "sd3"])
+def test_blocks_that_a_pack_puts_into_one_of_its_own_draw_the_concept(pack, monkeypatch, family):
+    """Caches of the first block do, for the time of a call: who speeds up a model so must not lose the concept."""
+    world = JointWorld(pack, family)
+    name = {"flux1": "double_blocks", "sd3": "joint_blocks"}[family]
+    blocks = getattr(world.net, name)
+
+    class Together(torch.nn.Module):
+        def forward(self, *tensors, **settings):
+            for block in blocks:
+                out = block(*tensors, **settings)
+                tensors, settings = (out, settings) if tensors else ((), settings | in_order(out))
+            return out
+
+    def in_order(out) -> dict:
+        return dict(zip(("img", "txt"), out, strict=True))
+
+    def called(apply_model, given):
+        with monkeypatch.context() as during:
+            during.setitem(world.net._modules, name, torch.nn.ModuleList([Together()]))
+            return apply_model(given["input"], given["timestep"], **given["c"])
+
+    named, plain = prompts(world)
+    expected = [world.draw(world.applied(world.concept()), prompt, steps=1) for prompt in (plain, named)]
+    cached = world.applied(world.concept()).clone()
+    cached.set_model_unet_function_wrapper(called)
+    for prompt, drawn in zip((plain, named), expected, strict=True):
+        assert torch.equal(world.draw(cached, prompt, steps=1), drawn)
+
+
 def test_prompts_that_a_pack_adds_inside_the_model_are_refused(pack, monkeypatch):
     """A pack that has the layers read a negative prompt too must not get the look there, with no word of it."""
     from comfy.ldm.flux import layers
