@@ -74,7 +74,7 @@ class PerfusionPictureFolder(io.ComfyNode):
         loaded = load_pictures(files, longest_side)
         stray = f"No picture has the name of {', '.join(unused)}; rename it to be its caption." if unused else None
         if not messages.warn_of(stray):
-            messages.show_on_node(_summary(loaded), messages.running_node())
+            messages.show_last(_summary(loaded), messages.running_node())
         masks = [torch.ones(one.pixels.shape[:3]) if one.mask is None else one.mask for one in loaded]
         return io.NodeOutput([one.pixels for one in loaded], [one.caption for one in loaded], masks)
 

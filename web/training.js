@@ -15,7 +15,12 @@ const BOX = { width: 180, height: 60 }
 const HEIGHT = 92
 const READ_SECONDS = 10
 
+/** What Train keeps by itself; what Save writes of it is its copy. */
+const KEPT = /^trained[\\/]/
+
 const views = new Map()
+let saved = []
+let refreshed
 
 /** A training told how it goes: the whole curve each time, so that nothing is lost when the page is loaded anew. */
 export function showTraining(told) {
@@ -30,13 +35,25 @@ export function stopTrainings() {
   for (const view of views.values()) if (view.perfusionRuns) draw(view, view.perfusionTold, ["stopped", {}])
 }
 
-/** A concept file is there: every combo lists it, and a message names its word. */
-export async function tellSaved({ word, file }) {
+/** A concept file is there: every combo lists it. */
+export function tellSaved({ word, file }) {
+  saved = [...saved.filter(other => other.word !== word || !KEPT.test(other.file)), { word, file }]
+  refreshed = refreshLists()
+}
+
+/** The job ended: a message names the word of each file, once where Save wrote what Train had kept. */
+export async function saySaved() {
+  const told = saved
+  saved = []
+  await refreshed
+  for (const { word, file } of told) message("success", text("savedTitle", { word }), text("savedDetail", { word, file }), READ_SECONDS)
+}
+
+async function refreshLists() {
   forget()
   await (app.reloadNodeDefs ? app.reloadNodeDefs() : app.refreshComboInNodes())
   refreshCards()
   refreshGateViews()
-  message("success", text("savedTitle", { word }), text("savedDetail", { word, file }), READ_SECONDS)
 }
 
 function addView(node) {

@@ -63,7 +63,8 @@ def test_a_new_picture_is_noticed(server, folder):
     """A picture that is added to the folder is trained on, and not a list from the cache."""
     graph = Workflow()
     graph.add("PreviewAny", source=pictures(graph)[1])
-    server.run(graph)
+    (told,) = server.run(graph).events_of("perfusion.told")
+    assert " pictures, " in told["text"], "newer frontends take the node's line away: a message says what was loaded"
     shutil.copy(folder / "box2.jpg", folder / "box11.jpg")
     (folder / "box11.txt").write_text("a new box")
     assert "a new box" in json.dumps(server.run(graph).outputs)

@@ -285,3 +285,21 @@ def test_a_warning_is_seen_where_the_frontend_takes_a_nodes_line_away(page):
     assert "It is said already." not in page.inner_text("body"), "a line that stays is not said twice"
     open_workflow(page, shipped(USE))
     assert page.complaints == []
+
+
+SAVED_TWICE = """
+word => {
+  const tell = (name, detail) => app.api.dispatchEvent(new CustomEvent(name, { detail }))
+  for (const file of [`trained/${word}_0123.safetensors`, `${word}.safetensors`]) tell('perfusion.saved', { word, file })
+  tell('execution_success', { prompt_id: 'none' })
+}
+"""
+
+
+def test_a_concept_that_train_keeps_and_save_writes_is_told_once(page):
+    """Who connects Save behind Train reads one message, with the file that Save wrote."""
+    word = "vue_twice" if page.vue else "canvas_twice"
+    page.evaluate(SAVED_TWICE, word)
+    page.wait_for_function("said => document.body.innerText.includes(said)", arg=f"The file is {word}.safetensors")
+    assert f"trained/{word}" not in page.inner_text("body")
+    assert page.complaints == []
