@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from weakref import WeakKeyDictionary
-
 from comfy_api.latest import io
-from torch import nn
 
-from ..perfusion_ops import Concept, EditTerm, Gate, nearly_parallel
-from ..perfusion_ops.edit.schedule import Schedule
-from .families.family import check_fits
+from ..perfusion_ops import Gate
 from .host import messages
-from .host.applied import AppliedConcept, unused_settings
-from .host.clip import clip_with_concept, text_encoder, text_encoder_names
-from .host.fingerprints import encoder_identity
-from .host.model import applied_terms, model_with_concept
-from .host.naming import Naming
+from .host.applying import put_in_effect
 from .host.widgets import KEY_LOCKINGS
 from .schema import (
     ConceptIO,
@@ -28,9 +19,6 @@ from .schema import (
     strength_input,
     temperature_input,
 )
-
-_identities: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
-"""First text encoder of a CLIP -> the fingerprint of all of them."""
 
 
 class PerfusionApplyKeyLockedAttention(io.ComfyNode):
@@ -115,54 +103,17 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
         region=None,
         schedule=None,
     ) -> io.NodeOutput:
-        locking, naming = KEY_LOCKINGS[key_locking], Naming(concept.word, messages.running_node())
-        zero = "visual_strength" if visual_strength == 0 else "The schedule's strength"
-        gate = Gate(bias, temperature, leak_free)
-        visual_strength, gate, schedule = (schedule or Schedule()).into(visual_strength, gate)
-        if visual_strength == 0:
-            check_fits(model, concept)
-            messages.warn_of(f"{zero} is 0, so {concept.word!r} draws exactly {concept.superclass!r}.")
-            return io.NodeOutput(model, clip_with_concept(clip, concept, visual_strength, locking))
-        applied = AppliedConcept(
-            EditTerm(concept, gate, visual_strength, locking),
+        edited = put_in_effect(
+            model,
+            clip,
+            concept,
+            visual_strength,
+            Gate(bias, temperature, leak_free),
+            KEY_LOCKINGS[key_locking],
+            schedule,
             region=None if region is None else region.reshape(-1, *region.shape[-2:]).amax(0).clamp(0, 1),
             start_percent=start_percent,
             end_percent=end_percent,
-            naming=naming,
-            schedule=schedule,
         )
-        edited = model_with_concept(model, applied)
-        named = clip_with_concept(clip, concept, visual_strength, locking, naming)
-        naming.standing = messages.warn_of(
-            another_encoder(clip, concept),
-            nearly_parallel(applied_terms(edited)),
-            applied.without_effect(),
-            unused_settings(applied.term),
-        )
-        return io.NodeOutput(edited, named)
-
-
-def identity_of(clip) -> str:
-    """The fingerprint of a CLIP's text encoders, taken once as long as the host keeps them: half of Apply's time."""
-    encoders = {name: text_encoder(clip, name) for name in text_encoder_names(clip)}
-    first = next(iter(encoders.values()))
-    if first not in _identities:
-        _identities[first] = encoder_identity(encoders)
-    return _identities[first]
-
-
-def another_encoder(clip, concept: Concept) -> str | None:
-    """A sentence when ``clip`` is not what the concept was trained with. One that was fine-tuned may serve: no refusal.
-
-    What is compared are 64 numbers of each embedding and norm: LoRAs leave them alone, and they are the same in fp16
-    and fp32. Concepts without a fingerprint are taken as they come.
-    """
-    trained = concept.metadata.get("encoder")
-    found = identity_of(clip) if trained else None
-    if found == trained:
-        return None
-    return (
-        f"The concept {concept.word!r} was trained with another text encoder than this CLIP's (fingerprint {trained}, "
-        f"found {found}), so the subject may look less like itself. Use the CLIP of the checkpoint it was trained on, "
-        "or train it again."
-    )
+        edited.naming.standing = messages.warn_of(*edited.warnings, *edited.idle)
+        return io.NodeOutput(edited.model, edited.clip)

@@ -47,6 +47,11 @@ def text_encoder(clip, name: str):
     return _member(clip.cond_stage_model, name)
 
 
+def text_encoders(clip) -> dict[str, nn.Module]:
+    """All of them by name."""
+    return {name: text_encoder(clip, name) for name in text_encoder_names(clip)}
+
+
 def encoder_attribute(clip, name: str) -> str:
     """What the host calls one of the text encoders inside its CLIP model."""
     return _attribute(clip.cond_stage_model, name)

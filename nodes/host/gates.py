@@ -17,6 +17,7 @@ from ...perfusion_ops.edit.gate_table import ConceptGates, GateTable, PromptToke
 from ..families.family import family_of
 from ..families.second_text import SecondText
 from .applied import AppliedConcept, AppliedConcepts
+from .belonging import check_text_once
 from .clip import text_encoder, text_encoder_names, tokenizer, tokenizer_names
 from .concept_words import ConceptWord
 from .conditioning import edited_contexts, kept_tokens, marks_in, with_whole_text
@@ -35,7 +36,7 @@ KEY_NOTES = {
 def gate_table(model, clip, prompt: str) -> GateTable:
     """Similarities and gates of ``model``'s concepts at every token of ``prompt``, as sampling has them in float32.
 
-    Raises ValueError when neither the MODEL nor the CLIP has a concept.
+    Raises ValueError when neither the MODEL nor the CLIP has a concept, and for another model's CLIP.
     """
     applied = model.model_options["transformer_options"].get(KEY)
     words = {word.word: word for word in _known(clip)}
@@ -44,6 +45,7 @@ def gate_table(model, clip, prompt: str) -> GateTable:
             "Neither the MODEL nor the CLIP has a concept. Connect both from Apply Key-Locked Attention, the last one "
             "if there are several."
         )
+    check_text_once(model, clip)
     with _unread(words.values()):
         tokenized = clip.tokenize(prompt)
         encoded, entries = clip.encode_from_tokens_scheduled(tokenized)[0]

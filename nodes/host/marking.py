@@ -39,6 +39,8 @@ def mark_what_is_held(encoder: nn.Module, args: tuple, kwargs: dict, output: tup
     if len({token.superclass_keys for token in learned}) > 1:
         beside[KEYS] = encoded(lambda token: token.superclass_keys)
     namings = {token.naming for token in held}
+    for naming in namings:
+        naming.was_encoded(encoder)
 
     def remembering(part: int):
         encodings = output[part]

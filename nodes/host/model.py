@@ -16,6 +16,7 @@ from comfy.patcher_extension import WrappersMP
 from ...perfusion_ops import EditTerm
 from ..families.family import Family, check_fits, family_of
 from .applied import AppliedConcept, AppliedConcepts
+from .belonging import naming_strange_prompts
 from .call_wrapper import Conditionings, ModelCall, call_kind
 from .conditioning import Reading, namings, without_marks
 from .naming import never_open, not_applied, not_named
@@ -47,6 +48,11 @@ def applied_terms(model) -> tuple[EditTerm, ...]:
 def edit_prompts(executor, noise, *args, **kwargs):
     """Around a sampling run: edit every prompt once, let model calls use the result, and say what has no effect."""
     guider = executor.class_obj
+    with naming_strange_prompts(guider.model_patcher, guider.conds):
+        return _sampled(guider, executor, noise, *args, **kwargs)
+
+
+def _sampled(guider, executor, noise, *args, **kwargs):
     options = guider.model_options["transformer_options"]
     applied: AppliedConcepts = options[KEY]
     place = {"device": guider.model_patcher.load_device, "dtype": inference_dtype(guider.model_patcher.model)}

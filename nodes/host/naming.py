@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from torch import nn
+
 from . import messages
+from .last_layer import LastLayer
 
 
 @dataclass(eq=False)
@@ -16,16 +19,44 @@ class Naming:
     """Id of the Apply node; none outside of a workflow."""
     standing: str = ""
     """What the Apply node itself had to say, which its line goes on showing."""
+    trained_on: LastLayer | None = None
+    """The text encoder's layer of the training; none if it is not known."""
+    layers: dict[int, tuple[str | None, str]] = field(default_factory=dict)
+    """Text encoder -> the run in which it last read a prompt with the word, and what there is to say of the layer."""
     read: bool = False
     """Whether a prompt with the word was ever tokenized by the CLIP output, in this run or before: ComfyUI keeps
     encodings, so an encode node that did not run again may still name it."""
     effective_run: str | None = None
     """The last run of the queue in which the concept took effect."""
-    said: set[tuple[str | None, str]] = field(default_factory=set)
+    said: dict[tuple[str | None, str], None] = field(default_factory=dict)
+    """(run, why the concept had no effect in it), in the order in which it was said."""
 
     def was_read(self) -> None:
         """A prompt that names the word was tokenized."""
         self.read = True
+
+    @property
+    def line(self) -> str:
+        """What the Apply node shows as long as nothing else is wrong."""
+        layers = (sentence for _run, sentence in self.layers.values())
+        return " ".join(dict.fromkeys(filter(None, (self.standing, *layers))))
+
+    @property
+    def complaints(self) -> str:
+        """The same, and why the concept has no effect in this run."""
+        run = messages.current_run()
+        return " ".join(filter(None, (self.line, *(sentence for said, sentence in self.said if said == run))))
+
+    def was_encoded(self, encoder: nn.Module) -> None:
+        """A prompt that names the word is encoded: say once a run if it is on another layer than in the training."""
+        sentence = "" if self.trained_on is None else self.trained_on.missed_by(self.word, encoder)
+        said, line = (messages.current_run(), sentence), self.line
+        is_new = said not in self.layers.values()
+        self.layers[id(encoder)] = said
+        if sentence and is_new:
+            messages.warn(self.line, sentence, self.node)
+        elif line != self.line:
+            messages.show_on_node(self.line, self.node)
 
     def works(self) -> None:
         """The concept takes effect in this run: take back what was said of it."""
@@ -33,15 +64,15 @@ class Naming:
         self.effective_run = run
         if self.said:
             self.said.clear()
-            messages.show_on_node(self.standing, self.node)
+            messages.show_on_node(self.line, self.node)
 
     def fails(self, sentence: str) -> None:
         """Say once a run, on the Apply node and in the log, why the concept has no effect."""
         run = messages.current_run()
         if (run, sentence) in self.said or (run is not None and self.effective_run == run):
             return
-        self.said.add((run, sentence))
-        messages.warn(f"{self.standing} {sentence}".strip(), sentence, self.node)
+        self.said[run, sentence] = None
+        messages.warn(f"{self.line} {sentence}".strip(), sentence, self.node)
 
 
 def not_named(naming: Naming) -> str:

@@ -16,6 +16,7 @@ from ...perfusion_ops.text.captions import corpus_fingerprint
 from ...perfusion_ops.text.covariance import TokenKind, UncenteredCovariance
 from ..families.family import family_of
 from . import folders
+from .belonging import check_text_once
 from .clip import encoder_attribute, text_encoder_names, tokenizer_names
 from .encoders import encode_captions
 from .fingerprints import fingerprint
@@ -37,13 +38,15 @@ def measured(clip, captions: list[str], model=None) -> UncenteredCovariance:
     """The statistics of ``clip`` over ``captions``, from disk if they were measured before.
 
     Some models read what layers of their own make of the text encoder's encodings: then ``model`` must be given.
-    Raises ValueError if it is missing, and for a model whose concepts need no statistics.
+    Raises ValueError if it is missing, for a model whose concepts need no statistics, and for another model's CLIP.
     """
     family = None if model is None else family_of(model)
     if family is not None and GateKind.LEARNED_WORD not in family.gates:
         raise ValueError(
             f"{family.title} learns by the position gate alone, which needs no text statistics. Take this node out."
         )
+    if model is not None:
+        check_text_once(model, clip)
     if reads_whole(clip):
         return _measured_as_read(clip, captions, model)
     clip.load_model()

@@ -16,6 +16,7 @@ from torch.nn import functional
 from ...perfusion_ops.training.subject_mask import NOISE_LEVELS, joined, soft_mask, word_attention
 from ..families.family import family_of
 from ..families.unet import UNet
+from .belonging import check_first_stage, check_text_once
 from .clip import tokenizer, tokenizer_names, vocabulary
 from .vocabularies import superclass_tokens
 
@@ -28,7 +29,10 @@ OVERRIDE = "optimized_attention_override"
 
 @dataclass(frozen=True)
 class MaskReader:
-    """How to find what ``superclass`` names in pictures. Raises ValueError for models without its kind of attention."""
+    """How to find what ``superclass`` names in pictures.
+
+    Raises ValueError for models without its kind of attention, and for another model's CLIP or VAE.
+    """
 
     model: object
     clip: object
@@ -45,6 +49,8 @@ class MaskReader:
                 "SD 2.x and SDXL alone. Use a checkpoint of one of these for the mask: it fits the same pictures. Or "
                 "paint masks."
             )
+        check_first_stage(self.model, self.vae)
+        check_text_once(self.model, self.clip)
 
     @torch.inference_mode()
     def masks(self, groups: Sequence[Tensor]) -> list[Tensor]:

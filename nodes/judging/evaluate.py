@@ -13,10 +13,13 @@ from torch import Tensor
 from ...perfusion_ops.edit.schedule import Schedule
 from ...perfusion_ops.judging.choice import worth
 from ...perfusion_ops.text.prompts import fill_template
-from ..families.family import title_of
+from ..families.family import family_of, title_of
+from ..host.applying import InEffect
+from ..host.belonging import check_first_stage, check_text_once
+from ..host.messages import warn_of
 from ..training.pictures import Shot
 from .drawing import Drawn, Studio, encoded, side_by_side
-from .inputs import connected_pictures, judge_of, one_of_each, studio_of
+from .inputs import connected_pictures, judge_of, one_of_each, said_of, said_while_drawing, studio_of
 from .judges import ModelJudge, Score
 from .point import Point
 from .prompts import prompts_of
@@ -59,6 +62,7 @@ class Evaluation:
     """The node's inputs, checked."""
 
     point: Point
+    effect: InEffect
     methods: list[Method]
     """The plain model first, then the concept, then others."""
     studio: Studio
@@ -73,16 +77,20 @@ class Evaluation:
         one = one_of_each(inputs, LISTS, NODE)
         dials = {name: one[name] for name in ("bias", "temperature", "visual_strength", "key_locking")}
         point = Point(one["concept"], **dials, schedule=one.get("schedule") or Schedule())
-        concept = point.concept
+        concept, studio = point.concept, studio_of(one)
+        check_first_stage(one["model"], studio.vae)
+        effect = point.applied(one["model"], one["clip"])
         methods = [
             Method("plain model", one["model"], one["clip"], concept.superclass),
-            Method(f"concept {concept.word}", *point.applied(one["model"], one["clip"]), concept.word),
+            Method(f"concept {concept.word}", effect.model, effect.clip, concept.word),
             *_others(one),
         ]
         prompts = prompts_of(one["prompts"], one["kind"])
-        return cls(point, methods, studio_of(one), prompts, one["negative"], connected_pictures(one), one)
+        return cls(point, effect, methods, studio, prompts, one["negative"], connected_pictures(one), one)
 
     def run(self) -> Evaluated:
+        said = said_of([self.effect])
+        warn_of(*said)
         line = Line(len(self.methods) * (len(self.prompts) + 1))
         drawn, unnamed = [], []
         for method in self.methods:
@@ -93,12 +101,12 @@ class Evaluation:
             unnamed.append(without)
         scores, told = self._scores(drawn)
         changes = [float((each.pictures - unnamed[0].pictures).abs().max()) for each in unnamed]
-        unused = [self.point.unused()] if self.point.unused() else []
-        line.ends(" ".join([f"{len(self.prompts)} prompts, {len(self.methods)} rows.", *unused]))
+        said += said_while_drawing([self.effect])
+        line.ends(" ".join([f"{len(self.prompts)} prompts, {len(self.methods)} rows.", *said]))
         return Evaluated(
             self._sheet(drawn, unnamed, scores),
             torch.cat([each.pictures for row in drawn for each in row]),
-            "\n\n".join([self._table(scores, changes), *told, *unused, self._how()]),
+            "\n\n".join([self._table(scores, changes), *told, *said, self._how()]),
         )
 
     def _draw(self, line: Line, method: Method, text: str, negative) -> Drawn:
@@ -108,7 +116,7 @@ class Evaluation:
     def _scores(self, drawn: Sequence[Sequence[Drawn]]) -> tuple[list[Score], list[str]]:
         """A score for each method, not numbers where none can be given; and what is to be said of them."""
         unknown = Score(math.nan, math.nan)
-        judge = judge_of(self.one, self.point, self.prompts, self.shots)
+        judge = judge_of(self.one, self.point, self.prompts, self.shots, self.effect.naming)
         if judge is None:
             return [unknown] * len(drawn), [NO_PICTURES]
         # The concept would judge pictures of others by its own look.
@@ -168,5 +176,18 @@ def _others(one: Mapping[str, Any]) -> list[Method]:
             )
         if not (word or "").strip():
             raise ValueError(f"{name}_word is empty. Write what names the subject in that model's prompts.")
+        _check_pair(name, model, clip)
         found.append(Method(f"{name}: {word.strip()}", model, clip, word.strip()))
     return found
+
+
+def _check_pair(name: str, model, clip) -> None:
+    """Raise ValueError for a CLIP of another model, where it is known what the model reads."""
+    try:
+        family_of(model)
+    except ValueError:
+        return
+    try:
+        check_text_once(model, clip)
+    except ValueError as error:
+        raise ValueError(f"{name}_clip is not of {name}_model. {error}") from None

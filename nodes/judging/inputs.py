@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..host.applying import InEffect
+from ..host.naming import Naming
 from ..training.pictures import Shot, shots
 from .drawing import Studio
 from .judges import Judge, ModelJudge, VisionJudge
@@ -51,10 +53,24 @@ def as_list(value: Any) -> list:
     return list(value) if isinstance(value, list) else [value]
 
 
-def judge_of(one: Mapping[str, Any], point: Point, prompts: Sequence[str], pictures: Sequence[Shot]) -> Judge | None:
+def judge_of(
+    one: Mapping[str, Any], point: Point, prompts: Sequence[str], pictures: Sequence[Shot], naming: Naming
+) -> Judge | None:
     """A judge by CLIP_VISION if it is connected, else by the model itself; none without pictures."""
     if not pictures:
         return None
     if one.get("clip_vision") is not None:
         return VisionJudge(one["clip_vision"], one["clip"], point.concept.superclass, prompts, pictures)
-    return ModelJudge(one["model"], one["clip"], one["vae"], point, prompts, pictures, one["seed"])
+    return ModelJudge(one["model"], one["clip"], one["vae"], point, prompts, pictures, one["seed"], naming)
+
+
+def said_of(effects: Sequence[InEffect]) -> list[str]:
+    """What is to be said before anything is drawn: of any concept, and of settings that are idle in all ``effects``.
+    """
+    idle = [sentence for sentence in effects[0].idle if all(sentence in effect.idle for effect in effects)]
+    return list(dict.fromkeys([*(warning for effect in effects for warning in effect.warnings), *idle]))
+
+
+def said_while_drawing(effects: Sequence[InEffect]) -> list[str]:
+    """What else turned out."""
+    return list(dict.fromkeys(filter(None, (effect.naming.complaints for effect in effects))))

@@ -17,6 +17,7 @@ from torch.nn import functional
 from ...perfusion_ops.judging.scores import between, evidence, mean_cosine, mean_cosine_within
 from ...perfusion_ops.text.prompts import fill_template
 from ..host.clip import text_encoder, text_encoder_names
+from ..host.naming import Naming
 from ..training.pictures import Shot
 from .drawing import Drawn, encoded
 from .errors import denoising_errors
@@ -48,17 +49,25 @@ class ModelJudge:
     """
 
     def __init__(
-        self, model, clip, vae, point: Point, prompts: Sequence[str], shots: Sequence[Shot], seed: int
+        self,
+        model,
+        clip,
+        vae,
+        point: Point,
+        prompts: Sequence[str],
+        shots: Sequence[Shot],
+        seed: int,
+        naming: Naming | None = None,
     ) -> None:
         self.seed, concept = seed, point.concept
-        usual, knowing = Point(concept).applied(model, clip)
+        usual = Point(concept).applied(model, clip, naming)
 
         def conditions(network, encoder, word: str) -> _Conditions:
             bare, *whole = (encoded(encoder, fill_template(prompt, word)) for prompt in (BARE, *prompts))
             return _Conditions(network, bare, whole)
 
         self.plain = conditions(model, clip, concept.superclass)
-        self.concept = conditions(usual, knowing, concept.word)
+        self.concept = conditions(usual.model, usual.clip, concept.word)
         self.own = sum(self._of_picture(vae, shot) for shot in shots) / len(shots)
         self.ends: tuple[float, float] | None = None
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...perfusion_ops import Concept, EditTerm, Gate
+from ...perfusion_ops import Concept, Gate
 from ...perfusion_ops.edit.schedule import Schedule
-from ..families.family import check_fits
-from ..host.applied import AppliedConcept, unused_settings
-from ..host.clip import clip_with_concept
-from ..host.messages import running_node
-from ..host.model import model_with_concept
+from ..host.applying import InEffect, put_in_effect
 from ..host.naming import Naming
 from ..host.widgets import KEY_LOCKINGS
 
@@ -40,21 +36,12 @@ class Point:
         """How many dials differ. The concept is none: a step of its training is not usual or unusual."""
         return sum(getattr(self, name) != getattr(other, name) for name in DIALS)
 
-    def applied(self, model, clip):
+    def applied(self, model, clip, naming: Naming | None = None) -> InEffect:
         """MODEL and CLIP with the concept, the same as from Apply. Raises ValueError if it does not fit them."""
-        locking = KEY_LOCKINGS[self.key_locking]
-        strength, gate, schedule = self.schedule.into(self.visual_strength, Gate(self.bias, self.temperature))
-        if strength == 0:
-            check_fits(model, self.concept)
-            return model, clip_with_concept(clip, self.concept, 0, locking)
-        naming = Naming(self.concept.word, running_node())
-        term = EditTerm(self.concept, gate, strength, locking)
-        edited = model_with_concept(model, AppliedConcept(term, naming=naming, schedule=schedule))
-        return edited, clip_with_concept(clip, self.concept, strength, locking, naming)
-
-    def unused(self) -> str | None:
-        """A sentence if key locking is chosen for a concept that has no keys of its own."""
-        return unused_settings(EditTerm(self.concept, key_locking=KEY_LOCKINGS[self.key_locking]))
+        gate, locking = Gate(self.bias, self.temperature), KEY_LOCKINGS[self.key_locking]
+        return put_in_effect(
+            model, clip, self.concept, self.visual_strength, gate, locking, self.schedule, naming=naming
+        )
 
     def scheduled(self) -> str:
         """A sentence, with a space before it, if a schedule is connected."""

@@ -13,11 +13,14 @@ from torch import Tensor
 from ...perfusion_ops.edit.schedule import Schedule
 from ...perfusion_ops.judging.choice import suggested, worth
 from ...perfusion_ops.text.prompts import fill_template
+from ..host.applying import InEffect, naming_of
+from ..host.belonging import check_first_stage
+from ..host.messages import warn_of
 from ..training.pictures import Shot
 from .axes import CONCEPT, LOCKING, Axis, grid
 from .drawing import Drawn, Studio, encoded, side_by_side
 from .front_view import front_view
-from .inputs import connected_pictures, judge_of, one_of_each, studio_of
+from .inputs import connected_pictures, judge_of, one_of_each, said_of, said_while_drawing, studio_of
 from .judges import Judge, Score
 from .point import Point
 from .prompts import prompts_of
@@ -45,6 +48,8 @@ class Swept:
     table: str
     point: Point
     """The suggested one; the node's own where there is no suggestion."""
+    told: str
+    """The line that the node ends with."""
 
 
 @dataclass(frozen=True)
@@ -112,24 +117,41 @@ class Sweep:
         ]
 
     def run(self) -> Swept:
+        effects = self._effects()
+        said = said_of(effects)
+        warn_of(*said)
         line = Line(len(self.points) + 1)
         negative = encoded(self.clip, self.negative)
         line.begins(f"plain model, {self.start.concept.superclass}")
         plain = self._drawn(self.model, self.clip, self.start.concept.superclass, negative)
-        judge = judge_of(self.one, self.start, self.prompts, self.shots)
+        judge = judge_of(self.one, self.start, self.prompts, self.shots, effects[-1].naming)
         drawn, scores = [], []
-        for point, label in zip(self.points, self.labels, strict=True):
+        for effect, label in zip(effects, self.labels, strict=True):
             line.begins(label)
-            drawn.append(self._drawn(*point.applied(self.model, self.clip), point.concept.word, negative))
+            drawn.append(self._drawn(effect.model, effect.clip, effect.naming.word, negative))
             if judge is not None:
                 scores.append(judge.score(drawn[-1], plain))
-        return self._swept(line, plain, drawn, scores, judge)
+        swept = self._swept(plain, drawn, scores, judge, [*said, *said_while_drawing(effects)])
+        line.ends(swept.told)
+        return swept
+
+    def _effects(self) -> list[InEffect]:
+        """The concept in the model at each point. Raises ValueError for a model, CLIP or VAE that does not fit."""
+        check_first_stage(self.model, self.studio.vae)
+        # A concept that warns in one cell needs no warning in all others.
+        namings = {id(point.concept): naming_of(point.concept) for point in self.points}
+        return [point.applied(self.model, self.clip, namings[id(point.concept)]) for point in self.points]
 
     def _drawn(self, model, clip, word: str, negative) -> list[Drawn]:
         return [self.studio.draw(model, clip, fill_template(prompt, word), negative) for prompt in self.prompts]
 
     def _swept(
-        self, line: Line, plain: list[Drawn], drawn: list[list[Drawn]], scores: list[Score], judge: Judge | None
+        self,
+        plain: list[Drawn],
+        drawn: list[list[Drawn]],
+        scores: list[Score],
+        judge: Judge | None,
+        said: Sequence[str],
     ) -> Swept:
         pairs = [(score.identity, score.agreement) for score in scores]
         best = self._suggested(pairs)
@@ -137,15 +159,14 @@ class Sweep:
             told = NOT_SCORED
         else:
             told = NOT_MEASURED if best is None else f"Suggested: {self.labels[best]}."
-        unused = None if LOCKING in (self.columns.dial, self.rows.dial) else self.start.unused()
-        told = " ".join(filter(None, (told, unused)))
-        line.ends(told)
+        told = " ".join((told, *said))
         return Swept(
             grid=self._sheet(plain, drawn, scores, best),
             front=front_view(pairs, self.labels, best, NOT_SCORED if judge is None else ""),
             pictures=torch.cat([each.pictures for cell in drawn for each in cell]),
             table="\n\n".join([self._table(scores, best), told, *([judge.described()] if judge else []), self._how()]),
             point=self.start if best is None else self.points[best],
+            told=told,
         )
 
     def _suggested(self, pairs: list[tuple[float, float]]) -> int | None:

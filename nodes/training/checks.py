@@ -13,11 +13,11 @@ from ...perfusion_ops.files.strict_json import FormatError
 from ...perfusion_ops.text.covariance import UncenteredCovariance
 from ...perfusion_ops.text.prompts import DEFAULT_TEMPLATES
 from ..families.family import Family, family_of
+from ..host.belonging import check_first_stage
 from ..host.clip import text_encoder_names, vocabulary
 from ..host.concept_words import check_names
 from ..host.vocabularies import superclass_tokens
 from ..host.widgets import GATES, KEY_LOCKINGS, LAYERS
-from .belonging import check_first_stage
 from .pictures import shots
 from .texts import captions_of, check_named_once, check_preview_prompt, templates_of
 

@@ -12,8 +12,9 @@ from ...perfusion_ops import GateKind, TrainingDiverged, TrainingSettings, Train
 from ...perfusion_ops.text.captions import captions as shipped_captions
 from ...perfusion_ops.text.covariance import UncenteredCovariance, inverse
 from ..families.family import family_of
-from ..host import messages
-from ..host.clip import text_encoder, text_encoder_names
+from ..host import last_layer, messages
+from ..host.belonging import check_text
+from ..host.clip import text_encoders
 from ..host.device_memory import is_out_of_memory
 from ..host.encoders import private_encoders
 from ..host.fingerprints import encoder_identity, fingerprint, first_stage_identity
@@ -22,7 +23,6 @@ from ..host.private_copies import acting_weights, loaded
 from ..host.statistics import CAPTION_SEED, DEFAULT_CAPTIONS, measured, text_identity
 from ..host.superclass_prompts import SuperclassPrompts
 from ..host.thumbnails import save_thumbnail
-from .belonging import check_text
 from .checks import checked, without_effect
 from .files import Finished, RunFiles, run_key
 from .pictures import Shot, warning_of_same
@@ -91,7 +91,7 @@ class Training:
         """What is trained. With a position gate, the text encoder has done its work before the model is loaded."""
         if self.by_position:
             check_text(self.model, self.clip, self.superclass)
-            encoders = {name: text_encoder(self.clip, name) for name in text_encoder_names(self.clip)}
+            encoders = text_encoders(self.clip)
             with torch.inference_mode():
                 templates, second = (*self.templates, *self.captions), family_of(self.model).second
                 encoder = SuperclassPrompts.of(self.clip, self.word, self.superclass, templates, second)
@@ -107,6 +107,7 @@ class Training:
         else:
             encoder = private.text_encoder(self.model, self.clip, encoders, self.superclass, device)
         mix = family_of(self.model).covariance_mix
+        layer = last_layer.LastLayer.of_clip(self.clip, encoders.values())
         return training_task(
             self.model,
             private,
@@ -115,7 +116,7 @@ class Training:
             [_outside_inference(picture) for picture in pictures],
             self.templates,
             None if statistics is None else inverse(statistics.matrix(mix)),
-            {"encoder": encoder_identity(encoders), "base_model": base, **learned},
+            {"encoder": encoder_identity(encoders), "base_model": base, **layer.metadata, **learned},
         )
 
     def _train(
@@ -165,7 +166,9 @@ class Training:
         model = (base, self.clip.layer_idx, measured, first_stage_identity(self.vae))
         # What was measured here says of itself which text encoder it is of.
         text = () if not self.by_position and self.statistics is None else (text_identity(self.clip),)
-        return run_key(*parts, *texts, settings, *model, *text)
+        # Only files of such trainings tell their layer.
+        told = () if self.clip.layer_idx is None else (last_layer.ENTRY,)
+        return run_key(*parts, *texts, settings, *model, *text, *told)
 
     def _preview(self) -> Preview:
         ratio = self.model.model.latent_format.spacial_downscale_ratio

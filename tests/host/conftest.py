@@ -24,6 +24,7 @@ CONCEPTS = {
 ROOMS = {
     "drawing": ("canvas", "fonts", "gate_picture", "overlay"),
     "host": (
+        *("applying", "belonging", "last_layer"),
         *("clip", "concept_words", "conditioning", "device_memory", "encoded_prompt", "encoders", "fingerprints"),
         *("importing", "embeddings", "gated_layers", "joint_call"),
         *("gates", "prompt_tokens", "subject_masks"),
@@ -32,7 +33,7 @@ ROOMS = {
     ),
     "families": ("family", "joint", "rotations", "unet", "cross"),
     "training": (
-        *("belonging", "checks", "cross_model", "files", "joint_model", "loss_curve", "pictures"),
+        *("checks", "cross_model", "files", "joint_model", "loss_curve", "pictures"),
         *("preview", "progress", "run", "picture_files", "snapshots", "task", "texts"),
     ),
     "judging": ("axes", "drawing", "errors", "judges", "point", "sheet", "sweep"),

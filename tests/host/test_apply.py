@@ -28,15 +28,24 @@ SENTENCE = "was trained with another text encoder than this CLIP's"
 
 @pytest.fixture
 def encoded(server):
-    """``encoded(title, encoder)``: lines shown on nodes, and what the server logged, while a concept was applied."""
+    """``encoded(title, encoder)``: lines shown on nodes, and what the server logged, while a concept was applied.
 
-    def run(title: str, encoder: str | None) -> tuple[list[str], str]:
+    With a ``layer``, CLIP Set Last Layer stands before Apply, or ``behind`` it.
+    """
+
+    def run(
+        title: str, encoder: str | None, layer: int | None = None, behind: bool = False
+    ) -> tuple[list[str], str]:
         metadata = {"title": title, **({"encoder": encoder} if encoder else {})}
         path = server.folder / "models/perfusion/fingerprinted.safetensors"
         save_concept(replace(random_concept("rex", "dog", 5), metadata=metadata), path)
         graph = Workflow()
         model, clip, _ = load(graph)
+        if layer and not behind:
+            clip = graph.add("CLIPSetLastLayer", clip=clip, stop_at_clip_layer=layer)[0]
         clip = apply(graph, model, clip, path.name)[1]
+        if layer and behind:
+            clip = graph.add("CLIPSetLastLayer", clip=clip, stop_at_clip_layer=layer)[0]
         graph.add("PreviewAny", source=encode(graph, clip, "a rex"))
         logged = len(server.log_text())
         return server.run(graph).texts(), server.log_text()[logged:]
@@ -57,8 +66,19 @@ def test_another_encoder_is_named_on_the_node_and_in_the_log_until_the_right_one
 
 def test_a_concept_without_a_fingerprint_is_taken_as_it_is(encoded):
     """A concept that says nothing of its text encoder is drawn without a warning."""
-    lines, log = encoded("nothing known", None)
-    assert lines == [] and SENTENCE not in log
+    lines, log = encoded("nothing known", None, layer=-2)
+    assert set(lines) <= {CLEARED} and SENTENCE not in log and "clip skip" not in log
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_another_layer_of_the_text_encoder_is_named_wherever_it_is_chosen(encoded, clip_identity, behind):
+    """Who draws with clip skip what was trained without learns why the subject looks less like itself."""
+    (line, *others), log = encoded(f"skipped {behind}", clip_identity, layer=-2, behind=behind)
+    assert "was trained on layer -1 of the text encoder, and a prompt that names it is encoded on layer -2" in line
+    assert "Set stop_at_clip_layer of CLIP Set Last Layer to -1 for that prompt" in line
+    assert not others and log.count(line) == 1
+    lines, log = encoded(f"not skipped {behind}", clip_identity, layer=-1, behind=behind)
+    assert set(lines) <= {CLEARED} and "clip skip" not in log
 
 
 def test_concepts_that_no_edit_can_tell_apart_are_named_on_the_second_ones_node(server):

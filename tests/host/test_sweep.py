@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -119,6 +121,35 @@ def test_what_cannot_be_swept_is_refused_in_one_sentence(server, settings, sente
     graph.add("PreviewImage", images=sweep(graph, loaded, concept, **settings)[0])
     with pytest.raises(WorkflowError, match=sentence.replace("{", r"\{").replace("}", r"\}")):
         server.run(graph)
+
+
+def test_what_apply_warns_of_is_told_by_the_nodes_that_apply_by_themselves(server):
+    """Who judges a concept with another CLIP, or a strength of 0, does not take the pictures for what it can do."""
+    path = server.folder / "models/perfusion/elsewhere.safetensors"
+    save_concept(replace(random_concept("rex", "dog", 5), metadata={"encoder": "0123456789abcdef"}), path)
+    graph = Workflow()
+    model, clip, vae = load(graph)
+    skipping = graph.add("CLIPSetLastLayer", clip=clip, stop_at_clip_layer=-2)[0]
+    concept = graph.add("PerfusionLoadConcept", concept=path.name)[0]
+    one = {"rows": "none", "prompts": EVALUATE_PROMPT, "steps": 1}
+    nodes = [
+        sweep(graph, (model, skipping, vae), concept, **one, column_values="-0.5, 0.6"),
+        evaluate(graph, (model, skipping, vae), concept, steps=1),
+    ]
+    idle = sweep(graph, (model, clip, vae), concept, **one, column_values="0.6", visual_strength=0.0)
+    tables = [graph.add("PreviewAny", source=node[i]).name for node, i in zip([*nodes, idle], (3, 2, 3), strict=True)]
+    logged = len(server.log_text())
+    result = server.run(graph)
+    log = server.log_text()[logged:]
+    told = {event["node"]: event["text"] for event in result.events_of("perfusion.told")}
+    warned = {event["node"] for event in result.events_of("perfusion.warning")}
+    sentences = "was trained with another text encoder than this CLIP's", "is encoded on layer -2 (clip skip)"
+    for node, table in zip(nodes, tables, strict=False):
+        assert all(sentence in told[node.name] for sentence in sentences)
+        assert all(sentence in result.outputs[table]["text"][0] for sentence in sentences)
+    assert [log.count(sentence) for sentence in sentences] == [2, 2], "once for each of the two nodes"
+    assert "visual_strength is 0, so 'rex' draws exactly 'dog'" in told[idle.name]
+    assert warned == {node.name for node in (*nodes, idle)}
 
 
 def test_key_locking_of_a_concept_without_keys_of_its_own_is_no_dial(server):

@@ -200,6 +200,30 @@ def test_a_killed_training_resumes_to_the_concept_of_an_uninterrupted_one(comfyu
     assert resumed.read_bytes() == whole.read_bytes()
 
 
+def test_clip_skip_of_the_training_is_expected_of_every_prompt_that_names_the_concept(host):
+    """Who trains with CLIP Set Last Layer and draws without it is told; where it stands does not matter."""
+    graph = Workflow()
+    model, clip, vae = load(graph)
+
+    def skipping(clip):
+        return graph.add("CLIPSetLastLayer", clip=clip, stop_at_clip_layer=-2)[0]
+
+    node = train(graph, image_list(graph, *host.shots[:2]), (model, skipping(clip), vae), word="skipbox", steps=2)
+    settings = {"temperature": 0.15, "key_locking": "local", "leak_free": False, "visual_strength": 1.0}
+    settings |= {"model": model, "concept": node[0], "start_percent": 0.0, "end_percent": 1.0}
+    # Of nodes with the same inputs ComfyUI runs one.
+    clips = ((skipping(clip), 0.6), (clip, 0.61), (clip, 0.62))
+    kind = "PerfusionApplyKeyLockedAttention"
+    before, behind, without = (graph.add(kind, clip=given, bias=bias, **settings) for given, bias in clips)
+    for read in (before[1], skipping(behind[1]), without[1]):
+        graph.add("PreviewAny", source=encode(graph, read, "a skipbox"))
+    (warning,) = host.run(graph).events_of("perfusion.warning")
+    assert warning["node"] == without.name
+    assert "on layer -2 of the text encoder, and a prompt that names it is encoded on layer -1" in warning["text"]
+    (file,) = trained_files(host, "skipbox")
+    assert load_concept(file).metadata["last_layer"] == "-2"
+
+
 def test_a_trained_concept_saves_loads_and_applies_in_one_workflow(host):
     """Train, Save and Apply can be wired into one workflow and queued once."""
     graph = Workflow()
@@ -224,6 +248,7 @@ def test_a_trained_concept_saves_loads_and_applies_in_one_workflow(host):
     positive, negative = (encode(graph, applied[1], text) for text in ("a photo of a wirebox", ""))
     node = show(graph, sample(graph, applied[0], positive, negative), vae)
     result = host.run(graph)
+    assert "last_layer" not in load_concept(trained_files(host, "wirebox")[0]).metadata
     assert "boxes/wire.safetensors" in result.outputs[saved.name]["text"][0]
     assert host.pictures(result, node).shape[-1] == 3
     file = host.folder / "output/perfusion/boxes/wire.safetensors"

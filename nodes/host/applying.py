@@ -1,0 +1,100 @@
+"""A concept put into a MODEL and its CLIP, and all that is to be said of it: for every node that applies one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch import nn
+
+from ...perfusion_ops import Concept, EditTerm, Gate, KeyLocking, nearly_parallel
+from ...perfusion_ops.edit.schedule import Schedule
+from ..families.family import check_fits
+from .applied import AppliedConcept, unused_settings
+from .belonging import check_text_once
+from .clip import clip_with_concept, text_encoders
+from .fingerprints import encoder_identity
+from .last_layer import LastLayer
+from .messages import running_node
+from .model import applied_terms, model_with_concept
+from .naming import Naming
+
+_identities: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+"""First text encoder of a CLIP -> the fingerprint of all of them."""
+
+
+@dataclass(frozen=True)
+class InEffect:
+    """A MODEL and a CLIP with a concept."""
+
+    model: Any
+    clip: Any
+    naming: Naming
+    warnings: tuple[str, ...]
+    """Of the concept in this model and CLIP."""
+    idle: tuple[str, ...]
+    """Of settings that leave it, or themselves, without effect."""
+
+
+def naming_of(concept: Concept) -> Naming:
+    """The use of a concept by the node that runs just now."""
+    return Naming(concept.word, running_node(), trained_on=LastLayer.of_concept(concept))
+
+
+def put_in_effect(
+    model,
+    clip,
+    concept: Concept,
+    strength: float,
+    gate: Gate,
+    key_locking: KeyLocking,
+    schedule: Schedule | None = None,
+    naming: Naming | None = None,
+    **where,
+) -> InEffect:
+    """``where`` is an AppliedConcept's place and time. With a strength of 0 the word reads as its superclass.
+
+    Raises ValueError, with one sentence, if the concept or the CLIP does not fit the model.
+    """
+    zero, naming = "visual_strength" if strength == 0 else "The schedule's strength", naming or naming_of(concept)
+    strength, gate, schedule = (schedule or Schedule()).into(strength, gate)
+    if strength == 0:
+        check_fits(model, concept)
+        edited, warnings = model, ()
+        idle = (f"{zero} is 0, so {concept.word!r} draws exactly {concept.superclass!r}.",)
+    else:
+        term = EditTerm(concept, gate, strength, key_locking)
+        applied = AppliedConcept(term, naming=naming, schedule=schedule, **where)
+        edited = model_with_concept(model, applied)
+        warnings = another_encoder(clip, concept), nearly_parallel(applied_terms(edited))
+        idle = applied.without_effect(), unused_settings(term)
+    knowing = clip_with_concept(clip, concept, strength, key_locking, naming)
+    check_text_once(model, clip)
+    return InEffect(edited, knowing, naming, *(tuple(filter(None, sentences)) for sentences in (warnings, idle)))
+
+
+def identity_of(clip) -> str:
+    """The fingerprint of a CLIP's text encoders, taken once as long as the host keeps them: half of Apply's time."""
+    encoders = text_encoders(clip)
+    first = next(iter(encoders.values()))
+    if first not in _identities:
+        _identities[first] = encoder_identity(encoders)
+    return _identities[first]
+
+
+def another_encoder(clip, concept: Concept) -> str | None:
+    """A sentence when ``clip`` is not what the concept was trained with. One that was fine-tuned may serve: no refusal.
+
+    What is compared are 64 numbers of each embedding and norm: LoRAs leave them alone, and they are the same in fp16
+    and fp32. Concepts without a fingerprint are taken as they come.
+    """
+    trained = concept.metadata.get("encoder")
+    found = identity_of(clip) if trained else None
+    if found == trained:
+        return None
+    return (
+        f"The concept {concept.word!r} was trained with another text encoder than this CLIP's (fingerprint {trained}, "
+        f"found {found}), so the subject may look less like itself. Use the CLIP of the checkpoint it was trained on, "
+        "or train it again."
+    )
