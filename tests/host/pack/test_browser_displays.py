@@ -290,7 +290,8 @@ def test_a_warning_is_seen_where_the_frontend_takes_a_nodes_line_away(page):
 SAVED_TWICE = """
 word => {
   const tell = (name, detail) => app.api.dispatchEvent(new CustomEvent(name, { detail }))
-  for (const file of [`trained/${word}_0123.safetensors`, `${word}.safetensors`]) tell('perfusion.saved', { word, file })
+  const files = [`trained/${word}_0123.safetensors`, `${word}.safetensors`]
+  for (const file of files) tell('perfusion.saved', { word, file })
   tell('execution_success', { prompt_id: 'none' })
 }
 """
