@@ -73,6 +73,7 @@ def train(
 
     With ``checkpoint``, the state is written there every ``checkpoint_every`` steps and whenever the loop is left by
     an exception, including one that ``callback`` raises to cancel; the same call continues it, equal to the bit.
+    Before the first step there is nothing to continue, so nothing is written.
     ``keep_snapshot`` gets the concept and the step every ``snapshot_every`` steps (0: never), but not at the last; a
     continued training may give the snapshot of the step it continues from once more.
     Raises TrainingDiverged when the loss is not finite, ValueError for a checkpoint of another run.
@@ -98,7 +99,7 @@ def train(
     except TrainingDiverged:
         raise
     except BaseException:
-        if checkpoint is not None:
+        if checkpoint is not None and state.step:
             loop.read_losses()
             state.save(checkpoint, identity)
         raise

@@ -124,3 +124,16 @@ def test_reports_tell_where_training_stands() -> None:
     assert [report.step for report in reports] == list(range(1, 13))
     assert reports[-1].steps == 12 and reports[-1].loss > 0 and reports[-1].seconds_per_step > 0
     assert reports[-1].concept().word == "<mycat>"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, torch.OutOfMemoryError])
+def test_a_training_that_ends_before_its_first_step_leaves_nothing(tmp_path, error) -> None:
+    """A file with nothing in it to go on from would lie there for good, whether cancelled, crashed or out of memory."""
+
+    def fail(*_args):
+        raise error("before the first step")
+
+    path = tmp_path / "run.checkpoint"
+    with pytest.raises(error):
+        train(replace(tiny_task(), predict=fail), SHORT, checkpoint=path)
+    assert list(tmp_path.iterdir()) == []
