@@ -80,17 +80,23 @@ class Training:
         """Whether values are learned alone, at the superclass's own words."""
         return self.settings.gate_kind is GateKind.POSITION
 
+    @property
+    def measures(self) -> bool:
+        """Whether text statistics are measured here, which first asks what else is asked when a training begins."""
+        return not self.by_position and self.statistics is None
+
     def _statistics(self) -> UncenteredCovariance | None:
         """Those connected, or else measured; none where no word is learned."""
-        if self.by_position:
-            return None
+        if not self.measures:
+            return None if self.by_position else self.statistics
         check_text(self.model, self.clip, self.superclass)
-        return self.statistics or _measured_statistics(self.clip, self.model)
+        return _measured_statistics(self.clip, self.model)
 
     def _task(self, base: str, statistics: UncenteredCovariance | None) -> TrainingTask:
         """What is trained. With a position gate, the text encoder has done its work before the model is loaded."""
-        if self.by_position:
+        if not self.measures:
             check_text(self.model, self.clip, self.superclass)
+        if self.by_position:
             encoders = text_encoders(self.clip)
             with torch.inference_mode():
                 templates, second = (*self.templates, *self.captions), family_of(self.model).second
@@ -165,7 +171,7 @@ class Training:
         measured = "" if statistics is None else statistics.fingerprint
         model = (base, self.clip.layer_idx, measured, first_stage_identity(self.vae))
         # What was measured here says of itself which text encoder it is of.
-        text = () if not self.by_position and self.statistics is None else (text_identity(self.clip),)
+        text = () if self.measures else (text_identity(self.clip),)
         # Only files of such trainings tell their layer.
         told = () if self.clip.layer_idx is None else (last_layer.ENTRY,)
         return run_key(*parts, *texts, settings, *model, *text, *told)

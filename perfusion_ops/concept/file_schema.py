@@ -111,13 +111,24 @@ def check_format(metadata: Mapping[str, str]) -> None:
             "is a safetensors file, but no concept (it has no 'perfusion.format'). If it is a LoRA, an embedding or a "
             "checkpoint, load it with its own loader."
         )
-    _gate(version, metadata)
+    if version not in FORMATS.values():
+        known = " and ".join(FORMATS.values())
+        raise FormatError(f"has concept format {shown(version)}; this version reads formats {known}. Update this pack.")
+    gate = metadata.get("perfusion.gate", "")
+    if version != FORMATS[GateKind.LEARNED_WORD] and FORMATS.get(gate) != version:
+        raise FormatError(
+            f"has the gate {shown(gate)}; this version reads {GateKind.POSITION.value!r} in format {version}. Update "
+            "this pack."
+        )
 
 
 def read_metadata(metadata: Mapping[str, str]) -> Description:
-    """The inverse; metadata of other programs is left out. Raises FormatError."""
-    check_format(metadata)
-    gate = _gate(metadata["perfusion.format"], metadata)
+    """The inverse, for metadata that ``check_format`` let pass; that of other programs is left out.
+
+    Raises FormatError.
+    """
+    has_word = metadata["perfusion.format"] == FORMATS[GateKind.LEARNED_WORD]
+    gate = GateKind.LEARNED_WORD if has_word else GateKind(metadata["perfusion.gate"])
     own = {key.removeprefix("perfusion."): text for key, text in metadata.items() if key.startswith("perfusion.")}
     spec = {key.removeprefix("modelspec."): text for key, text in metadata.items() if key.startswith("modelspec.")}
     own["word"] = spec.get("trigger_phrase", "")
@@ -134,22 +145,6 @@ def read_metadata(metadata: Mapping[str, str]) -> Description:
     )
     check_texts(description)
     return description
-
-
-def _gate(version: str, metadata: Mapping[str, str]) -> GateKind:
-    """The gate of a file. Raises FormatError for a format or a gate that this version does not know."""
-    if version not in FORMATS.values():
-        known = " and ".join(FORMATS.values())
-        raise FormatError(f"has concept format {shown(version)}; this version reads formats {known}. Update this pack.")
-    if version == FORMATS[GateKind.LEARNED_WORD]:
-        return GateKind.LEARNED_WORD
-    gate = metadata.get("perfusion.gate", "")
-    if FORMATS.get(gate) != version:
-        raise FormatError(
-            f"has the gate {shown(gate)}; this version reads {GateKind.POSITION.value!r} in format {version}. Update "
-            "this pack."
-        )
-    return GateKind(gate)
 
 
 def check_texts(description: Description) -> None:

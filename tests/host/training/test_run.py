@@ -152,3 +152,28 @@ def test_the_clip_of_another_model_is_refused_before_anything_is_measured(pack, 
     expected = "This CLIP gives 1024 numbers for each token, and this SD 1.x model reads 768."
     with pytest.raises(ValueError, match=expected):
         training.run()
+
+
+VAE = SimpleNamespace(first_stage_model=nn.Linear(128, 128))
+
+
+@pytest.fixture
+def statistics(pack, monkeypatch, tmp_path):
+    """Text statistics to connect, and a folder of its own for what is trained with them."""
+    monkeypatch.setattr(pack.folders, "output_folder", lambda: tmp_path)
+    return importlib.import_module(f"{PACK}.perfusion_ops.text.covariance").UncenteredCovariance(768)
+
+
+def test_a_training_that_is_taken_from_disk_encodes_nothing_first(pack, inputs, statistics, monkeypatch):
+    """Every queue of a workflow would wait for a text encoder, to check what the training has checked."""
+    monkeypatch.setattr(pack.run.RunFiles, "finished", lambda *_: SimpleNamespace(losses=[0.5]))
+    monkeypatch.setattr(pack.run, "check_text", lambda *_: pytest.fail("a prompt was encoded"))
+    assert pack.run.Training.of(inputs(statistics=statistics, vae=VAE)).run().losses == [0.5]
+
+
+def test_the_clip_of_another_model_is_refused_beside_connected_statistics(pack, inputs, statistics, load_checkpoint):
+    """With statistics at hand, the wrong CLIP would be found by an error about matrices."""
+    clip = load_checkpoint("sd2")[1]
+    training = pack.run.Training.of(inputs(statistics=statistics, clip=clip, vae=VAE))
+    with pytest.raises(ValueError, match="This CLIP gives 1024 numbers for each token, and this SD 1.x model reads"):
+        training.run()
