@@ -10,6 +10,8 @@ from torch import Tensor
 
 from ...perfusion_ops import Concept, KeyLocking
 from ...perfusion_ops.files.atomic import NotSavedError, write_atomically
+from ..families.family import title_of
+from ..families.unet import UNETS
 from .clip import clip_with_concept, text_encoder, vocabulary
 from .own_encoders import embedding_of
 from .vocabularies import superclass_tokens
@@ -19,8 +21,14 @@ def embedding_tensors(concept: Concept, clip) -> dict[str, Tensor]:
     """The vectors that the word stands for, (superclass tokens, width) for each text encoder, as the host names them.
 
     The superclass's tokens but for its last, as ``clip`` has them, then the learned one: what the word is in a prompt.
-    Raises ValueError for a concept without a learned word, or for a CLIP that does not fit.
+    Raises ValueError for a concept of a family or gate whose word is no embedding, or for a CLIP that does not fit.
     """
+    if concept.base_family not in (family.name for family in UNETS):
+        raise ValueError(
+            f"The concept {concept.word!r} was trained for {title_of(concept.base_family)}, where the word alone is no "
+            f"embedding that prompts can read. Export takes concepts of {', '.join(unet.title for unet in UNETS)}; for "
+            "any other, connect the concept to Apply Key-Locked Attention."
+        )
     if not concept.has_learned_word:
         raise ValueError(
             f"The concept {concept.word!r} was trained with the gate 'position', so its word is no embedding: it "

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+
 import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from builders.places import PACK
 from builders.workflows import Workflow, apply, encode, load, mean_difference, sample, show
 
 
@@ -54,6 +58,20 @@ def test_the_host_finds_each_encoders_vectors(pack, monkeypatch, tmp_path, pack_
     for encoder, vector in concept.word_embeddings.items():
         found = load_embed("rex", [str(tmp_path)], len(vector), f"clip_{encoder}")
         np.testing.assert_array_equal(found.numpy(), vector[None].numpy())
+
+
+OTHERS = [("anima", "Anima"), ("wan21", "Wan 2.1"), ("pixart_sigma", "PixArt"), ("new", "'new'")]
+
+
+@pytest.mark.parametrize("family, title", OTHERS)
+def test_a_word_that_is_no_embedding_is_refused(pack, monkeypatch, tmp_path, pack_concept, family, title):
+    """A user would keep a file that changes no prompt of its model, and believe the word to be in it."""
+    node = importlib.import_module(f"{PACK}.nodes.export_embedding").PerfusionExportEmbedding
+    monkeypatch.setattr(pack.folders, "embeddings_folder", lambda: tmp_path)
+    concept = dataclasses.replace(pack_concept("rex", "dog"), base_family=family)
+    with pytest.raises(ValueError, match=f"was trained for {title}.*Export takes concepts of SD 1.x, SD 2.x, SDXL;"):
+        node.execute(concept, None, "rex", False)
+    assert list(tmp_path.iterdir()) == []
 
 
 class _Anything:
