@@ -12,11 +12,15 @@ from pathlib import Path
 
 import folder_paths
 
+from .file_names import MAX_BYTES, is_safe, normal
+
 CONCEPTS = "perfusion"
 STATISTICS = "perfusion_statistics"
 EMBEDDINGS = "embeddings"
 IMPORTS = "perfusion_import"
 EXTENSION = ".safetensors"
+LONGEST_NAME = MAX_BYTES - 55
+"""Bytes of a name that users give: room for a number, the ending, and what a file is called while it is written."""
 IMPORT_EXTENSIONS = {".pt", ".ckpt", ".bin"}
 
 
@@ -103,15 +107,9 @@ def path_to_save(name: str, overwrite: bool, folder: Path | None = None) -> Iter
     It lies in ``folder``, by default the one of concepts.
 
     The name is reserved by an empty file, so that two servers cannot take the same, and given up if the block raises.
-    Raises ValueError for names that are empty or would lead out of the folder.
+    Raises ValueError for names that some system does not take, or that would lead out of the folder.
     """
-    cleaned = name.strip().replace("\\", "/").removesuffix(EXTENSION)
-    parts = cleaned.split("/")
-    if not all(map(_is_safe, parts)):
-        raise ValueError(
-            f"The file name is {name!r}; expected a name, with sub-folders if you like, such as 'pets/teddy', without "
-            'dots at either end and none of : * ? " < > |.'
-        )
+    parts = _parts(name)
     folder = folder or output_folder()
     path = folder.joinpath(*parts[:-1], parts[-1] + EXTENSION)
     if not path.resolve().is_relative_to(folder.resolve()):
@@ -150,6 +148,19 @@ def made(folder: Path) -> Path:
     return folder
 
 
-def _is_safe(part: str) -> bool:
-    plain = not any(ord(character) < 32 or character in ':*?"<>|' for character in part)
-    return bool(part) and plain and part == part.strip(". ") and len(os.fsencode(part)) <= 200
+def _parts(name: str) -> list[str]:
+    """The sub-folders and the name of a file, as every system takes them. Raises ValueError for others."""
+    parts = normal(name).strip().replace("\\", "/").removesuffix(EXTENSION).split("/")
+    if not all(map(is_safe, parts)):
+        raise ValueError(
+            f"The file name is {name!r}; expected a name, with sub-folders if you like, such as 'pets/teddy', without "
+            'dots at either end, none of : * ? " < > | or signs that cannot be seen, and no name that Windows keeps '
+            "for itself, such as CON."
+        )
+    longest = max(parts, key=lambda part: len(part.encode()))
+    if len(longest.encode()) > LONGEST_NAME:
+        raise ValueError(
+            f"The file name {longest!r} takes {len(longest.encode())} bytes; expected at most {LONGEST_NAME}, beside "
+            "what files need behind it. Shorten it."
+        )
+    return parts

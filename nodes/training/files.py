@@ -18,10 +18,12 @@ from ...perfusion_ops.concept.file import save_concept
 from ...perfusion_ops.files.atomic import write_atomically
 from ...perfusion_ops.training.state import saved_step
 from ..host import folders
+from ..host.file_names import readable
 from ..host.thumbnails import as_image, load_with_thumbnail, save_thumbnail
 from .snapshots import Snapshots
 
 ALGORITHM_VERSION = "1"
+CHECKPOINT = ".checkpoint"
 
 
 def run_key(*parts: object) -> str:
@@ -45,8 +47,12 @@ class RunFiles:
 
     @classmethod
     def of(cls, word: str, key: str) -> RunFiles:
-        readable = "".join(c if c.isalnum() or c in "-_" else "_" for c in word)
-        return cls(folders.made(folders.output_folder() / "trained"), f"{readable}_{key}")
+        """Known by ``key`` alone: versions before this one spelled some words otherwise."""
+        folder = folders.made(folders.output_folder() / "trained")
+        endings = (folders.EXTENSION, CHECKPOINT)
+        older = [path.name for ending in endings for path in folder.glob(f"*_{key}{ending}")]
+        name = next(iter(older), "").removesuffix(folders.EXTENSION).removesuffix(CHECKPOINT)
+        return cls(folder, name or f"{readable(word)}_{key}")
 
     @property
     def concept(self) -> Path:
@@ -54,7 +60,7 @@ class RunFiles:
 
     @property
     def checkpoint(self) -> Path:
-        return self.folder / f"{self.name}.checkpoint"
+        return self.folder / f"{self.name}{CHECKPOINT}"
 
     @property
     def losses(self) -> Path:

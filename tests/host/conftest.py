@@ -26,7 +26,7 @@ ROOMS = {
     "host": (
         *("applying", "belonging", "last_layer"),
         *("clip", "concept_words", "conditioning", "device_memory", "encoded_prompt", "encoders", "fingerprints"),
-        *("importing", "embeddings", "gated_layers", "joint_call"),
+        *("importing", "embeddings", "file_names", "gated_layers", "joint_call"),
         *("gates", "prompt_tokens", "subject_masks"),
         *("folders", "frozen_layers", "messages", "model", "naming", "private_copies", "short_prompts", "statistics"),
         *("network_reader", "own_encoders", "superclass_prompts", "thumbnails", "vocabularies", "whole_prompts"),

@@ -55,10 +55,29 @@ def test_a_name_means_one_file(pack, output, name):
         assert path == output / "rex.safetensors"
 
 
-@pytest.mark.parametrize("name", ["pets\\..rex", "pets/../rex", "con:rex", "r\nx"])
+@pytest.mark.parametrize("name", ["pets\\..rex", "pets/../rex", "con:rex", "r\nx", "pets/CON", "nul.safetensors"])
 def test_a_name_that_leads_elsewhere_is_refused_and_makes_nothing(pack, output, name):
     """No name of a workflow from the internet leads to a file outside the folder of concepts."""
     with pytest.raises(ValueError, match="The file name is .*; expected a name"):
         with pack.folders.path_to_save(name, False):
             pass
     assert list(output.rglob("*")) == []
+
+
+def test_a_name_typed_on_macos_is_the_name_typed_elsewhere(pack, output):
+    """Overwriting a concept from a Mac would leave the old one beside it, under a name that looks the same."""
+    for name in ("Zoe\u0308", "Zo\u00eb"):
+        with pack.folders.path_to_save(name, True) as path:
+            path.write_text(name)
+    assert [path.read_text() for path in output.iterdir()] == ["Zo\u00eb"]
+
+
+def test_a_name_that_is_too_long_is_refused_by_its_length(pack, output):
+    """The disk would refuse it with an error number; and the longest one that is taken can be written and numbered."""
+    with pytest.raises(ValueError, match="takes 202 bytes; expected at most 200, .* Shorten it"):
+        with pack.folders.path_to_save("pets/" + "\u00e9" * 101, False):
+            pass
+    for _ in range(12):
+        with pack.folders.path_to_save("\u00e9" * 100, False) as path:
+            pack.thumbnails.write_atomically(path, b"a concept")
+    assert len(list(output.iterdir())) == 12

@@ -71,3 +71,20 @@ def test_the_files_of_a_training_bear_a_name_that_every_system_takes(files):
     """A concept word of any script or sign can be trained on every system."""
     assert files().concept.name == "my_box__0123456789ab.safetensors"
     assert files("another").concept != files().concept
+
+
+def test_every_file_of_a_training_with_the_longest_word_can_be_written(pack, files, pack_concept):
+    """The last step of an hour would fail because the word is long: 64 bytes, of which one spelling makes more."""
+    run = pack.run.RunFiles.of("\u0344" * 32, "0123456789ab")
+    run.save_partial(pack_concept("rex", "dog"), 100_000, torch.zeros(4, 4, 3))
+    run.save(pack_concept("rex", "dog"), [0.5], torch.zeros(4, 4, 3), picture=torch.zeros(4, 4, 3))
+    assert run.finished() is not None
+
+
+@pytest.mark.parametrize("ending", [".checkpoint", ".safetensors"])
+def test_a_training_of_an_earlier_version_goes_on_under_its_old_name(pack, files, ending):
+    """An update of the pack would train again what is already trained, since words are now spelled in full."""
+    folder, word = files().folder, "\u0e40\u0e14\u0e47\u0e01"
+    (folder / f"_____0123456789ab{ending}").touch()
+    assert pack.run.RunFiles.of(word, "0123456789ab").name == "_____0123456789ab"
+    assert pack.run.RunFiles.of(word, "9876543210ab").name == f"{word}_9876543210ab"
