@@ -38,8 +38,8 @@ class JointCall:
         self.residuals: Mapping[str, Tensor] = {}
         self.masks: Mapping[int, Tensor] = {}
         self.observer: Observer | None = None
-        self.layer: tuple[str, int] | None = None
-        """Name of the layer whose attention comes next, and how many places its announcer read."""
+        self.layer: tuple[str, int, int] | None = None
+        """Name of the layer whose attention comes next, and how many prompts and places its announcer read."""
 
     def options(self, transformer_options: dict) -> dict:
         """``transformer_options`` for the next call, with our function, which calls what another node had set."""
@@ -67,8 +67,9 @@ class JointCall:
         heads_first = bool(settings.get("skip_reshape"))
         axis = 2 if heads_first else 1
         length = queries.shape[axis]
-        layer, read = announced
-        self._check_rows(len(queries))
+        layer, rows, read = announced
+        # Some packs project a prompt of their own beside the others', and attend to each by itself.
+        self._check_rows(rows if rows != len(self.gates) else len(queries))
         gates = self._in_sequence(length, read)
         # A mask with a row for each query is cut as the queries are.
         by_query = isinstance(mask, Tensor) and mask.ndim >= 2 and mask.shape[-2] == length
@@ -135,7 +136,7 @@ class JointCall:
     def _announcer(self, name: str):
         def announce(_module: nn.Module, args: tuple) -> None:
             self.check_attended()
-            self.layer = name, args[0].shape[1]
+            self.layer = name, *args[0].shape[:2]
 
         return announce
 

@@ -139,7 +139,8 @@ def test_blocks_that_a_pack_puts_into_one_of_its_own_draw_the_concept(pack, monk
         assert torch.equal(world.draw(cached, prompt, steps=1), drawn)
 
 
-def test_prompts_that_a_pack_adds_inside_the_model_are_refused(pack, monkeypatch):
+@pytest.mark.parametrize("apart", [False, True], ids=["together", "one after the other"])
+def test_prompts_that_a_pack_adds_inside_the_model_are_refused(pack, monkeypatch, apart):
     """A pack that has the layers read a negative prompt too must not get the look there, with no word of it."""
     from comfy.ldm.flux import layers
 
@@ -147,13 +148,23 @@ def test_prompts_that_a_pack_adds_inside_the_model_are_refused(pack, monkeypatch
     named, plain = prompts(world)
     hosts = layers.attention
 
-    def theirs(q, k, v, pe, **settings):
-        return hosts(*(torch.cat((each, each)) for each in (q, k, v, pe)), **settings)[: len(q)]
+    def halves(q, k, v, pe, **settings):
+        parts = zip(*(each.chunk(2) for each in (q, k, v)), strict=True)
+        return torch.cat([hosts(*part, pe, **settings) for part in parts])
 
-    monkeypatch.setattr(layers, "attention", theirs)
-    with pytest.raises(ValueError, match="reads 4 prompts at once; expected the 2 that the model was called with"):
-        world.draw(with_concept(world, world.model), named, steps=1, cfg=1.0)
-    assert world.draw(with_concept(world, world.model), plain, steps=1, cfg=1.0).isfinite().all()
+    def doubled(given, original):
+        tensors = {name: torch.cat((given[name], given[name])) for name in ("img", "txt", "vec")}
+        # The same places in all rows.
+        out = original["original_block"](given | tensors | {"pe": given["pe"][:1]})
+        return {name: each[: len(given[name])] for name, each in out.items()}
+
+    monkeypatch.setattr(layers, "attention", halves if apart else hosts)
+    world.model.set_model_patch_replace(doubled, "dit", "double_block", 0)
+    world.model.set_model_patch_replace(doubled, "dit", "double_block", 1)
+    with pytest.raises(ValueError, match="reads 8 prompts at once; expected the 4 that the model was called with"):
+        world.draw(world.applied(world.concept()), named, steps=1)
+    monkeypatch.setattr(layers, "attention", hosts)
+    assert world.draw(world.applied(world.concept()), plain, steps=1).isfinite().all()
 
 
 def test_an_attention_that_asks_nobody_is_refused(pack, monkeypatch):
