@@ -104,7 +104,8 @@ def content_hash(path: Path | None, most: int) -> str:
 def path_to_save(name: str, overwrite: bool, folder: Path | None = None) -> Iterator[Path]:
     """The file for a name such as ``pets/teddy``; a number is added to a name that is taken.
 
-    It lies in ``folder``, by default the one of concepts.
+    It lies in ``folder``, by default the one of concepts. A name is also taken by a file in another registered folder,
+    as in ``models/perfusion``: of two files of one name the host finds one alone.
 
     The name is reserved by an empty file, so that two servers cannot take the same, and given up if the block raises.
     Raises ValueError for names that some system does not take, or that would lead out of the folder.
@@ -116,7 +117,12 @@ def path_to_save(name: str, overwrite: bool, folder: Path | None = None) -> Iter
         raise ValueError(f"The file name {name!r} leads out of {folder.name!r}; choose a name inside it.")
     made(path.parent)
     if not overwrite:
-        path = _reserved(path)
+        path = _reserved(path, folder)
+    elif (elsewhere := _elsewhere(path, folder)) is not None:
+        raise ValueError(
+            f"There is a file {elsewhere.name!r} in {str(elsewhere.parent)!r} as well, and of two files of one name "
+            "ComfyUI finds one alone. Choose another name, or move that file away."
+        )
     try:
         yield path
     except BaseException:
@@ -125,9 +131,22 @@ def path_to_save(name: str, overwrite: bool, folder: Path | None = None) -> Iter
         raise
 
 
-def _reserved(path: Path) -> Path:
+def _elsewhere(path: Path, folder: Path) -> Path | None:
+    """A file of the name of ``path`` below another registered folder."""
+    kind = EMBEDDINGS if folder == embeddings_folder() else CONCEPTS
+    for other in map(Path, folder_paths.get_folder_paths(kind)):
+        found = other / path.relative_to(folder)
+        # Folders may be links to one another.
+        if found.is_file() and found.resolve() != path.resolve():
+            return found
+    return None
+
+
+def _reserved(path: Path, folder: Path) -> Path:
     for number in itertools.count(1):
         candidate = path if number == 1 else path.with_name(f"{path.stem}_{number}{EXTENSION}")
+        if _elsewhere(candidate, folder) is not None:
+            continue
         try:
             candidate.touch(exist_ok=False)
         except FileExistsError:
@@ -160,7 +179,7 @@ def _parts(name: str) -> list[str]:
     longest = max(parts, key=lambda part: len(part.encode()))
     if len(longest.encode()) > LONGEST_NAME:
         raise ValueError(
-            f"The file name {longest!r} takes {len(longest.encode())} bytes; expected at most {LONGEST_NAME}, beside "
-            "what files need behind it. Shorten it."
+            f"The file name is {longest!r}, {len(longest.encode())} bytes long; expected a name of at most "
+            f"{LONGEST_NAME} bytes. Shorten it."
         )
     return parts

@@ -74,10 +74,39 @@ def test_a_name_typed_on_macos_is_the_name_typed_elsewhere(pack, output):
 
 def test_a_name_that_is_too_long_is_refused_by_its_length(pack, output):
     """The disk would refuse it with an error number; and the longest one that is taken can be written and numbered."""
-    with pytest.raises(ValueError, match="takes 202 bytes; expected at most 200, .* Shorten it"):
+    with pytest.raises(ValueError, match="202 bytes long; expected a name of at most 200 bytes. Shorten it"):
         with pack.folders.path_to_save("pets/" + "\u00e9" * 101, False):
             pass
     for _ in range(12):
         with pack.folders.path_to_save("\u00e9" * 100, False) as path:
             pack.thumbnails.write_atomically(path, b"a concept")
     assert len(list(output.iterdir())) == 12
+
+
+@pytest.fixture
+def models(pack, monkeypatch, output, tmp_path_factory):
+    """A second registered folder of concepts, where the host looks first."""
+    folder = tmp_path_factory.mktemp("models")
+    monkeypatch.setattr(pack.folders.folder_paths, "get_folder_paths", lambda _kind: [str(folder), str(output)])
+    return folder
+
+
+def test_a_name_that_another_folder_has_is_taken(pack, output, models):
+    """Who saves and loads one name would get another concept, of that name in models/perfusion."""
+    (models / "rex.safetensors").write_text("another dog")
+    with pack.folders.path_to_save("rex", False) as path:
+        assert path == output / "rex_2.safetensors"
+    with pytest.raises(ValueError, match="There is a file 'rex.safetensors' in .* as well, .* Choose another name"):
+        with pack.folders.path_to_save("rex", True):
+            pass
+
+
+def test_a_folder_that_links_to_the_other_is_one_folder(pack, output, models):
+    """Who keeps the models on another disk, by a link, could replace no concept."""
+    models.rmdir()
+    models.symlink_to(output, target_is_directory=True)
+    (output / "rex.safetensors").write_text("old")
+    with pack.folders.path_to_save("rex", True) as path:
+        assert path == output / "rex.safetensors"
+    with pack.folders.path_to_save("rex", False) as path:
+        assert path == output / "rex_2.safetensors"
