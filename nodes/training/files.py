@@ -24,6 +24,8 @@ from .snapshots import Snapshots
 
 ALGORITHM_VERSION = "1"
 CHECKPOINT = ".checkpoint"
+ROOM = 2**20
+"""Bytes that a training asks for when it begins: three checkpoints of SD 1.x."""
 
 
 def run_key(*parts: object) -> str:
@@ -111,12 +113,20 @@ class RunFiles:
         save_thumbnail(picture, self.concept)
         save_concept(concept, self.concept, "fp32")
         self.checkpoint.unlink(missing_ok=True)
-        for partial in self.folder.glob(f"{self.name}_step*"):
-            partial.unlink()
+        # The last are what a crash left of files that it interrupted.
+        for pattern in (f"{self.name}_step*", f".{self.name}.*.part"):
+            for left in self.folder.glob(pattern):
+                left.unlink(missing_ok=True)
         return self.finished(snapshots)
 
     def make_ready(self, snapshots: Snapshots) -> str:
-        """Forget a stopped training that passed a wanted snapshot without keeping it. What there is to say of it."""
+        """Forget a stopped training that passed a wanted snapshot without keeping it. What there is to say of it.
+
+        Raises NotSavedError where there is no room for what a training keeps, before the time is spent.
+        """
+        probe = self.folder / f"{self.name}.room"
+        write_atomically(probe, bytes(ROOM))
+        probe.unlink()
         missing: list[int] = []
         if snapshots.steps and self.checkpoint.exists():
             missing = snapshots.missing(before=saved_step(self.checkpoint))

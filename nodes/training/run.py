@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...perfusion_ops import GateKind, TrainingDiverged, TrainingSettings, TrainingTask, train
+from ...perfusion_ops import GateKind, TrainingDiverged, TrainingResult, TrainingSettings, TrainingTask, train
+from ...perfusion_ops.concept.file import ConceptFileError
+from ...perfusion_ops.files.atomic import NotSavedError
 from ...perfusion_ops.text.captions import captions as shipped_captions
 from ...perfusion_ops.text.covariance import UncenteredCovariance, inverse
 from ..families.family import family_of
@@ -155,8 +158,18 @@ class Training:
                 progress.conclude(f"Stopped at step {progress.last.step}; kept as {kept.name}. Queue again to go on.")
             raise
         progress.finished(result.losses)
-        kept = (result.concept, list(result.losses), progress.sheet(), snapshots)
-        finished = files.save(*kept, picture=self._picture(progress))
+        return self._kept(result, files, snapshots, progress)
+
+    def _kept(self, result: TrainingResult, files: RunFiles, snapshots: Snapshots, progress: Progress) -> Finished:
+        """What was trained, on disk. A disk that refuses it costs the file and not the training: the node says so."""
+        kept = (result.concept, list(result.losses), progress.sheet())
+        try:
+            finished = files.save(*kept, snapshots, picture=self._picture(progress))
+        except (NotSavedError, ConceptFileError) as error:
+            told = f"Trained, but not kept: {error} Then save the concept by Save Perfusion Concept."
+            logging.warning("Perfusion training: %s", told)
+            progress.conclude(told)
+            return Finished(*kept, snapshots.load())
         tell_saved(self.word, files.concept)
         return finished
 

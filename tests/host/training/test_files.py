@@ -88,3 +88,28 @@ def test_a_training_of_an_earlier_version_goes_on_under_its_old_name(pack, files
     (folder / f"_____0123456789ab{ending}").touch()
     assert pack.run.RunFiles.of(word, "0123456789ab").name == "_____0123456789ab"
     assert pack.run.RunFiles.of(word, "9876543210ab").name == f"{word}_9876543210ab"
+
+
+def test_a_folder_without_room_is_told_before_the_training(pack, files, monkeypatch):
+    """The disk would be found full after an hour, when the concept is to be kept."""
+
+    def full(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    run = files()
+    assert run.make_ready(run.snapshots(0, 5)) == "" and list(run.folder.iterdir()) == []
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="could not be saved .No space left on device.; expected 1,048,576 bytes of room"):
+        run.make_ready(run.snapshots(0, 5))
+    assert list(run.folder.iterdir()) == []
+
+
+def test_what_a_crash_left_of_a_checkpoint_goes_with_the_training(files, pack_concept):
+    """Every crash in the middle of writing would leave a file for good, which no list shows."""
+    run = files()
+    left = [run.folder / f".{run.name}{ending}.0123.part" for ending in (".checkpoint", ".losses.json")]
+    other = run.folder / f".{files('another').name}.checkpoint.0123.part"
+    for path in (*left, other):
+        path.touch()
+    run.save(pack_concept("my box!", "box"), [0.5], None, picture=torch.zeros(4, 4, 3))
+    assert other.exists() and not any(path.exists() for path in left)

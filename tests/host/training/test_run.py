@@ -18,8 +18,8 @@ FLUX2 = SimpleNamespace(latent_channels=128, latent_dim=2)
 SCHEMA = read_snapshot()["PerfusionTrainConcept"]
 
 
-def run_key(pack, base: str = "base", statistics: str = "statistics", **changes) -> str:
-    """The key of one and the same training, but for ``changes``."""
+def bare(pack, **changes):
+    """One and the same training without a model, but for ``changes``."""
     torch.manual_seed(0)
     fields = {
         "model": None,
@@ -37,7 +37,12 @@ def run_key(pack, base: str = "base", statistics: str = "statistics", **changes)
         "preview_every": 0,
         "preview_prompt": "a {}",
     }
-    return pack.run.Training(**(fields | changes))._key(base, SimpleNamespace(fingerprint=statistics))
+    return pack.run.Training(**(fields | changes))
+
+
+def run_key(pack, base: str = "base", statistics: str = "statistics", **changes) -> str:
+    """The key of that training."""
+    return bare(pack, **changes)._key(base, SimpleNamespace(fingerprint=statistics))
 
 
 def test_another_text_encoder_is_another_training(pack, loaded):
@@ -177,3 +182,20 @@ def test_the_clip_of_another_model_is_refused_beside_connected_statistics(pack, 
     training = pack.run.Training.of(inputs(statistics=statistics, clip=clip, vae=VAE))
     with pytest.raises(ValueError, match="This CLIP gives 1024 numbers for each token, and this SD 1.x model reads"):
         training.run()
+
+
+def test_a_disk_that_is_full_at_the_end_costs_the_file_and_not_the_training(
+    pack, pack_concept, statistics, monkeypatch, caplog
+):
+    """An hour's training would be lost in its last second, though the next node could still take it."""
+
+    def full(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    progress, files = pack.progress.Progress(2, 0, None), pack.run.RunFiles.of("teddy", "0123456789ab")
+    concept = pack_concept("teddy", "bear")
+    monkeypatch.setattr("os.fsync", full)
+    result = SimpleNamespace(concept=concept, losses=(0.5, 0.25))
+    finished = bare(pack)._kept(result, files, files.snapshots(0, 2), progress)
+    assert finished.concept is concept and finished.losses == [0.5, 0.25]
+    assert "Trained, but not kept: " in caplog.text and "No space left on device" in caplog.text
