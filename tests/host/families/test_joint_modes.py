@@ -139,6 +139,21 @@ def test_blocks_that_a_pack_puts_into_one_of_its_own_draw_the_concept(pack, monk
         assert torch.equal(world.draw(cached, prompt, steps=1), drawn)
 
 
+def test_blocks_that_a_pack_calls_without_options_are_refused(pack, monkeypatch):
+    """Caches with a forward pass of their own do: no block is told of the edit, and nobody would see the concept."""
+    world = JointWorld(pack, "flux1")
+    named, plain = prompts(world)
+
+    def without_options(hosts):
+        return lambda *, transformer_options, **given: hosts(**given)
+
+    for block in world.net.double_blocks:
+        monkeypatch.setattr(block, "forward", without_options(block.forward))
+    with pytest.raises(ValueError, match="attention of the layer double_blocks.0 is computed by another node or pack"):
+        world.draw(world.applied(world.concept()), named, steps=1)
+    assert world.draw(world.applied(world.concept()), plain, steps=1).isfinite().all()
+
+
 @pytest.mark.parametrize("apart", [False, True], ids=["together", "one after the other"])
 def test_prompts_that_a_pack_adds_inside_the_model_are_refused(pack, monkeypatch, apart):
     """A pack that has the layers read a negative prompt too must not get the look there, with no word of it."""
