@@ -115,5 +115,5 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
             start_percent=start_percent,
             end_percent=end_percent,
         )
-        edited.naming.standing = messages.warn_of(*edited.warnings, *edited.idle)
+        edited.naming.stands(messages.warn_of(*edited.warnings, *edited.idle))
         return io.NodeOutput(edited.model, edited.clip)

@@ -8,8 +8,10 @@ patch of the host is taken, so clones that share modules, other patches and inte
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
+import comfy.samplers
 import torch
 from comfy.patcher_extension import WrappersMP
 
@@ -19,11 +21,13 @@ from .applied import AppliedConcept, AppliedConcepts
 from .belonging import naming_strange_prompts
 from .call_wrapper import Conditionings, ModelCall, call_kind
 from .conditioning import Reading, namings, without_marks
-from .naming import never_open, not_applied, not_named
+from .naming import never_open, not_applied, not_named, only_negative
 from .network_reader import NetworkReader, inference_dtype
 from .windows import with_windows
 
 KEY = "perfusion"
+NEGATIVE = "negative"
+"""The host's name for a sampler's negative prompt."""
 
 
 def model_with_concept(model, applied: AppliedConcept):
@@ -58,6 +62,7 @@ def _sampled(guider, executor, noise, *args, **kwargs):
     place = {"device": guider.model_patcher.load_device, "dtype": inference_dtype(guider.model_patcher.model)}
     family = family_of(guider.model_patcher)
     kind, named = call_kind(family), _named(guider.conds, applied, family)
+    unread = _in_the_negative_alone(guider, family)
     if not named:
         guider.conds = {name: [without_marks(cond) for cond in conds] for name, conds in guider.conds.items()}
         return executor(noise, *args, **kwargs)
@@ -73,9 +78,33 @@ def _sampled(guider, executor, noise, *args, **kwargs):
     result = executor(noise, *args, **kwargs)
     for concept, opened in zip(applied.concepts, call.timetable.opened(), strict=True):
         if concept.term.concept.word in named:
-            scheduled = concept.schedule.constant is None
-            concept.naming.works() if opened else concept.naming.fails(never_open(concept.naming, scheduled))
+            _tell(concept, opened, concept.term.concept.word in unread)
     return result
+
+
+def _tell(concept: AppliedConcept, opened: bool, unread: bool) -> None:
+    """Say why a concept that prompts name had no effect in a sampling run; nothing if it had."""
+    naming, idle = concept.naming, concept.without_effect()
+    if unread:
+        naming.fails(only_negative(naming))
+    elif idle:
+        naming.fails(idle)
+    elif not opened:
+        naming.fails(never_open(naming, scheduled=concept.schedule.constant is None))
+    else:
+        naming.works()
+
+
+def _in_the_negative_alone(guider, family: Family) -> set[str]:
+    """The concepts that only a negative prompt names which the host leaves out, as the cfg is 1."""
+    usual = type(guider).predict_noise is comfy.samplers.CFGGuider.predict_noise
+    leaves_out = usual and not guider.model_options.get("disable_cfg1_optimization", False)
+    if not leaves_out or not math.isclose(guider.cfg, 1.0):
+        return set()
+    read = {name: group for name, group in guider.conds.items() if name != NEGATIVE}
+    groups = (namings(conds, family.entry, family.second) for conds in (guider.conds, read))
+    everywhere, there = ({naming.word for naming in found} for found in groups)
+    return everywhere - there
 
 
 def network_reads(model) -> bool:

@@ -19,6 +19,8 @@ class Naming:
     """Id of the Apply node; none outside of a workflow."""
     standing: str = ""
     """What the Apply node itself had to say, which its line goes on showing."""
+    stood_in: str | None = None
+    """The run in which it said so: in a later one it may not run again."""
     trained_on: LastLayer | None = None
     """The text encoder's layer of the training; none if it is not known."""
     layers: dict[int, tuple[str | None, str]] = field(default_factory=dict)
@@ -34,6 +36,10 @@ class Naming:
     def was_read(self) -> None:
         """A prompt that names the word was tokenized."""
         self.read = True
+
+    def stands(self, sentences: str) -> None:
+        """The Apply node said ``sentences`` in this run."""
+        self.standing, self.stood_in = sentences, messages.current_run()
 
     @property
     def line(self) -> str:
@@ -71,8 +77,10 @@ class Naming:
         run = messages.current_run()
         if (run, sentence) in self.said or (run is not None and self.effective_run == run):
             return
+        if sentence in self.standing and self.stood_in == run:
+            return
         self.said[run, sentence] = None
-        messages.warn(f"{self.line} {sentence}".strip(), sentence, self.node)
+        messages.warn(self.line if sentence in self.line else f"{self.line} {sentence}".strip(), sentence, self.node)
 
 
 def not_named(naming: Naming) -> str:
@@ -87,6 +95,14 @@ def not_named(naming: Naming) -> str:
     return (
         f"The concept {naming.word!r} has no effect: no prompt encoded with this node's CLIP output names it. Write "
         f"{naming.word!r} in the prompt, and connect this node's CLIP output, not the loader's, to the encode node."
+    )
+
+
+def only_negative(naming: Naming) -> str:
+    """A concept stands in a negative prompt alone, and the sampler reads none."""
+    return (
+        f"The concept {naming.word!r} has no effect here: only the negative prompt names it, and with a cfg of 1 a "
+        f"sampler does not read it. Write {naming.word!r} in the positive prompt, or raise cfg."
     )
 
 

@@ -101,3 +101,26 @@ def test_what_was_told_is_taken_back_when_the_concept_works_later_in_the_run(ser
     show(run.graph, sample(run.graph, run.edited, positive, negative, seed=3), run.vae)
     lines, _log = run.draw(run.edited, encode(run.graph, run.known, "a teddy_t"))
     assert all("names it" in line for line in lines) and (not lines or run.said[-1] == CLEARED)
+
+
+def test_a_word_in_a_negative_prompt_that_no_sampler_reads_is_told(server):
+    """With a cfg of 1, as distilled models have it, the negative prompt is left out, and the concept in it."""
+    for cfg in (1.0, 4.0):
+        run = Run(server, bias=0.67)
+        positive, negative = encode(run.graph, run.clip, "a bear"), encode(run.graph, run.known, "a teddy_t")
+        show(run.graph, sample(run.graph, run.edited, positive, negative, cfg=cfg), run.vae)
+        warned = [event["text"] for event in server.run(run.graph).events_of("perfusion.warning")]
+        said = ["only the negative prompt names it, and with a cfg of 1" in text for text in warned]
+        assert said == ([True] if cfg == 1 else [])
+
+
+def test_a_concept_without_effect_is_told_again_when_only_the_seed_changes(server):
+    """ComfyUI does not run Apply again then, and newer frontends have cleared its line."""
+    for seed in (5, 6):
+        run = Run(server)
+        black = run.graph.add("SolidMask", value=0.0, width=64, height=64)[0]
+        edited, known = apply(run.graph, run.model, run.clip, TEDDY, bias=0.68, region=black)
+        text = encode(run.graph, known, "a teddy_t")
+        lines, log = run.draw(edited, text, seed=seed)
+        assert lines == ["The region is all black, so the concept has no effect. Paint where it may appear white."]
+        assert log.count("The region is all black") == 1, "once a run"
