@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from builders.cross_models import CROSS
@@ -22,3 +24,18 @@ def joint_world(request, pack):
     if request.param == "chroma_radiance":
         skip_without("such settings of Chroma Radiance")
     return JointWorld(pack, request.param)
+
+
+@pytest.fixture(scope="module")
+def hunyuan(pack):
+    return CrossWorld(pack, "hunyuan_dit")
+
+
+@pytest.fixture(scope="module")
+def older_hunyuan(pack):
+    """Of the models 1.0 and 1.1, which read a picture's size and a style beside the prompt."""
+    sizes = {"image_model": "hydit1", "size_cond": True, "use_style_cond": True}
+    small = CROSS["hunyuan_dit"]
+    CROSS["hunyuan_dit1"] = dataclasses.replace(small, config="HunyuanDiT1", unet=small.unet | sizes)
+    yield CrossWorld(pack, "hunyuan_dit1")
+    del CROSS["hunyuan_dit1"]
