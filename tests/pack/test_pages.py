@@ -134,6 +134,27 @@ def test_what_leaving_the_text_encoder_out_saves_is_what_was_counted():
         assert f"{case} | {together[0]:,} | {together[1]:,} | {work[0]:g} | {work[1]:g} |" in page, case
 
 
+BESIDE = "tensors beside the host's, at most, MiB"
+
+
+def test_the_memory_of_photographs_is_what_was_measured():
+    """Who brings many photographs reads how much memory they took, connected one by one and from a folder."""
+    page, found = lines_of("docs/memory.md"), []
+    for part in ("photographs", "picture_folder"):
+        record = ROOT / f"benchmarks/results/full_size_{part}.json"
+        (rows,) = json.loads(record.read_text(encoding="utf-8"))["tables"].values()
+        found += rows
+    (connected, *folders) = found
+    named = ("held by the host, MiB", "process, at most, before, MiB", "after, MiB")
+    figures = {row.get("longest_side"): tuple(f"{row[name]:,.0f}" for name in named) for row in found}
+    held, before, after = figures.pop(None)
+    taken = " | ".join(str(connected[name]) for name in ("kept by training, MiB", BESIDE))
+    assert f"| {held} | {taken} | {before} and {after} |" in page
+    assert len(folders) == 2
+    for side, (held, before, after) in figures.items():
+        assert f"| {side} | {held} | {before} and {after} |" in page, side
+
+
 OTHER_WORDS = re.compile(r"\blike(ness|st)\b|\bclass words?\b", re.IGNORECASE)
 """What the glossary in CONTRIBUTING calls identity and superclass."""
 CODE = [path for folder in ("nodes", "perfusion_ops") for path in (ROOT / folder).rglob("*.py")]
