@@ -28,6 +28,9 @@ def one_of_each(inputs: Mapping[str, list], lists: Sequence[str], node: str) -> 
 
 
 def studio_of(one: Mapping[str, Any]) -> Studio:
+    """The settings of the host's sampler. Raises ValueError if it would take no step."""
+    if one["denoise"] == 0:
+        raise ValueError("denoise is 0, so every picture would be latent_image as it is. Set denoise above 0.")
     return Studio(one["vae"], one["latent_image"], **{name: one[name] for name in SAMPLER})
 
 

@@ -121,14 +121,13 @@ class Sweep:
         said = said_of(effects)
         warn_of(*said)
         line = Line(len(self.points) + 1)
-        negative = encoded(self.clip, self.negative)
         line.begins(f"plain model, {self.start.concept.superclass}")
-        plain = self._drawn(self.model, self.clip, self.start.concept.superclass, negative)
+        plain = self._drawn(self.model, self.clip, self.start.concept.superclass)
         judge = judge_of(self.one, self.start, self.prompts, self.shots, effects[-1].naming)
         drawn, scores = [], []
         for effect, label in zip(effects, self.labels, strict=True):
             line.begins(label)
-            drawn.append(self._drawn(effect.model, effect.clip, effect.naming.word, negative))
+            drawn.append(self._drawn(effect.model, effect.clip, effect.naming.word))
             if judge is not None:
                 scores.append(judge.score(drawn[-1], plain))
         swept = self._swept(plain, drawn, scores, judge, [*said, *said_while_drawing(effects)])
@@ -142,7 +141,8 @@ class Sweep:
         namings = {id(point.concept): naming_of(point.concept) for point in self.points}
         return [point.applied(self.model, self.clip, namings[id(point.concept)]) for point in self.points]
 
-    def _drawn(self, model, clip, word: str, negative) -> list[Drawn]:
+    def _drawn(self, model, clip, word: str) -> list[Drawn]:
+        negative = encoded(clip, self.negative)
         return [self.studio.draw(model, clip, fill_template(prompt, word), negative) for prompt in self.prompts]
 
     def _swept(

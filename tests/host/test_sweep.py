@@ -65,6 +65,20 @@ def test_the_table_names_every_cell_and_how_it_was_measured(swept):
     assert "without another model" in table and "seed 5, 2 steps, cfg 4, euler, normal" in table
 
 
+def test_a_negative_prompt_names_the_concept_as_behind_apply(server):
+    """Who keeps a subject out by its word would sweep pictures that the word does nothing to."""
+    graph = Workflow()
+    loaded = load(graph)
+    concept = graph.add("PerfusionLoadConcept", concept="teddy.safetensors")[0]
+    one = {"rows": "none", "column_values": "-0.5", "prompts": EVALUATE_PROMPT, "negative": "a teddy_t", "steps": 1}
+    swept = graph.add("PreviewImage", images=sweep(graph, loaded, concept, **one)[PICTURES]).name
+    model, clip = apply(graph, *loaded[:2], "teddy.safetensors", bias=-0.5)
+    texts = (encode(graph, clip, text) for text in (EVALUATE_PROMPT.replace("{}", "teddy_t"), "a teddy_t"))
+    drawn = show(graph, sample(graph, model, *texts, size=64, steps=1), loaded[2])
+    result = server.run(graph)
+    np.testing.assert_array_equal(server.pictures(result, swept), server.pictures(result, drawn))
+
+
 STEP = {"start_percent": 0.0, "end_percent": 0.5, "interpolation": "step", "strength_start": 1.0, "strength_end": 0.3}
 STEP |= {"bias_shift_start": 0.4, "bias_shift_end": 0.0}
 
@@ -111,6 +125,7 @@ def test_a_schedule_without_strength_is_refused(server):
         ({"column_values": "7"}, "bias 7 is outside -1 to 2"),
         ({"rows": "key_locking", "row_values": "sideways"}, "'sideways' is no key locking"),
         ({"prompts": "a photo of a dog"}, "write exactly one {}"),
+        ({"denoise": 0.0}, "denoise is 0, so every picture would be latent_image as it is"),
     ],
 )
 def test_what_cannot_be_swept_is_refused_in_one_sentence(server, settings, sentence):
