@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -36,4 +37,6 @@ def write_atomically(path: Path, data: bytes) -> None:
     except OSError as error:
         raise NotSavedError(path, len(data), error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # A read-only file system refuses this too, and would hide the sentence.
+        with suppress(OSError):
+            temporary.unlink()

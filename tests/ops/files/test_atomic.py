@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import signal
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from builders.concepts import small_concept
 from perfusion_ops.concept.file import ConceptFileError, save_concept
-from perfusion_ops.files.atomic import write_atomically
+from perfusion_ops.files.atomic import NotSavedError, write_atomically
 
 
 def assert_old_file_survives(path: Path) -> None:
@@ -65,3 +66,32 @@ def test_whatever_cannot_be_saved_says_so_in_a_sentence(tmp_path):
     with pytest.raises(OSError, match=re.escape(expected)) as caught:
         write_atomically(path, b"abc")
     assert str(path.parent) in str(caught.value) and caught.value.errno == errno.ENOENT
+
+
+def test_a_read_only_file_system_is_told_by_a_sentence(tmp_path, monkeypatch):
+    """A disk that is mounted read-only also refuses to take the temporary file away: a bare error number was shown."""
+
+    def refuse(*_arguments, **_more):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(NotSavedError) as caught:
+        write_atomically(tmp_path / "rex.safetensors", b"a concept")
+    assert str(caught.value).startswith("'rex.safetensors' could not be saved (Read-only file system); expected 9")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix's")
+def test_a_process_that_is_killed_while_it_writes_leaves_the_old_file(tmp_path):
+    """A power cut in the middle of a checkpoint does not cost the one before it."""
+    path = tmp_path / "run.checkpoint"
+    write_atomically(path, b"old")
+    child = os.fork()
+    if not child:
+        try:
+            os.fsync = lambda _file: os.kill(os.getpid(), signal.SIGKILL)
+            write_atomically(path, b"new")
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert path.read_bytes() == b"old"
