@@ -101,7 +101,7 @@ def read_header(data: bytes, check_metadata: Callable[[Mapping[str, str]], None]
     if len(data) < 10:
         raise FormatError(f"is {len(data)} bytes long; expected a safetensors file. {DAMAGED}")
     length = int.from_bytes(data[:8], "little")
-    if length > MAX_HEADER_BYTES and data[8:9] == b"{":
+    if MAX_HEADER_BYTES < length < len(data) and data[8:9] == b"{":
         raise FormatError(
             f"has a header of {length:,} bytes; expected at most {MAX_HEADER_BYTES:,}. It is probably a LoRA or a "
             "checkpoint: load it with its own loader."

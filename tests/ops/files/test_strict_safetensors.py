@@ -23,6 +23,7 @@ CASES = {
         with_header(lambda h: {**BF16, "__metadata__": {"perfusion.format": "9"}}),
         "has concept format '9'; this version reads formats 1 and 2. Update this pack",
     ),
+    "2**60": ((2**60).to_bytes(8, "little") + b"{" * 56, "announces a header of 1,152,921,504,606,846,976 bytes"),
     "long header": (b"\xff" * 64, "announces a header of 18,446,744,073,709,551,615 bytes"),
     "cut in header": (WHOLE[:100], "ends inside its header"),
     "cut in payload": (WHOLE[:-4], "bytes of tensors; its header announces"),
