@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 
 from builders.checkpoints import checkpoint
 from builders.other_packs.rows import BOTH, ROWS, Row, Scene
+from builders.other_packs.unet import UNET_ROWS
 from builders.server import Rejected, Server, WorkflowError
 from builders.workflows import VALUE_WIDTHS, WIDTHS, Workflow, apply, load, random_concept
 from perfusion_ops.concept.file import save_concept
@@ -108,7 +109,7 @@ class Bench:
             return Bench(server).draw(row, family, "bear", strength)[0]
 
     def outcomes(self, packs: Path, only: list[str], families: list[str]) -> Iterator[dict[str, str]]:
-        for row in ROWS:
+        for row in (*ROWS, *UNET_ROWS):
             here = row.pack == "ComfyUI" or (packs / row.pack).is_dir()
             if here and (not only or any(text.lower() in f"{row.pack} {row.name}".lower() for text in only)):
                 cells = {NAMES[family]: self.verdict(row, family) for family in families}

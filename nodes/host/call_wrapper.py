@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import contextmanager
+from functools import partial
 from operator import add
 from typing import Any
 
@@ -16,6 +17,7 @@ from ...perfusion_ops.edit.regions import mask_at
 from ..families.family import Family, family_of
 from .applied import AppliedConcepts
 from .conditioning import CONTEXTS, Reading, at_level, with_contexts
+from .encoded_prompt import EncodedPrompt
 from .joint_call import JointCall, picture_cells
 from .levels import Timetable
 from .model_call import CallEdit, editing
@@ -75,8 +77,20 @@ class ModelCall:
         parts = {part: tensor.to(**place) for part, tensor in parts.items()}
         parts = self._now(parts, transformer_options["sigmas"].max().to(x.device), transformer_options)
         regions = {j: region_in(c.region, seen) for j, c in enumerate(self.applied.concepts) if c.region is not None}
+        self.other = partial(self._of_another, place, transformer_options)
         with self._editing(executor.class_obj.diffusion_model, parts, x, regions, kwargs) as options:
             return executor(*call, options(transformer_options), **kwargs)
+
+    def _of_another(self, place: dict, options: Mapping[str, Any], prompt: EncodedPrompt) -> Parts | None:
+        """The edited context that holds now of a prompt that another node has the layers read; none without a concept.
+        """
+        edit, levels = self.applied.edit, self.applied.levels.shifts
+        _, count = shift_that_holds(options, edit.words)
+        given = with_contexts({"cross_attn": prompt}, edit, place, self.parts, Reading(), levels * count, self.rests)
+        if "model_conds" not in given or not set(edit.words) & prompt.words:
+            return None
+        parts = {part: given["model_conds"][CONTEXTS[part]].cond for part in self.parts}
+        return self._now(parts, options["sigmas"].max().to(place["device"]), options)
 
     def _now(self, parts: dict[str, Tensor], sigma: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
         """The contexts that hold at ``sigma``: the resting one for prompts whose concepts all have strength 0."""
@@ -103,7 +117,7 @@ class ModelCall:
     def _editing(self, net: nn.Module, parts: Parts, x: Tensor, regions: Regions, entries: Mapping[str, Any]):
         """The edit for one call; yields what makes its options."""
         facts = {"latent_shape": x.shape, "as_patch": self.family.as_patch, "patch": self.family.patch(net)}
-        facts["before"] = self.family.before(net, entries)
+        facts["before"], facts["other"] = self.family.before(net, entries), self.other
         edit = CallEdit(**parts, edit=self.edits[x.device], regions=regions, **facts)
         with editing(self.layers[x.device], edit):
             yield edit.options

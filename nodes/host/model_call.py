@@ -16,6 +16,7 @@ from ...perfusion_ops.edit.regions import mask_at
 from ..families.unet import UNet
 from .call_hooks import call_hooks
 from .own_text import ALL, OwnText
+from .read_texts import Edited, ReadText, with_gates
 
 
 class CallEdit:
@@ -31,6 +32,7 @@ class CallEdit:
         plain: (B, T, 1), 1 at tokens that keep what the network itself reads there; for hooks.
         patch: side of the latent's patches, of which every layer reads all; none: each layer has its own grid.
         before: how many places layers read before the latent's patches.
+        other: edits a prompt that another node has the layers read.
     """
 
     def __init__(
@@ -45,9 +47,13 @@ class CallEdit:
         plain: Tensor | None = None,
         patch: int | None = None,
         before: int = 0,
+        other: Edited = lambda _prompt: None,
     ) -> None:
+        self.other, self.shared, self.foreign = other, False, False
         self.as_patch, self.plain, self.patch, self.before = as_patch, plain, patch, before
         self.keys, self.values, self.gates, self.edit = keys, values, gates, edit
+        self.now = {"keys": keys, "values": values, "gates": gates}
+        """What the layer computed just now reads."""
         self.masks = regions
         self.white = frozenset(j for j, mask in regions.items() if bool((mask == 1).all()))
         """Concepts whose region is all white: none where a layer reads nothing but the picture, to the bit."""
@@ -67,13 +73,26 @@ class CallEdit:
         if self.as_patch is None:
             return transformer_options
         patches = dict(transformer_options.get("patches", {}))
+        self.shared = bool(patches.get("attn2_patch"))
         patches["attn2_patch"] = [self.as_patch(self.swap_context), *patches.get("attn2_patch", ())]
         return {**transformer_options, "patches": patches}
 
     def swap_context(self, queries: Tensor, context: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Before the projections of a layer: raw encodings in, edited ones out."""
         _check_prompt(context, self.keys)
-        return queries, self.keys, self.values
+        return queries, self.keys, with_gates(self.values, self.gates) if self.shared else self.values
+
+    def reads_text(self, layer: str, part: str, context: Tensor) -> Tensor:
+        """What a projection of a U-Net's layer is to read of what other patches made of its prompt."""
+        if self.regional is not None:
+            return context
+        text = ReadText(part, context, self.gates, self.other)
+        self.now[part] = text.context
+        if part == "values":
+            self.now["gates"] = self.gates if text.gates is None else text.gates
+            self.foreign = text.foreign
+            (self.text.beside if text.foreign else self.text.read).add(layer)
+        return text.context
 
     def rows(self, layer: str, projected: Tensor) -> slice | None:
         """Which rows of the batch a projection of ``layer`` reads; none for a text of another pack."""
@@ -94,19 +113,22 @@ class CallEdit:
         """``to_v``'s output of ``rows`` with the deltas of this call (B, T, d_out)."""
         residuals = self.edit.value_residuals[layer]
         if self.regional is not None:
-            alone = torch.zeros_like(self.gates)
-            alone[..., self.regional] = self.gates[..., self.regional]
+            alone = torch.zeros_like(self.now["gates"])
+            alone[..., self.regional] = self.now["gates"][..., self.regional]
             return value_delta(alone, residuals)
-        _check_tokens(self.gates[rows], values)
+        if self.foreign:
+            return values
+        gates = self.now["gates"][rows]
+        _check_tokens(gates, values)
         self.added = self.covered
-        return add_value_delta(values, self.gates_without_regions[bool(self.added)][rows], residuals)
+        return add_value_delta(values, gates * self.everywhere[int(bool(self.added))], residuals)
 
     @cached_property
-    def gates_without_regions(self) -> tuple[Tensor, Tensor]:
-        """The gates (B, T, J) of concepts that act everywhere in a layer, without and with the white regions."""
+    def everywhere(self) -> Tensor:
+        """(2, J): which concepts act everywhere in a layer, without and with the white regions."""
         places = [set(self.masks), set(self.masks) - self.white]
         open_ = torch.tensor([[j not in held for j in range(self.gates.shape[-1])] for held in places])
-        return tuple(self.gates * row for row in open_.to(self.gates.device))
+        return open_.to(self.gates.device)
 
     def reads(self, queries: int) -> None:
         """A layer reads its ``queries``, in most networks before its values."""
@@ -123,7 +145,7 @@ class CallEdit:
             if index in self.added:
                 continue
             self.regional = index
-            share = attention(*read, context=self.keys, value=self.values)
+            share = attention(*read, context=self.now["keys"], value=self.now["values"])
             share = share - attention.to_out(torch.zeros_like(share[:1, :1]))
             self.regional = None
             cells = _cells(mask, output.shape[1], self.latent_shape, self.patch, self.before)
@@ -197,6 +219,9 @@ def editing(layers: Mapping[str, nn.Module], call: CallEdit) -> Iterator[None]:
             if call.as_patch is None and call.keys is not None:
                 for part, projection in (("k", layer.to_k), ("v", layer.to_v)):
                     stack.callback(projection.register_forward_pre_hook(_reader(call, name, part)).remove)
+            if call.as_patch is not None:
+                for part, projection in (("keys", layer.to_k), ("values", layer.to_v)):
+                    stack.callback(projection.register_forward_pre_hook(_text_reader(call, name, part)).remove)
             if name not in call.edit.value_residuals:
                 continue
             stack.callback(layer.to_v.register_forward_hook(_changer(call, name)).remove)
@@ -224,6 +249,10 @@ def _reader(call: CallEdit, name: str, part: str):
         return None if rows is None else (call.projection_input(part, args[0], rows), *args[1:])
 
     return read
+
+
+def _text_reader(call: CallEdit, name: str, part: str):
+    return lambda _module, args: (call.reads_text(name, part, args[0]), *args[1:])
 
 
 def _changer(call: CallEdit, name: str):

@@ -7,6 +7,7 @@ import logging
 import torch
 from comfy_api.latest import ComfyExtension, io
 
+from .inner_prompts import HelperJoinedPrompt, HelperKeysAndValues
 from .narrow_vision import open_narrow_vision_files
 
 CATEGORY = "perfusion tests"
@@ -175,6 +176,8 @@ class HelperExtension(ComfyExtension):
             HelperRaise,
             HelperAttentionReplace,
             HelperContextPatch,
+            HelperJoinedPrompt,
+            HelperKeysAndValues,
         ]
 
 
