@@ -12,7 +12,7 @@ import pytest
 from builders import checkpoints
 from builders.places import PACK, ROOT
 from builders.server import Server, device
-from builders.workflows import random_concept
+from builders.workflows import random_concept, training_pictures
 from perfusion_ops.concept.file import save_concept
 
 CONCEPTS = {
@@ -82,6 +82,15 @@ def server(comfyui_path, host_folder):
     """One server for all tests that leave it as they found it."""
     with Server(comfyui_path, host_folder()) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def trainer(comfyui_path, host_folder):
+    """A server of its own with training pictures and measured statistics."""
+    folder = host_folder()
+    with Server(comfyui_path, folder) as server:
+        server.shots = training_pictures(folder)
+        yield server
 
 
 @pytest.fixture
