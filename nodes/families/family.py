@@ -26,7 +26,6 @@ def family_of(model) -> Family:
     """The family of a MODEL. Raises ValueError for a model that concepts cannot edit."""
     for family in FAMILIES:
         if family.fits(model):
-            _check_network(family, model.model.diffusion_model)
             return family
     kind = _kind(model.model.model_config)
     if kind == REFINER:
@@ -40,8 +39,9 @@ def family_of(model) -> Family:
     )
 
 
-def _check_network(family: Family, net) -> None:
+def check_network(model) -> None:
     """Raise ValueError for a network that another pack put in the place of the host's, as Nunchaku's loader does."""
+    family, net = family_of(model), model.model.diffusion_model
     try:
         family.value_widths(net)
     except AttributeError as error:
@@ -90,6 +90,7 @@ def check_fits(model, concept: Concept) -> None:
             f"The concept {concept.word!r} was trained for {trained}, and this model is {family.title}. "
             f"Load a checkpoint of {trained}, or train the concept again on this one."
         )
+    check_network(model)
     found, width = family.value_widths(net), family.context_width(net)
     needed = {name: residual.shape[0] for name, residual in concept.value_residuals.items()}
     choices = [EditedLayers.ALL] if concept.has_learned_word else list(EditedLayers)

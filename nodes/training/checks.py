@@ -12,7 +12,7 @@ from ...perfusion_ops.concept.file_schema import Description, check_texts
 from ...perfusion_ops.files.strict_json import FormatError
 from ...perfusion_ops.text.covariance import UncenteredCovariance
 from ...perfusion_ops.text.prompts import DEFAULT_TEMPLATES
-from ..families.family import Family, family_of
+from ..families.family import Family, check_network, family_of
 from ..host.belonging import check_first_stage
 from ..host.clip import text_encoder_names, vocabulary
 from ..host.concept_words import check_names
@@ -36,6 +36,7 @@ def checked(inputs: dict[str, list]) -> dict[str, Any]:
     word, superclass = check_names(one["word"], one["superclass"])
     family = family_of(one["model"])
     check_can_be_saved(word, superclass, family.name)
+    check_network(one["model"])
     family.check_trainable(one["model"])
     check_shapes(one["model"])
     check_first_stage(one["model"], one["vae"])

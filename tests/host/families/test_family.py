@@ -35,7 +35,7 @@ def test_a_network_of_another_pack_is_refused_by_name(pack):
             diffusion_model = ComfyFluxWrapper()
 
     with pytest.raises(ValueError, match="Flux.1 by its settings.* a ComfyFluxWrapper of another pack.*own Load Diff"):
-        pack.family.family_of(Model)
+        pack.family.check_fits(Model, SimpleNamespace(word="teddy_t", base_family="flux1"))
 
 
 def test_the_refiner_of_sdxl_is_refused_by_name(pack):
