@@ -188,9 +188,10 @@ def _later_inputs() -> list[io.Input]:
                 options=list(LAYERS),
                 default="auto",
                 optional=True,
-                tooltip="The layers that learn values, with the gate position. auto: all of them, which drew the "
-                "subject best and mixed two concepts least in our tests on a small Z-Image (benchmarks/RESULTS.md). "
-                "later half: the last half of them, for half the file and less memory.",
+                tooltip="The layers that learn values, with the gate position. later half: the last half of them, for "
+                "half the file and less memory. auto: later half where text and picture share one attention, as in "
+                "Flux and Z-Image, and all in other models. In our tests on a small Z-Image the later half kept the "
+                "subject better, alone and beside a second concept (benchmarks/RESULTS.md).",
             )
         ),
     ]

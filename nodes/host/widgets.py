@@ -6,8 +6,8 @@ from ...perfusion_ops import EditedLayers, GateKind, KeyLocking
 
 GATES = {"auto": None} | {kind.value: kind for kind in GateKind}
 """auto: the first that the model's family reads."""
-LAYERS = {"auto": EditedLayers.ALL, "all": EditedLayers.ALL, "later half": EditedLayers.LATER_HALF}
-"""auto: all, which drew best where it was measured, and which a learned word has always."""
+LAYERS = {"auto": None, "all": EditedLayers.ALL, "later half": EditedLayers.LATER_HALF}
+"""auto: as it drew best where it was measured, and all where it was not."""
 KEY_LOCKINGS = {
     "local": KeyLocking.LOCAL,
     "global gated": KeyLocking.GLOBAL_GATED,

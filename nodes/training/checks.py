@@ -113,7 +113,7 @@ def settings_of(one: dict[str, Any], family: Family) -> TrainingSettings:
         gate=Gate(one["bias"], one["temperature"]),
         key_locking=KEY_LOCKINGS[one["key_locking"]],
         gate_kind=gate,
-        layers=_layers_of(one.get("layers", "auto"), gate),
+        layers=_layers_of(one.get("layers", "auto"), gate, family),
         flip=one["flip"],
         seed=one["seed"] % 2**63,
         # The paper's rate is of Stable Diffusion; how large another network's values are is its own matter.
@@ -121,8 +121,9 @@ def settings_of(one: dict[str, Any], family: Family) -> TrainingSettings:
     )
 
 
-def _layers_of(choice: str, gate: GateKind) -> EditedLayers:
-    layers = LAYERS[choice]
+def _layers_of(choice: str, gate: GateKind, family: Family) -> EditedLayers:
+    # benchmarks/RESULTS.md, "Joint world": the later half draws as well alone, and loses no figure in pairs.
+    layers = LAYERS[choice] or (EditedLayers.LATER_HALF if family.joint else EditedLayers.ALL)
     if gate is not GateKind.POSITION and layers is not EditedLayers.ALL:
         raise ValueError(
             f"layers is {choice!r}, and the gate {gate.value!r} learns in all layers; expected 'auto' or 'all'. For "
