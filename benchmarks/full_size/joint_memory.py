@@ -135,7 +135,7 @@ class Step:
         """What lives during the step, and the operations of its products of matrices and its attention."""
         operations = Operations()
         live = LiveBytes([*self.net.parameters(), *self.net.buffers()])
-        self.state.optimizer = SimpleNamespace(zero_grad=lambda: None, step=lambda: None)
+        self.state.optimizer = SimpleNamespace(param_groups=(), zero_grad=lambda: None, step=lambda: None)
         step = host.pack("perfusion_ops.training.position").position_step
         with self.task.inject() as injected, operations, live:
             step(self.task, self.settings, self.state, self.draws, injected, {})

@@ -151,7 +151,7 @@ class Step:
 
     def live_bytes(self) -> LiveBytes:
         live = LiveBytes([p for net in (*self.unets, *self.encoders) for p in net.parameters()])
-        self.state.optimizer = SimpleNamespace(zero_grad=lambda: None, step=lambda: None)
+        self.state.optimizer = SimpleNamespace(param_groups=(), zero_grad=lambda: None, step=lambda: None)
         room, name = self.function
         step = getattr(host.pack(room), name)
         with self.task.inject() as injected, live:
