@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,11 @@ import torch
 from safetensors.torch import save_file
 
 from builders.checkpoints import checkpoint
-from builders.other_packs.rows import BOTH, ROWS, Row, Scene
+from builders.other_packs.rows import BOTH, LEARNED_WORD, POSITION, ROWS, Row, Scene
 from builders.other_packs.unet import UNET_ROWS
 from builders.server import Rejected, Server, WorkflowError
 from builders.workflows import VALUE_WIDTHS, WIDTHS, Workflow, apply, load, random_concept
+from perfusion_ops import Concept
 from perfusion_ops.concept.file import save_concept
 from report import ROOT, markdown_table, origin, replace_section
 
@@ -32,6 +33,8 @@ PAGE = ROOT / "docs/compatibility.md"
 PROMPT = "a photo of a ({}:1.1) on a (red:0.95) beach"
 FULL, TOLD, SILENT = "full effect", "no effect, and says so", "**silently without effect**"
 NAMES = {"sd1": "SD 1.x", "sdxl": "SDXL"}
+TABLES = {"packs": ROWS, "U-Net packs": UNET_ROWS}
+"""Section of the page, before the families -> its rows."""
 UNABLE = "does not run here without the concept either"
 
 
@@ -45,9 +48,11 @@ def prepare(folder: Path, comfyui: Path, packs: Path) -> None:
     for family in BOTH:
         target = folder / f"models/checkpoints/{family}.safetensors"
         target.symlink_to(checkpoint(family, comfyui))
-        save_concept(
-            random_concept("teddy_t", "bear", 1, family), folder / f"models/perfusion/{family}.safetensors", "fp32"
-        )
+        concept = random_concept("teddy_t", "bear", 1, family)
+        parts = {"word": concept.word, "superclass": concept.superclass, "base_family": family, "gate": "position"}
+        placed = Concept(**parts, value_residuals=concept.value_residuals)
+        for kind, each in ((LEARNED_WORD, concept), (POSITION, placed)):
+            save_concept(each, folder / f"models/perfusion/{family} {kind}.safetensors", "fp32")
         save_file(random_adapter(family), folder / f"models/ipadapter/{family}.safetensors")
 
 
@@ -73,10 +78,12 @@ class Bench:
         graph = Workflow()
         model, clip, vae = load(graph, family)
         scene = Scene(graph, family, self.info, model, clip, vae, PROMPT.format(word))
+        if row.before:
+            row.before(scene)
         early = row.encode(scene) if row.applied_late else None
         if strength is not None:
-            applied = apply(graph, scene.model, scene.clip, f"{family}.safetensors", visual_strength=strength)
-            scene.model, scene.clip = applied
+            file = f"{family} {row.gate}.safetensors"
+            scene.model, scene.clip = apply(graph, scene.model, scene.clip, file, visual_strength=strength)
         image = row.draw(scene, row.encode(scene) if early is None else early)
         result = self.server.run(graph_with(graph, image))
         return self.server.pictures(result, str(len(graph))), " ".join(result.texts())
@@ -108,8 +115,10 @@ class Bench:
         with Server(self.server.comfyui, self.server.folder) as server:
             return Bench(server).draw(row, family, "bear", strength)[0]
 
-    def outcomes(self, packs: Path, only: list[str], families: list[str]) -> Iterator[dict[str, str]]:
-        for row in (*ROWS, *UNET_ROWS):
+    def outcomes(
+        self, packs: Path, rows: Sequence[Row], only: list[str], families: list[str]
+    ) -> Iterator[dict[str, str]]:
+        for row in rows:
             here = row.pack == "ComfyUI" or (packs / row.pack).is_dir()
             if here and (not only or any(text.lower() in f"{row.pack} {row.name}".lower() for text in only)):
                 cells = {NAMES[family]: self.verdict(row, family) for family in families}
@@ -134,6 +143,7 @@ def commit(pack: Path) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="where the packs are cloned")
+    parser.add_argument("--table", choices=TABLES, default="packs", help="whose rows are tried")
     parser.add_argument("--only", nargs="+", default=[], metavar="TEXT", help="rows whose pack or name holds a text")
     parser.add_argument("--families", nargs="+", choices=BOTH, default=list(BOTH), help="checkpoints to try")
     parser.add_argument("--record", action="store_true", help="write docs/compatibility.md")
@@ -142,12 +152,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder), comfyui, packs)
         with Server(comfyui, Path(folder)) as server:
-            rows = list(Bench(server).outcomes(packs, arguments.only, arguments.families))
+            rows = list(Bench(server).outcomes(packs, TABLES[arguments.table], arguments.only, arguments.families))
             version = server.get("/system_stats")["system"]["comfyui_version"]
     if arguments.record:
         made, tried = origin(), f" Rows: {', '.join(arguments.only)}." if arguments.only else ""
         heading = f"ComfyUI {version}, {made['date']}, commit {made['commit']}.{tried}"
-        replace_section(PAGE, f"packs {'+'.join(arguments.families)}", f"{heading}\n\n{markdown_table(rows)}")
+        section = f"{arguments.table} {'+'.join(arguments.families)}"
+        replace_section(PAGE, section, f"{heading}\n\n{markdown_table(rows)}")
     wrong = [row for row in rows if any("**" in cell for cell in row.values())]
     print(f"{len(wrong)} of {len(rows)} rows are silent, crash or differ.")
     return 1 if wrong else 0

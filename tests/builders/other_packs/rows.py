@@ -9,6 +9,8 @@ from typing import Any
 from builders.workflows import Output, Workflow
 
 BOTH = ("sd1", "sdxl")
+LEARNED_WORD, POSITION = "learned word", "position"
+"""The concept's gate."""
 
 
 @dataclass
@@ -54,6 +56,9 @@ class Row:
     families: tuple[str, ...] = BOTH
     applied_late: bool = False
     """Whether the pack encodes before Apply can be wired."""
+    before: Callable[[Scene], None] | None = None
+    """What stands before Apply."""
+    gate: str = LEARNED_WORD
 
 
 def encode_by(kind: str, output: int = 0, text: str = "text", before: str = "", **inputs: Any):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from builders.other_packs.rows import Row, Scene, core_draw, core_encode, patched_by
+from builders.other_packs.rows import POSITION, Row, Scene, core_draw, core_encode, patched_by
 from builders.workflows import Output
 
 PPM, COUPLE, A8R8, EASY = "ComfyUI-ppm", "attention-couple-ComfyUI", "A8R8_ComfyUI_nodes", "ComfyUI-Easy-Use"
@@ -69,9 +69,23 @@ def coupled_by(kind: str, named_first: bool, draw: Draw = core_draw) -> Draw:
 
 
 def negpip(scene: Scene) -> Output:
+    weigh(scene)
+    return core_encode(scene)
+
+
+def weigh(scene: Scene) -> None:
+    """Negative weights, in the text encoder and in the model."""
     node = scene.add("CLIPNegPip", model=scene.model, clip=scene.clip)
     scene.model, scene.clip = node[0], node[1]
-    return core_encode(scene)
+
+
+def patch(kind: str, **inputs):
+    """A node on the model alone."""
+
+    def put_on(scene: Scene) -> None:
+        scene.model = scene.add(kind, model=scene.model, **inputs)[0]
+
+    return put_on
 
 
 def cutoff(scene: Scene) -> Output:
@@ -168,24 +182,31 @@ def easy(scene: Scene) -> Output:
 
 COUPLES = ((PPM, "AttentionCouplePPM"), (COUPLE, "Attention couple"), ("ComfyUI-ComfyCouple", "Comfy Couple"),
            (A8R8, "AttentionCouple"))  # fmt: skip
+IN_LAYERS = (
+    (PRE, "Pre CFG PAG", {}),
+    (PRE, "Shape attention", {}),
+    (PRE, "Excellent attention", {}),
+    (JANK, "ApplyMSWMSAAttentionSimple", {}),
+    (TILED, "TiledDiffusion", {"tile_width": 32, "tile_height": 32, "tile_overlap": 8}),
+)
 PATCHES = (
+    *IN_LAYERS,
     (THRESHOLD, "DynamicThresholdingFull", {}),
     (SKIM, "Skimmed CFG", {}),
     (SKIM, "Skimmed CFG - replace", {}),
     (PRE, "Pre CFG automatic scale", {}),
-    (PRE, "Pre CFG PAG", {}),
     (PRE, "Pre CFG zero attention", {}),
     (PRE, "Pre CFG sharpening", {}),
-    (PRE, "Shape attention", {}),
-    (PRE, "Excellent attention", {}),
-    (JANK, "ApplyMSWMSAAttentionSimple", {}),
     (JANK, "ApplyRAUNetSimple", {}),
-    (TILED, "TiledDiffusion", {"tile_width": 32, "tile_height": 32, "tile_overlap": 8}),
     (PPM, "Guidance Limiter", {}),
     (RES, "ReSDPatcher", {}),
 )
 UNET_ROWS = (
     Row(PPM, "CLIPNegPip", negpip),
+    Row(PPM, "CLIPNegPip before Apply", before=weigh),
+    Row(PPM, "CLIPNegPip, position gate", negpip, gate=POSITION),
+    Row(PPM, "AttentionCouplePPM, position gate", draw=coupled_by("AttentionCouplePPM", True), gate=POSITION),
+    Row(A8R8, "AttentionCouple, position gate", draw=coupled_by("AttentionCouple", True), gate=POSITION),
     *(Row(pack, f"{kind}, the concept in the {'first' if first else 'second'} prompt", draw=coupled_by(kind, first))
       for pack, kind in COUPLES for first in (True, False)),
     Row(PPM, "CLIPNegPip and AttentionCouplePPM", negpip, coupled_by("AttentionCouplePPM", True)),
@@ -202,4 +223,7 @@ UNET_ROWS = (
     Row(TTN, "ttN conditioning", tinyterra),
     Row(EASY, "easy fullLoader", easy),
     *(Row(pack, kind, patched_by(kind, **inputs)) for pack, kind, inputs in PATCHES),
+    *(Row(pack, f"{kind} before Apply", before=patch(kind, **inputs)) for pack, kind, inputs in IN_LAYERS),
+    *(Row(pack, f"{kind}, position gate", patched_by(kind, **inputs), gate=POSITION)
+      for pack, kind, inputs in IN_LAYERS),
 )  # fmt: skip
