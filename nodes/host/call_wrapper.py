@@ -19,8 +19,9 @@ from .applied import AppliedConcepts
 from .conditioning import CONTEXTS, Reading, at_level, with_contexts
 from .encoded_prompt import EncodedPrompt
 from .joint_call import JointCall, picture_cells
+from .layer_hooks import editing
 from .levels import Timetable
-from .model_call import CallEdit, editing
+from .model_call import CallEdit
 from .network_reader import inference_dtype
 from .strength_hook import STRENGTHS, may_rest, possible_shifts, shift_that_holds
 from .windows import WINDOW, region_in
