@@ -25,10 +25,9 @@ from builders.other_packs.joint import ROWS, TITLES, JointRow, load_joint, names
 from builders.other_packs.rows import Scene
 from builders.server import Rejected, Server, WorkflowError
 from builders.workflows import Workflow, apply
-from packs import FULL, SILENT, TOLD, UNABLE, commit
-from report import ROOT, add_record_option, markdown_table, origin, replace_section
+from packs import UNABLE, commit, effect_of, exit_status, is_tried, record
+from report import ROOT, add_record_option
 
-PAGE = ROOT / "docs/compatibility.md"
 PROMPT = "a photo of a {} on a red beach"
 ORDERS = ("before Apply", "after Apply")
 OURS = ("concept", "Key-Locked Attention", "Another node")
@@ -107,9 +106,7 @@ class Bench:
 
     def outcomes(self, packs: Path, only: list[str], families: list[str]) -> Iterator[dict[str, str]]:
         for row in ROWS:
-            here = row.pack == "ComfyUI" or (packs / row.pack).is_dir()
-            asked = not only or any(text.lower() in f"{row.pack} {row.name}".lower() for text in only)
-            if not here or not asked or not set(families) & set(row.families):
+            if not is_tried(row, packs, only) or not set(families) & set(row.families):
                 continue
             for order in ORDERS[: 1 if row.loads else 2] if row.patch else ("",):
                 cells = {TITLES[family]: self.verdict(row, family, order) for family in families}
@@ -122,14 +119,6 @@ def brief(error: object) -> str:
     """The first sentence, without the node's number and without places on this machine."""
     sentence = re.sub(r"^node \d+: |\(/.*?\)", "", " ".join(str(error).replace("|", "/").split())).split(". ")[0]
     return textwrap.shorten(sentence, 120, placeholder=" ...")
-
-
-def effect_of(once: np.ndarray, twice: np.ndarray, superclass: np.ndarray, said: str) -> str:
-    """What a concept at strengths 1 and 2 changed."""
-    if not once.std() or not twice.std():
-        return "not measured: one flat colour with these random weights"
-    different = all(not np.array_equal(a, b) for a, b in ((once, twice), (once, superclass), (twice, superclass)))
-    return FULL if different else TOLD if "no effect" in said else SILENT
 
 
 def main() -> int:
@@ -146,12 +135,8 @@ def main() -> int:
             rows = list(Bench(server).outcomes(packs, arguments.only, arguments.families))
             version = server.get("/system_stats")["system"]["comfyui_version"]
     if arguments.record:
-        made, tried = origin(), f" Rows: {', '.join(arguments.only)}." if arguments.only else ""
-        heading = f"ComfyUI {version}, {made['date']}, commit {made['commit']}.{tried}"
-        replace_section(PAGE, "joint packs", f"{heading}\n\n{markdown_table(rows)}")
-    wrong = [row for row in rows if any("**" in cell for cell in row.values())]
-    print(f"{len(wrong)} of {len(rows)} rows are silent, crash or differ.")
-    return 1 if wrong else 0
+        record("joint packs", rows, arguments.only, version)
+    return exit_status(rows)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ FULL, TOLD, SILENT = "full effect", "no effect, and says so", "**silently withou
 NAMES = {"sd1": "SD 1.x", "sdxl": "SDXL"}
 TABLES = {"packs": ROWS, "U-Net packs": UNET_ROWS}
 """Section of the page, before the families -> its rows."""
+FLAT = "not measured: one flat colour with these random weights"
 UNABLE = "does not run here without the concept either"
 
 
@@ -100,11 +101,8 @@ class Bench:
             plain, _ = self.draw(row, family, "bear", 1.0)
         except (WorkflowError, Rejected) as error:
             return f"**crashes**: {brief(error)}"
-        if not once.std() or not twice.std():
-            return "not measured: one flat colour with these random weights"
-        different = all(not np.array_equal(a, b) for a, b in ((once, twice), (once, superclass), (twice, superclass)))
-        effect = FULL if different else TOLD if "no effect" in said else SILENT
-        if np.array_equal(plain, superclass):
+        effect = effect_of(once, twice, superclass, said)
+        if effect == FLAT or np.array_equal(plain, superclass):
             return effect
         if np.array_equal(*(self.afresh(row, family, strength) for strength in (None, 1.0))):
             return f"{effect}; a second run of its node draws another picture on the loaded model, without ours too"
@@ -119,11 +117,24 @@ class Bench:
         self, packs: Path, rows: Sequence[Row], only: list[str], families: list[str]
     ) -> Iterator[dict[str, str]]:
         for row in rows:
-            here = row.pack == "ComfyUI" or (packs / row.pack).is_dir()
-            if here and (not only or any(text.lower() in f"{row.pack} {row.name}".lower() for text in only)):
+            if is_tried(row, packs, only):
                 cells = {NAMES[family]: self.verdict(row, family) for family in families}
                 print(row.pack, "|", row.name, "|", *cells.values(), flush=True)
                 yield {"pack": f"{row.pack} {commit(packs / row.pack)}".strip(), "what": row.name, **cells}
+
+
+def is_tried(row, packs: Path, only: list[str]) -> bool:
+    """Whether a row's pack is there, and the row among ``only`` those that were asked for."""
+    here = row.pack == "ComfyUI" or (packs / row.pack).is_dir()
+    return here and (not only or any(text.lower() in f"{row.pack} {row.name}".lower() for text in only))
+
+
+def effect_of(once: np.ndarray, twice: np.ndarray, superclass: np.ndarray, said: str) -> str:
+    """What a concept at strengths 1 and 2 changed."""
+    if not once.std() or not twice.std():
+        return FLAT
+    different = all(not np.array_equal(a, b) for a, b in ((once, twice), (once, superclass), (twice, superclass)))
+    return FULL if different else TOLD if "no effect" in said else SILENT
 
 
 def graph_with(graph: Workflow, image) -> Workflow:
@@ -138,6 +149,20 @@ def brief(error: Exception) -> str:
 def commit(pack: Path) -> str:
     found = subprocess.run(["git", "-C", pack, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     return found.stdout.strip()
+
+
+def record(section: str, rows: list[dict[str, str]], only: list[str], version: str) -> None:
+    """Write a table into the page, with the host's ``version`` and the rows that were asked for."""
+    made, tried = origin(), f" Rows: {', '.join(only)}." if only else ""
+    heading = f"ComfyUI {version}, {made['date']}, commit {made['commit']}.{tried}"
+    replace_section(PAGE, section, f"{heading}\n\n{markdown_table(rows)}")
+
+
+def exit_status(rows: list[dict[str, str]]) -> int:
+    """1 when a row is wrong; says how many are."""
+    wrong = [row for row in rows if any("**" in cell for cell in row.values())]
+    print(f"{len(wrong)} of {len(rows)} rows are silent, crash or differ.")
+    return 1 if wrong else 0
 
 
 def main() -> int:
@@ -155,13 +180,8 @@ def main() -> int:
             rows = list(Bench(server).outcomes(packs, TABLES[arguments.table], arguments.only, arguments.families))
             version = server.get("/system_stats")["system"]["comfyui_version"]
     if arguments.record:
-        made, tried = origin(), f" Rows: {', '.join(arguments.only)}." if arguments.only else ""
-        heading = f"ComfyUI {version}, {made['date']}, commit {made['commit']}.{tried}"
-        section = f"{arguments.table} {'+'.join(arguments.families)}"
-        replace_section(PAGE, section, f"{heading}\n\n{markdown_table(rows)}")
-    wrong = [row for row in rows if any("**" in cell for cell in row.values())]
-    print(f"{len(wrong)} of {len(rows)} rows are silent, crash or differ.")
-    return 1 if wrong else 0
+        record(f"{arguments.table} {'+'.join(arguments.families)}", rows, arguments.only, version)
+    return exit_status(rows)
 
 
 if __name__ == "__main__":

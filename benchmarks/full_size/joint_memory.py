@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -15,7 +14,7 @@ from builders.joint_true_sizes import TRUE_SIZES, TrueSize
 
 from . import host
 from .experts import with_second_text, without_numbers
-from .memory import LiveBytes, sizes_without_numbers
+from .memory import IDLE_OPTIMIZER, LiveBytes, sizes_without_numbers
 from .scale import Scale
 
 PIXELS = 1024
@@ -135,7 +134,7 @@ class Step:
         """What lives during the step, and the operations of its products of matrices and its attention."""
         operations = Operations()
         live = LiveBytes([*self.net.parameters(), *self.net.buffers()])
-        self.state.optimizer = SimpleNamespace(param_groups=(), zero_grad=lambda: None, step=lambda: None)
+        self.state.optimizer = IDLE_OPTIMIZER
         step = host.pack("perfusion_ops.training.position").position_step
         with self.task.inject() as injected, operations, live:
             step(self.task, self.settings, self.state, self.draws, injected, {})

@@ -30,6 +30,10 @@ OFF, BLOCKS, ON = CHECKPOINTING = ("off", "transformer blocks alone", "on")
 """The second as it was before, for comparison."""
 
 
+IDLE_OPTIMIZER = SimpleNamespace(param_groups=(), zero_grad=lambda: None, step=lambda: None)
+"""For a training state whose step is counted and not taken."""
+
+
 class LiveBytes(TorchDispatchMode):
     """Bytes of the tensors that exist, weights left out, and their peak."""
 
@@ -151,7 +155,7 @@ class Step:
 
     def live_bytes(self) -> LiveBytes:
         live = LiveBytes([p for net in (*self.unets, *self.encoders) for p in net.parameters()])
-        self.state.optimizer = SimpleNamespace(param_groups=(), zero_grad=lambda: None, step=lambda: None)
+        self.state.optimizer = IDLE_OPTIMIZER
         room, name = self.function
         step = getattr(host.pack(room), name)
         with self.task.inject() as injected, live:

@@ -67,9 +67,9 @@ class JointCall:
         heads_first = bool(settings.get("skip_reshape"))
         axis = 2 if heads_first else 1
         length = queries.shape[axis]
-        layer, rows, read = announced
+        layer, prompts, read = announced
         # Some packs project a prompt of their own beside the others', and attend to each by itself.
-        self._check_rows(rows if rows != len(self.gates) else len(queries))
+        self._check_rows(prompts if prompts != len(self.gates) else len(queries))
         gates = self._in_sequence(length, read)
         # A mask with a row for each query is cut as the queries are.
         by_query = isinstance(mask, Tensor) and mask.ndim >= 2 and mask.shape[-2] == length
