@@ -10,19 +10,22 @@ from comfy.quant_ops import QuantizedTensor
 from torch import Tensor, nn
 from torch.nn import functional
 
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
 
 def compute_in(network: nn.Module, dtype: torch.dtype) -> None:
-    """Let a private copy compute in ``dtype``; Linear, Conv2d and Embedding weights stay in the memory they lie in.
+    """Let a private copy compute in ``dtype``; matrices, convolutions and embeddings stay in the memory they lie in.
 
     No cast or unpacked weight waits for the backward pass: it is made again there. Biases, norms and what else is
-    small are cast once, except weights of other packs' kinds, which their own layers cast at each use.
+    small are cast once, except weights of other packs' kinds, which their own layers cast at each use. A convolution
+    computes in the dtype of what it is given, as the host gives that of Wan's patches more than the others.
     """
     for module in network.modules():
         own = dict(module.named_parameters(recurse=False))
         if "forward" in vars(module) or isinstance(module, nn.Embedding) or not own:
             continue
         linear = hasattr(module, "in_features") and hasattr(module, "weight")
-        convolution = isinstance(module, nn.Conv2d)
+        convolution = isinstance(module, CONVOLUTIONS)
         if (linear or convolution) and not is_known(module.weight):
             _cast_once(module, own, dtype)
             module.forward = _packed_forward(module.forward)
@@ -73,15 +76,16 @@ class _FrozenConvolution(torch.autograd.Function):
     """A convolution in the dtype of ``x``. Of ``x`` only the shape waits for backward, where torch's keeps it whole."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, module: nn.Conv2d, padding: tuple[int, ...]) -> Tensor:
-        ctx.module, ctx.shape = module, x.shape
+    def forward(ctx, x: Tensor, module: nn.Module, padding: tuple[int, ...]) -> Tensor:
+        ctx.module, ctx.shape, ctx.sides = module, x.shape, len(padding)
         ctx.how = (module.stride, padding, module.dilation, module.groups)
-        return functional.conv2d(x, acting(module, "weight", x.dtype), acting(module, "bias", x.dtype), *ctx.how)
+        convolve = getattr(functional, f"conv{ctx.sides}d")
+        return convolve(x, acting(module, "weight", x.dtype), acting(module, "bias", x.dtype), *ctx.how)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
-        weight = acting(ctx.module, "weight", gradient.dtype)
-        return nn.grad.conv2d_input(ctx.shape, weight, gradient, *ctx.how), None, None
+        to_input = getattr(nn.grad, f"conv{ctx.sides}d_input")
+        return to_input(ctx.shape, acting(ctx.module, "weight", gradient.dtype), gradient, *ctx.how), None, None
 
 
 class _PackedLayer(torch.autograd.Function):
@@ -125,13 +129,13 @@ def _linear_forward(module: nn.Module) -> Callable[[Tensor], Tensor]:
     return forward
 
 
-def _convolution_forward(module: nn.Conv2d) -> Callable[[Tensor], Tensor]:
+def _convolution_forward(module: nn.Module) -> Callable[[Tensor], Tensor]:
     def forward(x: Tensor) -> Tensor:
         comfy.model_management.throw_exception_if_processing_interrupted()
         padding = module.padding
         if module.padding_mode != "zeros":
             x = functional.pad(x, module._reversed_padding_repeated_twice, mode=module.padding_mode)
-            padding = (0, 0)
+            padding = (0,) * len(padding)
         return _FrozenConvolution.apply(x, module, padding)
 
     return forward

@@ -77,8 +77,14 @@ def joint_model(family: str, dtype: torch.dtype = torch.float32, **changes):
     return small_model(facts.config, facts.unet | changes, dtype)
 
 
-def small_model(config: str, sizes: dict, dtype: torch.dtype, narrow: Callable = lambda net, operations: None):
-    """A MODEL of one of the host's classes, computing in float32; smaller weights are cast at every use."""
+def small_model(
+    config: str,
+    sizes: dict,
+    dtype: torch.dtype,
+    narrow: Callable = lambda net, operations: None,
+    computing: torch.dtype = torch.float32,
+):
+    """A MODEL of one of the host's classes, ``computing`` in a dtype; weights of another are cast at every use."""
     import comfy.model_patcher
     import comfy.ops
     import comfy.supported_models
@@ -86,9 +92,9 @@ def small_model(config: str, sizes: dict, dtype: torch.dtype, narrow: Callable =
     if not hasattr(comfy.supported_models, config):
         skip_without(f"model {config}")
     config = getattr(comfy.supported_models, config)(dict(sizes))
-    small = dtype != torch.float32
+    small = dtype != computing
     config.custom_operations = comfy.ops.manual_cast if small else comfy.ops.disable_weight_init
-    config.set_inference_dtype(torch.float32, torch.float32 if small else None)
+    config.set_inference_dtype(computing, computing if small else None)
     model = config.get_model({}, device="cpu")
     narrow(model.diffusion_model, config.custom_operations)
     randomize(model.diffusion_model)

@@ -48,6 +48,22 @@ def test_the_numbers_are_those_of_a_cast_copy_to_the_bit(pack, stored, computed)
     assert {p.dtype for p in kept.parameters() if p.ndim > 1} == {stored}
 
 
+@pytest.mark.parametrize("convolution", [nn.Conv1d, nn.Conv2d, nn.Conv3d])
+def test_a_convolution_computes_in_the_dtype_of_what_it_is_given(pack, convolution):
+    """Wan's patches come in float32 to a network that computes in bfloat16, in which its weights need not lie."""
+    layer = convolution(4, 6, 3, stride=2, padding=1).requires_grad_(False)
+    kept, address = copy.deepcopy(layer), layer.weight.data_ptr()
+    pack.frozen_layers.compute_in(nn.Sequential(layer), torch.bfloat16)
+    sides = layer.weight.ndim - 2
+    x = torch.randn(2, 4, *[8] * sides, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    output = layer(x)
+    close = {"rtol": 1e-2, "atol": 1e-2}  # the bias was cast to bfloat16 once
+    torch.testing.assert_close(output, kept(x), **close)
+    (found,), (wanted,) = (torch.autograd.grad(net(x).square().sum(), x) for net in (layer, kept))
+    torch.testing.assert_close(found, wanted, **close)
+    assert layer.weight.data_ptr() == address and layer.weight.dtype == output.dtype == torch.float32
+
+
 def test_weights_in_the_dtype_computed_in_give_the_numbers_of_the_layers_themselves_to_the_bit(pack):
     """A float32 checkpoint is trained on as it is."""
     ours, theirs = network(), network()
