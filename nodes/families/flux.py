@@ -23,13 +23,22 @@ def _layers(net: nn.Module) -> Layers:
     return {name: (module, net.hidden_size) for name, module in (double | single).items()}
 
 
-def _family(name: str, title: str, *configs: type, **facts) -> JointFamily:
+def _blocks(net: nn.Module) -> tuple[nn.Module, ...]:
+    return *net.double_blocks, *net.single_blocks
+
+
+def _blocks_and_matrices_of_patches(net: nn.Module) -> tuple[nn.Module, ...]:
+    """Radiance's last blocks make matrices for every patch, by far the most numbers of a step."""
+    return *_blocks(net), *net.nerf_blocks
+
+
+def _family(name: str, title: str, *configs: type, blocks=_blocks, **facts) -> JointFamily:
     return JointFamily(
         name=name,
         title=title,
         configs=configs,
         layers=_layers,
-        blocks=lambda net: (*net.double_blocks, *net.single_blocks),
+        blocks=blocks,
         differentiable=clone_norm_inputs,
         **facts,
     )
@@ -48,7 +57,14 @@ FLUX = (
     _family("ovis", "Ovis-Image", comfy.supported_models.FluxSchnell, setting="yak_mlp", guidance=4.0),
     _family("longcat", "LongCat-Image", *host_classes("LongCatImage"), options=_behind_the_text, guidance=4.0),
     _family("chroma", "Chroma", comfy.supported_models.Chroma, guidance=4.0),
-    _family("chroma_radiance", "Chroma Radiance", *host_classes("ChromaRadiance"), sides=(16, 16), guidance=4.0),
+    _family(
+        "chroma_radiance",
+        "Chroma Radiance",
+        *host_classes("ChromaRadiance"),
+        blocks=_blocks_and_matrices_of_patches,
+        sides=(16, 16),
+        guidance=4.0,
+    ),
     _family(
         "flux2",
         "Flux.2",

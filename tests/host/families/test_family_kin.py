@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
@@ -76,6 +78,25 @@ def test_a_relative_is_trained_as_it_draws(kin):
     residuals = two_steps(world, task)
     assert residuals.keys() == world.family.value_widths(world.net).keys()
     assert all(residual.abs().max() > 0 for residual in residuals.values())
+
+
+def test_the_matrices_that_radiance_makes_for_every_patch_wait_for_no_backward_pass(pack):
+    """At 1024 pixels they would take four times as much memory as all else that a step holds beside the weights."""
+    skip_without("such settings of Chroma Radiance")
+    world, kept = JointWorld(pack, "chroma_radiance"), []
+    private = pack.task.PrivateModel.of(world.model, "float32", True)
+    injection = pack.joint_model.JointInjection(world.family, private.unet)
+    predict = pack.joint_model.joint_predictor(world.model, injection, None, private.device, private.dtype)
+    encodings, gates = world.prompt(5), torch.ones(1, world.prompt(5).shape[1], 1)
+    residuals = {name: torch.zeros(1, width, requires_grad=True) for name, width in injection.value_widths.items()}
+    hooks = torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.shape), lambda shape: None)
+    with torch.inference_mode(False), torch.enable_grad(), injection.inject() as injected, hooks:
+        injected.use(pack.ops.EditedContext(encodings, encodings, gates), residuals)
+        assert predict(torch.randn(1, *world.facts.latent), torch.tensor([300]), encodings).requires_grad
+    sizes = world.facts.unet
+    width, patches = sizes["nerf_hidden_size"], (world.facts.latent[-1] // sizes["patch_size"]) ** 2
+    matrices = {(patches, *each) for each in itertools.permutations((width, width * sizes["nerf_mlp_ratio"]))}
+    assert kept and not matrices & set(map(tuple, kept))
 
 
 def test_a_latent_of_several_layers_has_the_look_in_each(pack):
