@@ -15,6 +15,8 @@ from .discrete import discrete_schedule
 from .host_classes import host_classes
 
 LATENT_CHANNELS = 4
+SHAPE = "activations_shape"
+"""The host's name, among a layer's options, of the shape (B, C, h, w) that it computes at: nodes may shrink it."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,13 @@ class UNet:
 
     @staticmethod
     def as_patch(swap: Callable) -> Callable:
-        """The swap of edited contexts as an ``attn2_patch``."""
-        return lambda queries, context, values, _options: swap(queries, context, values)
+        """The swap of edited contexts as an ``attn2_patch``, told the rows and columns of the layer that reads them."""
+
+        def patch(queries, context, values, options):
+            shape = options.get(SHAPE)
+            return swap(queries, context, values, None if shape is None else tuple(shape[-2:]))
+
+        return patch
 
     def value_widths(self, net: nn.Module) -> dict[str, int]:
         """Layer name -> width of its values."""

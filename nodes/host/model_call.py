@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
@@ -11,8 +10,8 @@ from torch import Tensor, nn
 
 from ...perfusion_ops import JointEdit
 from ...perfusion_ops.edit.equations import add_value_delta, value_delta
-from ...perfusion_ops.edit.regions import mask_at
 from ..families.unet import UNet
+from .cells import cells_of, shows_picture_alone
 from .own_text import ALL, OwnText
 from .read_texts import Edited, ReadText, with_gates
 
@@ -60,6 +59,8 @@ class CallEdit:
         self.added = self.covered
         """Those whose deltas its values have already."""
         self.latent_shape = latent_shape
+        self.grid: tuple[int, int] | None = None
+        """Rows and columns of the layer computed just now, where the network tells them."""
         self.text = OwnText()
         self.value_rows: dict[str, slice | None] = {}
         """Layer -> what ``to_v`` reads just now; a hook before it may have changed that."""
@@ -75,8 +76,11 @@ class CallEdit:
         patches["attn2_patch"] = [self.as_patch(self.swap_context), *patches.get("attn2_patch", ())]
         return {**transformer_options, "patches": patches}
 
-    def swap_context(self, queries: Tensor, context: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Before the projections of a layer: raw encodings in, edited ones out."""
+    def swap_context(
+        self, queries: Tensor, context: Tensor, values: Tensor, grid: tuple[int, int] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Before the projections of a layer of so many rows and columns: raw encodings in, edited ones out."""
+        self.grid = grid
         _check_prompt(context, self.keys)
         return queries, self.keys, with_gates(self.values, self.gates) if self.shared else self.values
 
@@ -130,7 +134,7 @@ class CallEdit:
 
     def reads(self, queries: int) -> None:
         """A layer reads its ``queries``, in most networks before its values."""
-        white = bool(self.white) and _picture_alone(queries, self.latent_shape, self.patch)
+        white = bool(self.white) and shows_picture_alone(queries, self.latent_shape, self.patch)
         self.covered = self.white if white else frozenset()
 
     def attention_output(self, attention: nn.Module, read: tuple, output: Tensor) -> Tensor:
@@ -146,7 +150,7 @@ class CallEdit:
             share = attention(*read, context=self.now["keys"], value=self.now["values"])
             share = share - attention.to_out(torch.zeros_like(share[:1, :1]))
             self.regional = None
-            cells = _cells(mask, output.shape[1], self.latent_shape, self.patch, self.before)
+            cells = cells_of(mask, output.shape[1], self.latent_shape, self.patch, self.before, self.grid)
             output = output + cells.to(output).unsqueeze(-1) * share
         self.covered = self.added = frozenset()
         return output
@@ -168,39 +172,3 @@ def _check_tokens(gates: Tensor, projected: Tensor) -> None:
             f"{tuple(gates.shape[:2])}. Another node changes the prompt inside the model: connect it without Apply "
             "Key-Locked Attention."
         )
-
-
-def _cells(mask: Tensor, queries: int, latent_shape: Sequence[int], patch: int | None, before: int = 0) -> Tensor:
-    """A region at each of a layer's ``queries`` positions (Q,): frames (B, C, frames, h, w) lie one below the other.
-
-    What stands ``before`` the picture's patches and behind them, as reference pictures do, is outside of every region.
-    """
-    frames = latent_shape[2] if len(latent_shape) == 5 else 1
-    if patch is None:
-        cells = mask_at(mask, *_grid(queries // frames, latent_shape))
-        return cells.repeat(queries // len(cells))
-    height, width = (-(-side // patch) for side in latent_shape[-2:])
-    picture = mask_at(mask, height, width).repeat(frames)
-    behind = queries - before - len(picture)
-    if behind < 0:
-        raise ValueError(
-            f"A cross-attention layer reads {queries} places; expected at least {before + len(picture)}. Another "
-            "node cuts the picture inside the model: take the concept's region away, or connect that node elsewhere."
-        )
-    return nn.functional.pad(picture, (before, behind))
-
-
-def _picture_alone(queries: int, latent_shape: Sequence[int], patch: int | None) -> bool:
-    """Whether a layer's ``queries`` positions are those of the picture, and no others."""
-    if patch is None:
-        return True
-    frames = latent_shape[2] if len(latent_shape) == 5 else 1
-    return queries == frames * math.prod(-(-side // patch) for side in latent_shape[-2:])
-
-
-def _grid(queries: int, latent_shape: Sequence[int]) -> tuple[int, int]:
-    """Rows and columns of the layer whose ``queries`` positions cover a latent; each level halves, rounding up."""
-    height, width = latent_shape[-2:]
-    while height * width > queries:
-        height, width = -(-height // 2), -(-width // 2)
-    return height, width
