@@ -91,14 +91,18 @@ def clip_with_concept(clip, concept: Concept, strength: float, key_locking: KeyL
     return clip_knowing(clip, new)
 
 
+def words_known_to(clip) -> tuple[ConceptWord, ...]:
+    """The concept words that a CLIP reads."""
+    return known_words(tokenizer(clip, tokenizer_names(clip)[0]).tokenizer)
+
+
 def clip_knowing(clip, new: ConceptWord):
     """A clone of ``clip`` that reads one word more. Raises ValueError for a word that is another concept's in it."""
     names = tokenizer_names(clip)
     if not names:
         raise ValueError("This CLIP has no tokenizer that can read a concept word. Connect the CLIP of the same model.")
-    known = known_words(tokenizer(clip, names[0]).tokenizer)
     clone = clip.clone()
-    clone.tokenizer = tokenizers_knowing(clip, _with_word(known, new))
+    clone.tokenizer = tokenizers_knowing(clip, _with_word(words_known_to(clip), new))
     unencoded = [name for name in names if name not in text_encoder_names(clip)]
     marking_them = [marking(unencoded)] if unencoded else []
     clone.patcher.set_injections(KEY, [PatcherInjection(_set_hooks, _remove_hooks), *marking_them])

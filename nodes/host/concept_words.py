@@ -15,6 +15,8 @@ FORBIDDEN_IN_WORDS = '()[]{}:,;|\\"\n\r\t'
 """Characters that mean something in a prompt, so that a concept word with them would never be found."""
 SYNTAX = "()[]{}|\\"
 """Of these, what a prompt reads as its own syntax inside a superclass too."""
+EMBEDDING = "embedding:"
+"""What a prompt reads as the name of a file from here on."""
 KEEPING = frozenset("to type float half double bfloat16 cpu cuda clone detach contiguous".split())
 """Functions after which a concept's token still is one."""
 
@@ -111,20 +113,23 @@ CONCEPT_TOKENS = (ConceptToken, MarkedId)
 def check_names(word: str, superclass: str) -> tuple[str, str]:
     """The concept word and the superclass, trimmed. Raises ValueError for names that prompts could not tell apart.
 
-    With one name for both, every other of the superclass would be the subject.
+    With one name for both, or a word that is one of the superclass's, every other of the superclass would be the
+    subject.
     """
     word, superclass = check_concept_word(word), " ".join(superclass.split())
-    bad = sorted(set(superclass) & set(SYNTAX))
+    bad = sorted(set(superclass) & set(SYNTAX)) or [EMBEDDING] * (EMBEDDING in superclass.lower())
     if bad:
         raise ValueError(
             f"The superclass is {superclass!r} with {' '.join(map(repr, bad))}; expected one or several words, such as "
             "'teddy bear'."
         )
-    if fold_word(word) == fold_word(superclass):
+    if find_words(superclass, [word]):
+        same = fold_word(word) == fold_word(superclass)
+        also = "the superclass" if same else f"a word of the superclass {superclass!r}"
         new = f"my_{superclass.replace(' ', '_')}"
         raise ValueError(
-            f"The concept word is {word!r}, which is the superclass too: every {superclass} in a prompt would be your "
-            f"subject, and no other could stand beside it. Choose a new word, such as {new!r}."
+            f"The concept word is {word!r}, which is {also} too: every {superclass} in a prompt would be your subject, "
+            f"and no other could stand beside it. Choose a new word, such as {new!r}."
         )
     return word, superclass
 
@@ -133,7 +138,7 @@ def check_concept_word(word: str) -> str:
     """The concept word, trimmed. Raises ValueError when a prompt could not hold it."""
     word = " ".join(word.split())
     bad = sorted({character for character in word if character in FORBIDDEN_IN_WORDS})
-    if not word or bad or word.lower().startswith("embedding:"):
+    if not word or bad or word.lower().startswith(EMBEDDING):
         found = f"{word!r} with {' '.join(map(repr, bad))}" if bad else repr(word)
         raise ValueError(
             f"The concept word is {found}; expected a word without brackets, colons or commas, such as 'my_teddy'."

@@ -18,6 +18,7 @@ from .gated_layers import keep_gates_alone
 from .own_encoders import OwnEncoders
 from .private_copies import checkpoint_gradients, loaded, private_copy, protect_from_in_place_sums
 from .short_prompts import first_tokens
+from .spans import place_of
 
 PLACEHOLDER = "perfusionconceptplaceholder"
 
@@ -41,7 +42,7 @@ class HostTextEncoder(OwnEncoders):
             return self._encoded(read, None).concept_encodings()
 
     def _read(self, templates: Sequence[str]) -> dict[str, list[list]]:
-        return {name: self._chunks(name, templates) for name in self.encoders}
+        return {name: chunks_of(self.clip, name, self.superclass, templates) for name in self.encoders}
 
     def _encoded(self, read: Mapping[str, list[list]], embeddings: Mapping[str, Tensor] | None) -> Encoded:
         outputs = []
@@ -60,20 +61,7 @@ class HostTextEncoder(OwnEncoders):
         """Inside, no more is encoded than the longest of ``chunks``, which the text encoder ``name`` reads: the padding
         behind it changes nothing there."""
         end = tokenizer(self.clip, name).end_token
-        return first_tokens(self.encoders.values(), 1 + max(chunk.index(end, 1) for chunk in chunks))
-
-    def _chunks(self, name: str, templates: Sequence[str]) -> list[list]:
-        word = ConceptWord(PLACEHOLDER, self.superclass, {name: torch.empty(0)})
-        reader = tokenizer_knowing(self.clip, name, [word])
-        found = []
-        for template in templates:
-            chunks = reader.tokenize_with_weights(template.replace(SLOT, PLACEHOLDER))
-            if len(chunks) != 1:
-                raise ValueError(
-                    f"The template or caption {template[:60]!r}... is longer than 75 tokens; shorten it for training."
-                )
-            found.append([token for token, _weight in chunks[0]])
-        return found
+        return first_tokens(self.encoders.values(), 1 + max(place_of(end, chunk, 1) for chunk in chunks))
 
     @torch.no_grad()
     def pooled_superclass(self, templates: Sequence[str]) -> Tensor | None:
@@ -81,10 +69,27 @@ class HostTextEncoder(OwnEncoders):
         if "g" not in self.encoders:
             return None
         last = self.last_token("g")
-        chunks = self._chunks("g", templates)
+        chunks = chunks_of(self.clip, "g", self.superclass, templates)
         chunks = [[last if isinstance(token, ConceptToken) else token for token in chunk] for chunk in chunks]
         with self._to_the_end("g", chunks):
             return self.encoders["g"](chunks)[1].mean(0, keepdim=True).cpu()
+
+
+def chunks_of(clip, name: str, superclass: str, templates: Sequence[str]) -> list[list]:
+    """The tokens of every template for the text encoder ``name``, a ConceptToken where the word is to stand.
+
+    Raises ValueError for a template longer than one chunk of 75 tokens.
+    """
+    reader = tokenizer_knowing(clip, name, [ConceptWord(PLACEHOLDER, superclass, {name: torch.empty(0)})])
+    found = []
+    for template in templates:
+        chunks = reader.tokenize_with_weights(template.replace(SLOT, PLACEHOLDER))
+        if len(chunks) != 1:
+            raise ValueError(
+                f"The template or caption {template[:60]!r}... is longer than 75 tokens; shorten it for training."
+            )
+        found.append([token for token, _weight in chunks[0]])
+    return found
 
 
 def private_encoders(clip, recompute: bool = False) -> tuple[dict[str, nn.Module], torch.device]:
@@ -122,6 +127,6 @@ def encode_captions(clip, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
 
 
 def _kinds(tokens: Sequence, end_token: int) -> list[int]:
-    end = next(n for n, token in enumerate(tokens) if n and token == end_token)
+    end = place_of(end_token, tokens, 1)
     words = [TokenKind.WORD] * (end - 1)
     return [TokenKind.START, *words, TokenKind.END, *[TokenKind.PADDING] * (len(tokens) - end - 1)]

@@ -18,13 +18,12 @@ from ..families.family import family_of
 from ..families.second_text import SecondText
 from .applied import AppliedConcept, AppliedConcepts
 from .belonging import check_text_once
-from .clip import text_encoder, text_encoder_names, tokenizer, tokenizer_names
+from .clip import text_encoder, text_encoder_names, words_known_to
 from .concept_words import ConceptWord
 from .conditioning import edited_contexts, kept_tokens, marks_in, with_whole_text
 from .encoded_prompt import EncodedPrompt, plain
 from .model import KEY, network_reads, reading_of
 from .prompt_tokens import prompt_tokens
-from .vocabularies import known_words
 
 KEY_NOTES = {
     KeyLocking.GLOBAL_GATED: "All keys come from the superclass prompt, gated by its own similarities.",
@@ -39,7 +38,7 @@ def gate_table(model, clip, prompt: str) -> GateTable:
     Raises ValueError when neither the MODEL nor the CLIP has a concept, and for another model's CLIP.
     """
     applied = model.model_options["transformer_options"].get(KEY)
-    words = {word.word: word for word in _known(clip)}
+    words = {word.word: word for word in words_known_to(clip)}
     if applied is None and not words:
         raise ValueError(
             "Neither the MODEL nor the CLIP has a concept. Connect both from Apply Key-Locked Attention, the last one "
@@ -64,10 +63,6 @@ def _tokens(clip, tokenized: dict[str, Any], look: _Look, first: int) -> tuple[P
         return prompt_tokens(clip, tokenized, length)
     lengths = zip(look.second.tokenizers, (first, length - first), strict=True)
     return tuple(token for name, count in lengths for token in prompt_tokens(clip, {name: tokenized[name]}, count))
-
-
-def _known(clip) -> tuple[ConceptWord, ...]:
-    return known_words(tokenizer(clip, tokenizer_names(clip)[0]).tokenizer)
 
 
 @contextmanager

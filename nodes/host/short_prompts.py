@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from torch import nn
 
 from .clip import text_encoder, text_encoder_names, tokenizer
+from .spans import place_of
 
 
 def cut_after(clip, tokens: int | None) -> AbstractContextManager[None]:
@@ -56,4 +57,4 @@ def _length(clip, caption: str) -> int:
     """Tokens up to and with the end token of a caption's first chunk; all vocabularies of a CLIP read it alike."""
     first = tokenizer(clip, text_encoder_names(clip)[0])
     tokens = [token for token, _weight in first.tokenize_with_weights(caption)[0]]
-    return tokens.index(first.end_token, 1) + 1
+    return place_of(first.end_token, tokens, 1) + 1

@@ -21,6 +21,14 @@ def spans_of(vocabulary, text: str, places: Sequence[tuple[int, int]], **kwargs)
     return ids, held
 
 
+def place_of(token: int, tokens: Sequence, start: int = 0) -> int:
+    """The first place of an id among ``tokens`` from ``start`` on; vectors among them, as of embeddings, are none.
+
+    Raises StopIteration if there is none.
+    """
+    return next(n for n in range(start, len(tokens)) if isinstance(tokens[n], int) and tokens[n] == token)
+
+
 def specials_of(vocabulary) -> tuple[list[int], list[int]]:
     """Ids that a vocabulary puts before every text, and those that it puts behind: both, one or neither may be none."""
     both = list(vocabulary("")["input_ids"])

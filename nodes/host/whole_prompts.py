@@ -131,7 +131,7 @@ def encode_whole(clip, captions: Sequence[str], read: Read) -> Iterator[tuple[Te
         tokens = clip.tokenize(caption)
         answer = clip.encode_from_tokens(tokens, return_dict=True)
         context = read(answer["cond"], answer)
-        row = [int(token) for token, *_ in tokens[spelled][0]]
+        row = [token if isinstance(token, int) else -1 for token, *_ in tokens[spelled][0]]
         yield context, torch.tensor([_kinds(row, end, context.shape[1])])
 
 

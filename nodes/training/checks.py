@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import comfy.lora
@@ -12,11 +13,15 @@ from ...perfusion_ops.concept.file_schema import Description, check_texts
 from ...perfusion_ops.files.strict_json import FormatError
 from ...perfusion_ops.text.covariance import UncenteredCovariance
 from ...perfusion_ops.text.prompts import DEFAULT_TEMPLATES
+from ...perfusion_ops.text.words import fold_word
 from ..families.family import Family, check_network, family_of
 from ..host.belonging import check_first_stage
-from ..host.clip import text_encoder_names, vocabulary
+from ..host.clip import text_encoder_names, vocabulary, words_known_to
 from ..host.concept_words import check_names
+from ..host.encoders import chunks_of
+from ..host.model import applied_terms
 from ..host.vocabularies import superclass_tokens
+from ..host.whole_prompts import reads_whole
 from ..host.widgets import GATES, KEY_LOCKINGS, LAYERS
 from .pictures import shots
 from .texts import captions_of, check_named_once, check_preview_prompt, templates_of
@@ -34,6 +39,7 @@ def checked(inputs: dict[str, list]) -> dict[str, Any]:
             )
     one = {name: values[0] for name, values in inputs.items() if name not in LISTS}
     word, superclass = check_names(one["word"], one["superclass"])
+    check_new(word, one["model"], one["clip"])
     family = family_of(one["model"])
     check_can_be_saved(word, superclass, family.name)
     check_network(one["model"])
@@ -47,10 +53,7 @@ def checked(inputs: dict[str, list]) -> dict[str, Any]:
         check_statistics(one["statistics"], family, one["model"])
     taken = shots(inputs["images"], inputs.get("masks") or [], one["resolution"], *family.sides)
     captions = captions_of(inputs["captions"], len(taken), word, superclass)
-    templates = templates_of(one["templates"]) or DEFAULT_TEMPLATES
-    check_named_once(word, (*templates, *filter(None, captions)))
-    if one["preview_every"]:
-        check_preview_prompt(one["preview_prompt"])
+    templates = _checked_templates(one, (word, superclass), captions, settings)
     as_given = ("model", "clip", "vae", "dtype", "gradient_checkpointing", "preview_every", "preview_prompt")
     return {name: one[name] for name in as_given} | {
         "word": word,
@@ -62,6 +65,49 @@ def checked(inputs: dict[str, list]) -> dict[str, Any]:
         "statistics": one.get("statistics"),
         "snapshot_every": one.get("snapshot_every", 0),
     }
+
+
+def _checked_templates(
+    one: dict[str, Any], names: tuple[str, str], captions: Sequence[str], settings: TrainingSettings
+) -> tuple[str, ...]:
+    """What is trained on where a picture has no caption; ``names`` are the word and the superclass."""
+    (word, superclass), clip = names, one["clip"]
+    templates = templates_of(one["templates"]) or DEFAULT_TEMPLATES
+    sentences = (*templates, *filter(None, captions))
+    check_named_once(word, sentences)
+    if settings.gate_kind is GateKind.LEARNED_WORD and not reads_whole(clip):
+        for name in text_encoder_names(clip):
+            chunks_of(clip, name, superclass, sentences)
+    if one["preview_every"]:
+        check_preview_prompt(one["preview_prompt"])
+    return templates
+
+
+def concepts_of(model, clip) -> tuple[str, ...]:
+    """The words of the concepts that a MODEL or a CLIP has from Apply Key-Locked Attention."""
+    words = [term.concept.word for term in applied_terms(model)]
+    return tuple(dict.fromkeys((*words, *(known.word for known in words_known_to(clip)))))
+
+
+def check_new(word: str, model, clip) -> None:
+    """Raise ValueError for a word that already names a concept of the model or the CLIP: no preview could hold both."""
+    if fold_word(word) in map(fold_word, concepts_of(model, clip)):
+        raise ValueError(
+            f"The concept word is {word!r}, and the model or the CLIP has a concept of this word already. Connect both "
+            "from the loader, not from Apply Key-Locked Attention, or choose another word."
+        )
+
+
+def left_out(model, clip) -> str | None:
+    """A sentence when a MODEL or a CLIP has concepts, which training leaves out."""
+    words = concepts_of(model, clip)
+    if not words:
+        return None
+    listed = " and ".join(map(repr, words))
+    return (
+        f"The model or the CLIP has {listed} from Apply Key-Locked Attention, without effect in training; previews "
+        "alone draw with it. Connect both from the loader."
+    )
 
 
 def check_statistics(statistics: UncenteredCovariance, family: Family, model) -> None:

@@ -26,7 +26,7 @@ from ..host.private_copies import acting_weights, loaded
 from ..host.statistics import CAPTION_SEED, DEFAULT_CAPTIONS, measured, text_identity
 from ..host.superclass_prompts import SuperclassPrompts
 from ..host.thumbnails import save_thumbnail
-from .checks import checked, without_effect
+from .checks import checked, left_out, without_effect
 from .files import Finished, RunFiles, run_key
 from .pictures import Shot, warning_of_same
 from .preview import Preview
@@ -62,7 +62,8 @@ class Training:
 
     def run(self) -> Finished:
         """Train, or take the concept of an earlier run with the same inputs."""
-        warning = messages.warn_of(without_effect(self.settings, self.statistics), warning_of_same(self.shots))
+        idle = without_effect(self.settings, self.statistics), left_out(self.model, self.clip)
+        warning = messages.warn_of(*idle, warning_of_same(self.shots))
         statistics = self._statistics()
         base = fingerprint(acting_weights(loaded(self.model), "diffusion_model"))
         files = RunFiles.of(self.word, self._key(base, statistics))

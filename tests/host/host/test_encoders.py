@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from safetensors.torch import save_file
 
 
 def test_the_gradient_reaches_the_word_through_the_host_text_encoder(pack, loaded):
@@ -52,6 +53,24 @@ def test_training_and_sampling_read_a_prompt_alike(pack, loaded, pack_concept):
     read = skipping.encode_from_tokens(skipping.tokenize("a photo of a teddy bear."))
     assert torch.allclose(earlier.encodings.cpu(), read.cpu(), atol=1e-4), "with CLIP Set Last Layer too"
     assert (read - plain).abs().max() > 1e-2
+
+
+def test_templates_and_captions_may_name_embeddings(pack, loaded, tmp_path, monkeypatch):
+    """The host puts an embedding's vectors among the ids of a prompt: they are words, and compared with no id."""
+    save_file({"emb_params": torch.randn(2, 768)}, tmp_path / "style.safetensors")
+    clip = loaded[1]
+    monkeypatch.setattr(pack.clip.tokenizer(clip, "l"), "embedding_directory", [str(tmp_path)])
+    encoders, device = pack.encoders.private_encoders(clip)
+    encoder = pack.encoders.HostTextEncoder(clip, encoders, "bear", device)
+    templates = ["embedding:style a photo of a {}", "the {}"]
+    with torch.no_grad():
+        found, whole = encoder.superclass_encodings(templates), encoder.encode(templates, None)
+        _, kinds = pack.encoders.encode_captions(clip, ["embedding:style a photo of a bear", "the bear"])
+    assert torch.allclose(found, whole.concept_encodings(), atol=1e-4)
+    assert whole.positions.tolist() == [7, 2]
+    assert (kinds == pack.encoders.TokenKind.WORD).sum(1).tolist() == [7, 2]
+    cut = pack.short_prompts.batches(clip, ["embedding:style a bear", "the bear"], 0, 2)
+    assert [tokens for _, tokens in cut] == [6]
 
 
 def test_the_superclass_is_encoded_without_the_padding_behind_the_templates(pack, loaded):

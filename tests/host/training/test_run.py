@@ -112,7 +112,10 @@ def inputs(loaded):
         ({"word": "é" * 33}, "The concept has 66 bytes of word; expected at most 64. Shorten it."),
         ({"superclass": "b" * 65}, "The concept has 65 bytes of superclass; expected at most 64. Shorten it."),
         ({"word": "Bear"}, "which is the superclass too: every bear in a prompt would be your subject"),
+        ({"superclass": "Teddy bear"}, "which is a word of the superclass 'Teddy bear' too: every Teddy bear in"),
+        ({"captions": "a {} on" + 76 * " red"}, "'... is longer than 75 tokens; shorten it for training"),
         ({"superclass": "(bear:1.2)"}, "The superclass is '(bear:1.2)' with '(' ')'; expected one or several words"),
+        ({"superclass": "embedding:bear"}, "is 'embedding:bear' with 'embedding:'; expected one or several words"),
         ({"word": "photo"}, "which is also a word of the sentence 'a photo of a {}'"),
         ({"vae": FILMS}, "makes latents of 16 channels for films, and this SD 1.x model reads latents of 4"),
         ({"vae": FLUX2}, "makes latents of 128 channels for pictures, and this SD 1.x model reads latents of 4"),
@@ -125,6 +128,25 @@ def test_what_would_fail_after_hundreds_of_steps_is_refused_at_once(pack, inputs
     with pytest.raises(ValueError) as caught:
         pack.run.Training.of(inputs(**changes))
     assert sentence in str(caught.value)
+
+
+def test_a_long_caption_is_taken_where_chunks_are(pack, inputs):
+    """A position gate reads captions of any length, as drawing does."""
+    caption = "a {} on" + 76 * " red"
+    assert pack.run.Training.of(inputs(gate="position", captions=caption)).captions == (caption,)
+
+
+def test_a_concept_on_the_model_or_clip_is_refused_by_its_word_and_else_told(pack, inputs, loaded, pack_concept):
+    """Whose training is connected to Apply learns it before the first preview, and not from its error."""
+    applied = pack.applying.put_in_effect(
+        *loaded, pack_concept("Teddy", "dog"), 1.0, pack.ops.Gate(), pack.ops.KeyLocking.LOCAL
+    )
+    for changes in ({"model": applied.model}, {"clip": applied.clip}):
+        with pytest.raises(ValueError, match="has a concept of this word already. Connect both from the loader"):
+            pack.run.Training.of(inputs(**changes))
+    training = pack.run.Training.of(inputs(model=applied.model, word="bruno"))
+    assert "has 'Teddy' from Apply" in pack.checks.left_out(training.model, training.clip)
+    assert pack.checks.left_out(*loaded) is None
 
 
 def test_a_preview_prompt_that_is_never_drawn_is_not_asked_for(pack, inputs):
