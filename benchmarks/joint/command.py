@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from .ways import METHODS, RATE_GRID, drawing_of
 
 PARTS = ("base", "tune", "alone", "company", "pairs", "harm")
 TUNING_PROMPTS, HELD_OUT, KNOWN = 10, 160, 64
+PAIR_COLUMNS = (*GROUP_COLUMNS, "leakage with the other not learned", "leakage from the other")
 
 
 def fingerprint() -> str:
@@ -89,9 +91,19 @@ class JointProof:
             in_processes([(function, each, self.store.folder) for each in work], self.options.processes, what)
 
     def alone(self, drawings: Mapping[str, Drawing], subjects: Sequence[Subject]) -> list[Row]:
-        self.make(of_all([drawing_of(BASE, seeds=self.seeds), *drawings.values()], subjects))
-        samples = Samples(self.store, subjects, self.seeds)
-        return [{"method": name} | tables.alone_row(samples.alone(each)) for name, each in drawings.items()]
+        """Means over all trainings of a subject; with several, also the identity of each."""
+        trained = {name: self.trainings(drawing) for name, drawing in drawings.items()}
+        self.make(of_all([drawing_of(BASE, seeds=self.seeds), *chain(*trained.values())], subjects))
+        samples, rows = Samples(self.store, subjects, self.seeds), []
+        for name, trainings in trained.items():
+            found = np.stack([samples.alone(training) for training in trainings])
+            rows.append({"method": name} | tables.alone_row(found.mean(0)))
+            if len(trainings) > 1:
+                rows[-1]["identity of each training"] = ", ".join(f"{tables.identity(one):.3f}" for one in found)
+        return rows
+
+    def trainings(self, drawing: Drawing) -> list[Drawing]:
+        return [drawing.learned(seed=seed) for seed in range(self.options.trainings)]
 
     def base_tables(self) -> dict[str, list[Row]]:
         """What the world draws of held-out captions, beside the reader's ceiling; then what no concept can beat."""
@@ -140,9 +152,10 @@ class JointProof:
         rows = []
         for name, drawing in {BASE: drawing_of(BASE), **self.drawings}.items():
             drawings = tables.grouped(drawing, groups, count, positions=True)
-            self.make(drawings)
-            found = tables.means(GROUP_COLUMNS, tables.group_samples(drawings, self.store))
-            rows.append({"method": name, "pairs": len(groups)} | found)
+            self.make([*drawings, *tables.control_drawings(drawings)])
+            samples, control = tables.group_samples(drawings, self.store), tables.control_samples(drawings, self.store)
+            both = np.column_stack([samples, control, samples[:, -1] - control])
+            rows.append({"method": name, "pairs": len(groups)} | tables.means(PAIR_COLUMNS, both))
         return {"Two concepts in one picture, positions named": rows}
 
     def harm_tables(self) -> dict[str, list[Row]]:
@@ -170,6 +183,7 @@ def main(description: str, arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--individuals", type=int, default=8, help="reported individuals")
     parser.add_argument("--tuning-individuals", type=int, default=2, help="individuals that settings are chosen on")
     parser.add_argument("--seeds", type=int, default=1, help="pictures of each prompt")
+    parser.add_argument("--trainings", type=int, default=1, help="of each subject alone, each with a seed of its own")
     parser.add_argument("--steps", type=int, default=STEPS, help="of learning")
     parser.add_argument("--batch-size", type=int, default=BATCH_SIZE, help="pictures of a step")
     parser.add_argument("--rate", type=float, help="of every method; its own if not given")

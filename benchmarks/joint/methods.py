@@ -22,8 +22,8 @@ from pixelworld.train import SHORT
 from pixelworld.world import as_batch, latents_from_pictures, pictures_from_latents
 from proof.adapters import adapted, moved_weights, new_pairs, restored
 from proof.baselines import LORA_RANK, PRIOR_PICTURES, PRIOR_SHARE, encode_word, optimise, word_group
-from proof.methods import Taught, encode, group_of, learned_words, spelled
-from proof.scenes import captions_of, noise_seed, texts_of, words_of
+from proof.methods import Taught, encode, group_of, learned_words, spelled, taught_of
+from proof.scenes import captions_of, noise_seed, texts_of
 from proof.specs import BASE, LORA, UNNAMED, Drawing, Learning
 
 from .values import ValueEdit, marks_of
@@ -156,7 +156,7 @@ def draw(drawing: Drawing, states: Sequence[Mapping[str, Tensor]], guidance: flo
     captions, world, method = captions_of(drawing), the_joint_world(), drawing.method
     wanted = [(index, seed) for seed in range(drawing.seeds) for index in range(len(captions))]
     seeds = [noise_seed(drawing.scene, *entry) for entry in wanted]
-    taught = [Taught(*each) for each in zip(drawing.learnings, states, words_of(drawing), strict=True)]
+    taught = taught_of(drawing, states)
     with ExitStack() as stack:
         if method == BASE or method in WAYS:
             texts = [captions[index].text() for index, _ in wanted]

@@ -13,8 +13,8 @@ from pixelworld.sampling import sample
 from pixelworld.world import pictures_from_latents
 
 from .baselines import adapted_modules
-from .methods import Taught, applied
-from .scenes import noise_seed, texts_of, words_of
+from .methods import applied, taught_of
+from .scenes import noise_seed, texts_of
 from .specs import ALONE, RESIDUAL, Drawing
 
 BATCH, STEPS, GUIDANCE = 40, 10, 3.0
@@ -23,7 +23,7 @@ BATCH, STEPS, GUIDANCE = 40, 10, 3.0
 def draw(drawing: Drawing, states: Sequence[Mapping[str, Tensor]]) -> Tensor:
     """Pictures (prompts * seeds, 16, W, 3), uint8, with what was learned; all prompts with one seed, then the next."""
     texts, width = texts_of(drawing), width_for(len(drawing.learnings))
-    taught = [Taught(*each) for each in zip(drawing.learnings, states, words_of(drawing), strict=True)]
+    taught = taught_of(drawing, states)
     wanted = [(index, seed) for seed in range(drawing.seeds) for index in range(len(texts))]
     size = BATCH if drawing.scene == ALONE else len(texts)
     parts = []

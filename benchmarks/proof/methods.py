@@ -19,6 +19,7 @@ from pixelworld.once import edited, inverse_covariance, the_world, velocity_task
 from .adapters import adapted, moved_weights
 from .baselines import adapted_modules, learn_baseline
 from .masks import found_masks
+from .scenes import words_of
 from .specs import (
     BASE,
     DREAMBOOTH,
@@ -31,6 +32,7 @@ from .specs import (
     TRAINED_KEYS,
     WORD,
     Dial,
+    Drawing,
     Learning,
 )
 
@@ -49,6 +51,12 @@ class Taught:
     @property
     def class_word(self) -> str:
         return self.learning.subject.individual().class_word
+
+
+def taught_of(drawing: Drawing, states: Sequence[State]) -> list[Taught]:
+    """What is in force: all subjects that are learned, or the base model's if none is."""
+    taught = [Taught(*each) for each in zip(drawing.learnings, states, words_of(drawing), strict=True)]
+    return [each for each in taught if each.learning.method == drawing.method]
 
 
 def learn(learning: Learning, folder: Path) -> dict[str, Tensor]:

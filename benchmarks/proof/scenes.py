@@ -41,10 +41,12 @@ def words_of(drawing: Drawing) -> Sequence[str]:
 
 
 def texts_of(drawing: Drawing) -> list[str]:
-    """The prompts; of the base model with superclasses for concepts."""
+    """The prompts, with superclasses for subjects that are not learned."""
     if drawing.method == BASE or drawing.scene == UNNAMED:
         return [caption.text() for caption in captions_of(drawing)]
-    own, words = drawing.subjects[0].individual().class_word, words_of(drawing)
+    own = drawing.subjects[0].individual().class_word
+    named = zip(words_of(drawing), drawing.learnings, strict=True)
+    words = [None if learning.method == BASE else word for word, learning in named]
     second = drawing.scene == BESIDE
     return [
         caption.text(None, *words) if second and caption.class_word != own else caption.text(*words)

@@ -105,7 +105,8 @@ class Drawing:
 
     @property
     def method(self) -> str:
-        return self.learnings[0].method
+        """Of all subjects that are learned; the base's if none is."""
+        return next((each.method for each in self.learnings if each.method != BASE), BASE)
 
     @property
     def subjects(self) -> tuple[Subject, ...]:
@@ -114,6 +115,12 @@ class Drawing:
     def of(self, *subjects: Subject) -> Drawing:
         """The same of other subjects."""
         return replace(self, learnings=tuple(replace(self.learnings[0], subject=subject) for subject in subjects))
+
+    def only(self, subject: Subject) -> Drawing:
+        """The same with no other subject learned: the others are their superclasses."""
+        plain = Learning(BASE, subject, steps=0, word_rate=0.0, rate=0.0)
+        kept = (each if each.subject == subject else replace(plain, subject=each.subject) for each in self.learnings)
+        return replace(self, learnings=tuple(kept))
 
     def turned(self, **changes) -> Drawing:
         """The same with the dial turned."""

@@ -82,13 +82,29 @@ def group_samples(drawings: Sequence[Drawing], store: Store) -> np.ndarray:
         rows = drawn(drawing, store)
         for own, subject in enumerate(drawing.subjects):
             there = [row[own] for row in rows if row[own]]
-            leaks = [
-                mean_of(leak for figure in there for leak in figure["leaks"][str(other.index)])
-                for other in drawing.subjects
-                if other != subject
-            ]
-            numbers[subject].append([len(there) / len(rows), mean_of(f["identity"] for f in there), mean_of(leaks)])
+            leaks = leaked(there, [other for other in drawing.subjects if other != subject])
+            numbers[subject].append([len(there) / len(rows), mean_of(f["identity"] for f in there), leaks])
     return np.array([[mean_of(column) for column in zip(*entries, strict=True)] for entries in numbers.values()])
+
+
+def leaked(figures: Sequence[Mapping[str, Any]], others: Sequence[Subject]) -> float:
+    """The share of the others' traits that a subject's figures show, of those in which they differ."""
+    return mean_of(mean_of(x for figure in figures for x in figure["leaks"][str(other.index)]) for other in others)
+
+
+def control_drawings(drawings: Iterable[Drawing]) -> list[Drawing]:
+    """Each group once for each of its subjects, with no other learned: what looks like a leak there is none."""
+    return [drawing.only(subject) for drawing in drawings for subject in drawing.subjects]
+
+
+def control_samples(drawings: Sequence[Drawing], store: Store) -> np.ndarray:
+    """Leakage that each subject's own misdrawn traits make up (individuals,), in the order of ``group_samples``."""
+    leaks: dict[Subject, list[float]] = {subject: [] for drawing in drawings for subject in drawing.subjects}
+    for drawing in drawings:
+        for own, subject in enumerate(drawing.subjects):
+            there = [row[own] for row in drawn(drawing.only(subject), store) if row[own]]
+            leaks[subject].append(leaked(there, [other for other in drawing.subjects if other != subject]))
+    return np.array([mean_of(each) for each in leaks.values()])
 
 
 def mean_of(values: Iterable[float]) -> float:
