@@ -22,11 +22,11 @@ from .masks import found_masks
 from .scenes import words_of
 from .specs import (
     BASE,
+    BY_POSITION,
     DREAMBOOTH,
     FOUND,
     LORA,
     PERFUSION,
-    POSITION,
     RANK_ONE,
     RESIDUAL,
     TRAINED_KEYS,
@@ -94,7 +94,7 @@ def group_of(state: State, group: str) -> dict[str, Tensor]:
 def concept_of(taught: Taught) -> Concept:
     parts = {name: taught.state[name] for name in ENCODINGS if name in taught.state}
     parts |= {name: group_of(taught.state, name) for name in GROUPS}
-    gate = GateKind.POSITION if taught.learning.method == POSITION else GateKind.LEARNED_WORD
+    gate = GateKind.POSITION if taught.learning.method in BY_POSITION else GateKind.LEARNED_WORD
     return Concept(word=taught.word, superclass=taught.class_word, base_family="sd1", gate=gate, **parts)
 
 

@@ -9,6 +9,7 @@ from .specs import (
     OURS,
     PERFUSION,
     POSITION,
+    POSITION_LATER,
     RANK_ONE,
     RESIDUAL,
     TRAINED_KEYS,
@@ -19,13 +20,14 @@ from .specs import (
     Subject,
 )
 
-METHODS = (BASE, OURS, POSITION, WORD, TRAINED_KEYS, RESIDUAL, RANK_ONE, LORA, DREAMBOOTH)
+METHODS = (BASE, OURS, POSITION, POSITION_LATER, WORD, TRAINED_KEYS, RESIDUAL, RANK_ONE, LORA, DREAMBOOTH)
 STEPS, BATCH_SIZE = 50, 8
 
 RATES = {
     BASE: (0.0, 0.0),
     OURS: (0.02, 0.3),
     POSITION: (0.0, 0.3),
+    POSITION_LATER: (0.0, 0.3),
     TRAINED_KEYS: (0.02, 0.3),
     WORD: (0.1, 0.0),
     RESIDUAL: (0.02, 0.3),
@@ -39,6 +41,7 @@ identity and text alignment on the tuning individuals; of two within 0.01 of it,
 RATE_GRID = {
     OURS: ((0.02, 0.1), (0.02, 0.3), (0.02, 1.0)),
     POSITION: ((0.0, 0.1), (0.0, 0.3), (0.0, 1.0)),
+    POSITION_LATER: ((0.0, 0.1), (0.0, 0.3), (0.0, 1.0)),
     TRAINED_KEYS: ((0.02, 0.1), (0.02, 0.3), (0.02, 1.0)),
     WORD: ((0.03, 0.0), (0.1, 0.0), (0.3, 0.0)),
     RESIDUAL: ((0.02, 0.1), (0.02, 0.3), (0.02, 1.0)),

@@ -9,16 +9,18 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
-from perfusion_ops import Gate, GateKind, KeyLocking, TrainingSettings
+from perfusion_ops import EditedLayers, Gate, GateKind, KeyLocking, TrainingSettings
 from pixelworld import art
 from pixelworld.once import weights_path
 from pixelworld.scene import Individual, sample_individual
 
 BASE, OURS, TRAINED_KEYS, POSITION = "base", "ours", "trained keys", "position gate"
+POSITION_LATER = "position gate, later half"
 WORD, RESIDUAL, RANK_ONE = "textual inversion", "V-residual", "rank-1 LoRA"
 LORA, DREAMBOOTH = "LoRA r8", "DreamBooth"
-PERFUSION = (OURS, TRAINED_KEYS, POSITION)
-"""What the pack itself learns and draws: one method, its ablation, and the other gate."""
+BY_POSITION = (POSITION, POSITION_LATER)
+PERFUSION = (OURS, TRAINED_KEYS, *BY_POSITION)
+"""What the pack itself learns and draws: one method, its ablation, and the other gate, in all layers or some."""
 FOUND = "found"
 ALONE, BESIDE, UNNAMED = "alone", "beside a figure of another class", "not named"
 TOGETHER, PLACED = "together", "together, positions named"
@@ -72,7 +74,8 @@ class Learning:
             key_locking=KeyLocking.TRAINED if self.method == TRAINED_KEYS else KeyLocking(self.locking),
             target_input_decay=self.decay,
             target_input_gradient=self.gradient,
-            gate_kind=GateKind.POSITION if self.method == POSITION else GateKind.LEARNED_WORD,
+            gate_kind=GateKind.POSITION if self.method in BY_POSITION else GateKind.LEARNED_WORD,
+            layers=EditedLayers.LATER_HALF if self.method == POSITION_LATER else EditedLayers.ALL,
             seed=self.seed,
         )
 
