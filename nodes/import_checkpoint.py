@@ -7,7 +7,7 @@ from comfy_api.latest import io, ui
 from ..perfusion_ops.files.strict_pickle import MAX_FILE_BYTES
 from .host import folders
 from .host.importing import imported
-from .schema import ConceptIO, expert, schema
+from .schema import ConceptIO, expert, is_there, schema
 
 
 class PerfusionImportCheckpoint(io.ComfyNode):
@@ -55,18 +55,16 @@ class PerfusionImportCheckpoint(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file):
-        if file and folders.import_path(file) is not None:
-            return True
-        return f"There is no file {file!r} in models/perfusion_import. Copy a .pt, .ckpt or .bin there and press R."
+        return is_there(folders.import_path, file)
 
     @classmethod
     def fingerprint_inputs(cls, file, **_others):
+        if file is None:
+            return folders.states(map(folders.import_path, folders.import_names()))
         return folders.content_hash(folders.import_path(file), MAX_FILE_BYTES)
 
     @classmethod
     def execute(cls, file, model, clip, word, superclass, concept_number) -> io.NodeOutput:
         path = folders.import_path(file)
-        if path is None:
-            raise ValueError(f"There is no file {file!r} in models/perfusion_import. Copy it there and press R.")
         concept, report = imported(path, word, superclass, model, clip, concept_number)
         return io.NodeOutput(concept, concept.word, report, ui=ui.PreviewText(report))

@@ -8,7 +8,7 @@ from ..perfusion_ops.concept.file_schema import MAX_FILE_BYTES
 from ..perfusion_ops.training.settings import steps_done
 from .host import folders
 from .host.thumbnails import load_with_thumbnail
-from .schema import ConceptIO, concept_file_input, schema
+from .schema import ConceptIO, concept_file_input, is_there, schema
 
 
 class PerfusionLoadConcept(io.ComfyNode):
@@ -35,15 +35,12 @@ class PerfusionLoadConcept(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, concept):
-        if concept and folders.concept_path(concept) is not None:
-            return True
-        return (
-            f"There is no concept file {concept!r} in models/perfusion or output/perfusion. Train one, or copy one "
-            "there and press R."
-        )
+        return is_there(folders.concept_path, concept)
 
     @classmethod
     def fingerprint_inputs(cls, concept):
+        if concept is None:
+            return folders.states(map(folders.concept_path, folders.concept_names()))
         return folders.content_hash(folders.concept_path(concept), MAX_FILE_BYTES)
 
     @classmethod

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from ..perfusion_ops.training.settings import steps_done
 from .host import folders
 from .host.thumbnails import load_with_thumbnail
-from .schema import ConceptIO, schema
+from .schema import ConceptIO, is_there, schema
 from .training.snapshots import listed_runs
 
 
@@ -38,22 +38,27 @@ class PerfusionLoadSnapshots(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, run):
-        if run in listed_runs(folders.concept_names()):
-            return True
-        return (
-            f"There is no training {run!r} with snapshots in models/perfusion or output/perfusion. Train with "
-            "snapshot_every above 0 and press R."
-        )
+        return is_there(_snapshots_of, run)
 
     @classmethod
     def fingerprint_inputs(cls, run):
-        names = listed_runs(folders.concept_names()).get(run, [])
-        found = [folders.concept_path(name).stat() for name in names]
-        return [(name, file.st_size, file.st_mtime_ns) for name, file in zip(names, found, strict=True)]
+        names = folders.concept_names() if run is None else _snapshots_of(run)
+        return folders.states(map(folders.concept_path, names))
 
     @classmethod
     def execute(cls, run) -> io.NodeOutput:
-        names = listed_runs(folders.concept_names())[run]
+        names = _snapshots_of(run)
         concepts = [load_with_thumbnail(folders.concept_path(name)) for name in names]
         steps = [steps_done(concept.metadata) for concept in concepts]
         return io.NodeOutput(concepts, steps, concepts[0].word)
+
+
+def _snapshots_of(run: str | None) -> list[str]:
+    """The concepts of a listed training. Raises ValueError when there is no such training."""
+    found = listed_runs(folders.concept_names())
+    if run not in found:
+        raise ValueError(
+            f"There is no training {run!r} with snapshots in models/perfusion or output/perfusion. Train with "
+            "snapshot_every above 0 and press R."
+        )
+    return found[run]

@@ -6,8 +6,9 @@ import torch
 from comfy_api.latest import io
 
 from .host import messages
+from .host.folders import states
 from .host.input_folders import picture_folder, picture_folders
-from .schema import schema
+from .schema import is_there, schema
 from .training.picture_files import load_pictures, picture_files
 
 
@@ -58,15 +59,13 @@ class PerfusionPictureFolder(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, folder):
-        try:
-            return folder is None or bool(picture_folder(folder))
-        except ValueError as error:
-            return str(error)
+        return is_there(picture_folder, folder)
 
     @classmethod
     def fingerprint_inputs(cls, folder, longest_side):
-        files = sorted(path for path in picture_folder(folder).iterdir() if path.is_file())
-        return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        searched = picture_folders() if folder is None else [folder]
+        files = (path for name in searched for path in picture_folder(name).iterdir() if path.is_file())
+        return states(sorted(files))
 
     @classmethod
     def execute(cls, folder, longest_side) -> io.NodeOutput:

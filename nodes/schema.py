@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from comfy_api.latest import io
 
 from .host import folders
@@ -18,6 +20,17 @@ def schema(search_aliases: list[str], **fields) -> io.Schema:
     known = {"search_aliases": search_aliases} if hasattr(io.Schema, "__dataclass_fields__") else {}
     known = {name: value for name, value in known.items() if name in io.Schema.__dataclass_fields__}
     return io.Schema(category=CATEGORY, **known, **fields)
+
+
+def is_there(find: Callable[[str], object], choice: str | None) -> bool | str:
+    """What a node's validation answers for a file or folder that ``find`` finds, or raises ValueError for.
+
+    A choice that another node gives is none as yet: it is looked for when the node runs.
+    """
+    try:
+        return choice is None or bool(find(choice))
+    except ValueError as error:
+        return str(error)
 
 
 def expert(widget: io.Input) -> io.Input:

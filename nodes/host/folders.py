@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -59,10 +59,10 @@ def import_names() -> list[str]:
     return folder_paths.get_filename_list(IMPORTS) if exists else []
 
 
-def import_path(name: str) -> Path | None:
-    """A listed file of another program; none when there is no such file."""
-    path = folder_paths.get_full_path(IMPORTS, name)
-    return None if path is None else Path(path)
+def import_path(name: str | None) -> Path:
+    """A listed file of another program. Raises ValueError when there is no such file."""
+    advice = "Copy a .pt, .ckpt or .bin there and press R."
+    return _listed(IMPORTS, name, f"There is no file {name!r} in models/perfusion_import. {advice}")
 
 
 def output_folder() -> Path:
@@ -83,21 +83,35 @@ def concept_names() -> list[str]:
     return folder_paths.get_filename_list(CONCEPTS)
 
 
-def concept_path(name: str) -> Path | None:
-    """The file of a listed concept; none when there is no such file."""
-    path = folder_paths.get_full_path(CONCEPTS, name)
-    return None if path is None else Path(path)
+def concept_path(name: str | None) -> Path:
+    """The file of a listed concept. Raises ValueError when there is no such file."""
+    return _listed(
+        CONCEPTS,
+        name,
+        f"There is no concept file {name!r} in models/perfusion or output/perfusion. Train one, or copy one there and "
+        "press R.",
+    )
 
 
-def content_hash(path: Path | None, most: int) -> str:
-    """By which a node that reads a listed file knows that it changed; empty for none.
+def _listed(kind: str, name: str | None, missing: str) -> Path:
+    path = folder_paths.get_full_path(kind, name) if name else None
+    if path is None:
+        raise ValueError(missing)
+    return Path(path)
+
+
+def content_hash(path: Path, most: int) -> str:
+    """By which a node that reads a listed file knows that it changed.
 
     No more than ``most`` bytes and one: a checkpoint among the files would fill the memory.
     """
-    if path is None:
-        return ""
     with open(path, "rb") as file:
         return hashlib.sha256(file.read(most + 1)).hexdigest()
+
+
+def states(paths: Iterable[Path]) -> list[tuple[str, int, int]]:
+    """The same for many files, or for one of them that only another node knows: names, sizes and times."""
+    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
 
 
 @contextmanager

@@ -28,11 +28,11 @@ def picture_folders() -> list[str]:
     return [name for name in folder_paths.get_input_subfolders() if _holds_pictures(os.path.join(root, name))]
 
 
-def picture_folder(name: str) -> Path:
+def picture_folder(name: str | None) -> Path:
     """Raises ValueError for a folder that is not there, or not inside the input folder."""
     root = Path(folder_paths.get_input_directory()).resolve()
-    path = (root / name).resolve()
-    if not name or not path.is_dir() or path == root or not path.is_relative_to(root):
+    path = (root / (name or "")).resolve()
+    if not path.is_dir() or path == root or not path.is_relative_to(root):
         raise ValueError(
             f"There is no folder {name!r} in ComfyUI's input folder. Copy your pictures into a new folder there and "
             "press R."
