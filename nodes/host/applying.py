@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
-
-from torch import nn
 
 from ...perfusion_ops import Concept, EditTerm, Gate, KeyLocking, nearly_parallel
 from ...perfusion_ops.edit.schedule import Schedule
 from ..families.family import check_fits
 from .applied import AppliedConcept, unused_settings
 from .belonging import check_text_once
-from .clip import clip_with_concept, text_encoders
-from .fingerprints import encoder_identity
+from .clip import clip_with_concept
+from .clip_identity import identity_of
 from .last_layer import LastLayer
 from .messages import running_node
 from .model import applied_terms, model_with_concept
 from .naming import Naming
-
-_identities: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
-"""First text encoder of a CLIP -> the fingerprint of all of them."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +66,6 @@ def put_in_effect(
     knowing = clip_with_concept(clip, concept, strength, key_locking, naming)
     check_text_once(model, clip)
     return InEffect(edited, knowing, naming, *(tuple(filter(None, sentences)) for sentences in (warnings, idle)))
-
-
-def identity_of(clip) -> str:
-    """The fingerprint of a CLIP's text encoders, taken once as long as the host keeps them: half of Apply's time."""
-    encoders = text_encoders(clip)
-    first = next(iter(encoders.values()))
-    if first not in _identities:
-        _identities[first] = encoder_identity(encoders)
-    return _identities[first]
 
 
 def another_encoder(clip, concept: Concept) -> str | None:

@@ -52,8 +52,13 @@ def encoder_identity(encoders: dict[str, nn.Module]) -> str:
         (f"{name}.{key}", tensor)
         for name, encoder in sorted(encoders.items())
         for key, tensor in encoder.named_parameters()
-        if "embedding" in key or "norm" in key
+        if is_of_identity(key)
     )
+
+
+def is_of_identity(key: str) -> bool:
+    """Whether a text encoder is told by this weight."""
+    return "embedding" in key or "norm" in key
 
 
 def first_stage_identity(vae) -> str:

@@ -15,9 +15,9 @@ from ...perfusion_ops.files.strict_json import FormatError
 from ...perfusion_ops.files.strict_pickle import read_pickled
 from ..families.family import check_fits, family_of, title_of
 from ..families.unet import UNet
-from .clip import clip_with_concept, text_encoder, text_encoder_names
+from .clip import clip_with_concept, text_encoder_names
+from .clip_identity import identity_of
 from .concept_words import check_names
-from .fingerprints import encoder_identity
 from .frozen_layers import is_known
 from .private_copies import loaded, patched_weights
 
@@ -45,8 +45,7 @@ def imported(path: Path, word: str, superclass: str, model, clip, number: int) -
         )
     word, superclass = check_names(word, superclass)
     texts = {"word": word, "superclass": superclass, "base_family": family.name}
-    identity = encoder_identity({encoders[0]: text_encoder(clip, encoders[0])})
-    texts["metadata"] = {"encoder": identity, "description": f"From {peer.program}."}
+    texts["metadata"] = {"encoder": identity_of(clip), "description": f"From {peer.program}."}
     conversion = convert(peer, _weights(model, list(peer.keys)), texts, encoders[0])
     check_fits(model, conversion.concept)
     # Refuses an embedding that this CLIP cannot take.

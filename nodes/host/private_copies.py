@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import MethodType
 
 import comfy.model_management
@@ -38,6 +38,13 @@ def loaded(patcher):
     return patcher
 
 
+def with_own_patches(patcher):
+    """``patcher``, whose weights in memory have no other clone's LoRAs: those are taken out, and its own put in."""
+    if patcher.model.current_weight_patches_uuid not in (None, patcher.patches_uuid):
+        comfy.model_management.load_models_gpu([patcher])
+    return patcher
+
+
 def patched_weights(patcher, name: str) -> Iterator[tuple[str, Tensor]]:
     """The parameters of the network ``name`` as they act, with the LoRA patches the host would add at each use."""
     for key, tensor in _patched(patcher, name):
@@ -45,10 +52,12 @@ def patched_weights(patcher, name: str) -> Iterator[tuple[str, Tensor]]:
         yield key, tensor if dtype is None else _parameter(tensor.to(patcher.load_device, dtype))
 
 
-def _patched(patcher, name: str) -> Iterator[tuple[str, Tensor]]:
-    """The same before the host casts them."""
+def _patched(patcher, name: str, wanted: Callable[[str], bool] = bool) -> Iterator[tuple[str, Tensor]]:
+    """Those that are ``wanted``, before the host casts them."""
     for key, tensor in getattr(patcher.model, name).named_parameters():
         whole = f"{name}.{key}"
+        if not wanted(key):
+            continue
         if whole in patcher.patches and whole not in patcher.backup and is_known(tensor):
             with torch.no_grad():
                 patched = patcher.patch_weight_to_device(whole, device_to=patcher.load_device, return_weight=True)
@@ -56,13 +65,13 @@ def _patched(patcher, name: str) -> Iterator[tuple[str, Tensor]]:
         yield key, tensor
 
 
-def acting_weights(patcher, name: str) -> Iterator[tuple]:
+def acting_weights(patcher, name: str, wanted: Callable[[str], bool] = bool) -> Iterator[tuple]:
     """The same to be read as numbers: of other packs' kinds the bytes, and what LoRAs have their layers add to them.
 
     (key, tensor), and with a third part the dtype that the host casts the tensor to: who reads few numbers of it has
     no need to cast and move all.
     """
-    for key, tensor in _patched(patcher, name):
+    for key, tensor in _patched(patcher, name, wanted):
         dtype = _cast_to(patcher, f"{name}.{key}", tensor)
         if is_known(tensor):
             yield (key, tensor) if dtype is None else (key, tensor, dtype)

@@ -22,7 +22,7 @@ from .encoders import encode_captions
 from .fingerprints import fingerprint
 from .messages import running_node, show_on_node
 from .network_reader import NetworkReader, as_encoded
-from .private_copies import acting_weights, loaded
+from .private_copies import acting_weights, loaded, with_own_patches
 from .short_prompts import batches, cut_after
 from .whole_prompts import encode_whole, reads_whole
 
@@ -72,6 +72,7 @@ def text_identity(clip) -> tuple:
     Load CLIP gives one file another kind for each of its types: other sentences around a prompt, other layers.
     """
     kinds = [type(part).__name__ for part in (clip.cond_stage_model, clip.tokenizer)]
+    with_own_patches(clip.patcher)
     return fingerprint(_encoder_parameters(clip)), *kinds, sorted(getattr(clip, "tokenizer_options", {}).items())
 
 

@@ -24,7 +24,7 @@ CONCEPTS = {
 ROOMS = {
     "drawing": ("canvas", "fonts", "gate_picture", "overlay"),
     "host": (
-        *("applying", "belonging", "cells", "last_layer"),
+        *("applying", "belonging", "cells", "clip_identity", "last_layer"),
         *("clip", "concept_words", "conditioning", "device_memory", "encoded_prompt", "encoders", "fingerprints"),
         *("importing", "embeddings", "file_names", "gated_layers", "joint_call"),
         *("gates", "prompt_tokens", "subject_masks"),
