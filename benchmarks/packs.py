@@ -35,6 +35,8 @@ FULL, TOLD, SILENT = "full effect", "no effect, and says so", "**silently withou
 NAMES = {"sd1": "SD 1.x", "sdxl": "SDXL"}
 TABLES = {"packs": ROWS, "U-Net packs": UNET_ROWS}
 """Section of the page, before the families -> its rows."""
+CHECKPOINTS = {"sd1": "sd1_full", "sdxl": "sdxl"}
+"""Family -> the small checkpoint that has all of its blocks."""
 FLAT = "not measured: one flat colour with these random weights"
 UNABLE = "does not run here without the concept either"
 
@@ -48,8 +50,8 @@ def prepare(folder: Path, comfyui: Path, packs: Path) -> None:
     torch.save(torch.randn(1, 64, generator=torch.Generator().manual_seed(1)), folder / "input/random.ipadpt")
     for family in BOTH:
         target = folder / f"models/checkpoints/{family}.safetensors"
-        target.symlink_to(checkpoint(family, comfyui))
-        concept = random_concept("teddy_t", "bear", 1, family)
+        target.symlink_to(checkpoint(CHECKPOINTS[family], comfyui))
+        concept = random_concept("teddy_t", "bear", 1, CHECKPOINTS[family])
         parts = {"word": concept.word, "superclass": concept.superclass, "base_family": family, "gate": "position"}
         placed = Concept(**parts, value_residuals=concept.value_residuals)
         for kind, each in ((LEARNED_WORD, concept), (POSITION, placed)):
@@ -63,10 +65,12 @@ def random_adapter(family: str) -> dict[str, torch.Tensor]:
     tensors = {"image_proj.proj.weight": torch.randn(4 * width, 64, generator=generator) / 8}
     tensors |= {"image_proj.proj.bias": torch.zeros(4 * width), "image_proj.norm.weight": torch.ones(width)}
     tensors["image_proj.norm.bias"] = torch.zeros(width)
-    for number in range(1, 142, 2):
+    layers = VALUE_WIDTHS[CHECKPOINTS[family]].items()
+    # An adapter has the middle block's layers last.
+    for number, (_layer, size) in enumerate(sorted(layers, key=lambda layer: layer[0].startswith("middle"))):
         for projection in ("to_k_ip", "to_v_ip"):
-            weight = torch.randn(VALUE_WIDTHS[family], width, generator=generator) / width**0.5
-            tensors[f"ip_adapter.{number}.{projection}.weight"] = weight
+            weight = torch.randn(size, width, generator=generator) / width**0.5
+            tensors[f"ip_adapter.{2 * number + 1}.{projection}.weight"] = weight
     return tensors
 
 

@@ -14,7 +14,9 @@ MAKER = ROOT / "tests/builders/make_checkpoints.py"
 
 
 def checkpoint(name: str, comfyui: Path) -> Path:
-    """``sd1``, ``sd1_quick`` with a text encoder of few layers, ``sd2``, ``sdxl``, or the ControlNet ``controlnet``."""
+    """The file of ``sd1``, ``sd1_quick`` with a text encoder of few layers, ``sd1_full`` with all blocks, ``sd2``,
+    ``sdxl``, or the ControlNet ``controlnet``.
+    """
     key = hashlib.sha256(MAKER.read_bytes()).hexdigest()[:12]
     path = ROOT / "build" / "checkpoints" / f"{name}-{key}.safetensors"
     if not path.exists():

@@ -1,8 +1,9 @@
 """Write small random checkpoints that the host's own loader takes for SD 1.x, SD 2.x and SDXL.
 
 Run as ``python make_checkpoints.py COMFYUI NAME FILE`` in its own process: it imports the host. NAME is a family,
-``sd1_quick``, whose text encoder has few layers, or ``controlnet``, for SD 1.x. SDXL and SD 2.x are small by
-``small_sizes``: encodings have their true width, and the U-Net's layers their true names and number, but few channels.
+``sd1_quick``, whose text encoder has few layers, ``sd1_full``, which has all blocks of SD 1.x, or ``controlnet``, for
+SD 1.x. ``sd1_full``, SDXL and SD 2.x are small by ``small_sizes``: encodings have their true width, and the U-Net's
+layers their true names and number, but few channels.
 """
 
 from __future__ import annotations
@@ -30,15 +31,26 @@ KEY = "small_sizes"
 FEW_LAYERS = {"num_hidden_layers": 3, "intermediate_size": 64}
 """Of the text encoders of SDXL and SD 2.x: whole they are 3.3 and 1.4 GB in float32."""
 ENCODERS = {"sd1": {"l": {}}, "sd2": {"h": FEW_LAYERS}, "sdxl": {"l": FEW_LAYERS, "g": FEW_LAYERS}}
-ENCODERS["sd1_quick"] = {"l": FEW_LAYERS}
+ENCODERS |= {"sd1_quick": {"l": FEW_LAYERS}, "sd1_full": {"l": FEW_LAYERS}}
 """Checkpoint -> its text encoders, and what differs from the host's own configuration."""
 TEXT_PREFIXES = {
     "sd1_quick": "cond_stage_model",
+    "sd1_full": "cond_stage_model",
     "sd2": "cond_stage_model.model",
     "sdxl": "conditioner.embedders.1.model",
 }
-NARROW = {"sdxl": {"model_channels": 64, "num_head_channels": 32}}
-"""Family -> what differs in its U-Net from ``unet_config``."""
+ALL_BLOCKS = {
+    "num_res_blocks": [2] * 4,
+    "channel_mult": [1, 2, 4, 4],
+    "transformer_depth": [1] * 6 + [0] * 2,
+    "transformer_depth_output": [1] * 9 + [0] * 3,
+}
+"""Of the U-Net of SD 1.x and SD 2.x."""
+NARROW = {
+    "sd1_full": ALL_BLOCKS | {"model_channels": 32},
+    "sdxl": {"model_channels": 64, "num_head_channels": 32},
+}
+"""Checkpoint -> what differs in its U-Net from ``unet_config`` of its family."""
 
 
 def unet_config(family: str) -> dict:
@@ -100,7 +112,7 @@ def checkpoint(name: str, comfy_folder: Path) -> dict[str, torch.Tensor]:
     import comfy.taesd.taesd
 
     family = name.partition("_")[0]
-    config = unet_config(family) | NARROW.get(family, {})
+    config = unet_config(family) | NARROW.get(name, {})
     unet = openaimodel.UNetModel(**config, device="meta", operations=comfy.ops.disable_weight_init)
     weights = {f"model.diffusion_model.{key}": tensor for key, tensor in random_weights(unet, 0).items()}
     kind = {"sd1": kinds.SD15, "sd2": kinds.SD20, "sdxl": kinds.SDXL}[family]
@@ -115,7 +127,7 @@ def notes(checkpoint: str) -> dict[str, torch.Tensor]:
     """What the file says of its sizes, where the host's loader finds it: beside the U-Net and a text encoder."""
     told = {}
     if checkpoint in NARROW:
-        sizes = unet_config(checkpoint) | NARROW[checkpoint]
+        sizes = unet_config(checkpoint.partition("_")[0]) | NARROW[checkpoint]
         told[f"model.diffusion_model.{KEY}"] = note(sizes, {"input_blocks.0.0.weight": (320, 4, 3, 3)}, {})
     sizes = {f"clip_{name}_model_config": narrow for name, narrow in ENCODERS[checkpoint].items() if narrow}
     if sizes:

@@ -10,14 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from builders import real_host as host
-from builders.make_checkpoints import CONTEXT_WIDTHS, unet_config
+from builders.make_checkpoints import ALL_BLOCKS, CONTEXT_WIDTHS, unet_config
 
-SD = {
-    "num_res_blocks": [2] * 4,
-    "channel_mult": [1, 2, 4, 4],
-    "transformer_depth": [1] * 6 + [0] * 2,
-    "transformer_depth_output": [1] * 9 + [0] * 3,
-}
 SD_SHORT = {"channel_mult": [1, 2]}
 SDXL = {"channel_mult": [1, 2, 4]}
 SDXL_SHORT = SDXL | {
@@ -100,8 +94,8 @@ TRANSFORMERS = {
     ),
 }
 FAMILIES = TRANSFORMERS | {
-    "sd1": Family("sd1", "SD 1.5", SD),
-    "sd2": Family("sd2", "SD 2.1", SD),
+    "sd1": Family("sd1", "SD 1.5", ALL_BLOCKS),
+    "sd2": Family("sd2", "SD 2.1", ALL_BLOCKS),
     "sdxl": Family("sdxl", "SDXL", SDXL),
     "sdxl_short": Family("sdxl", "SDXL, 3 of 10 blocks deep, as bfloat16 is emulated here", SDXL_SHORT),
     "sd1_short": Family("sd1", "SD 1.5, 2 of 4 levels, 1 block each", SD_SHORT),

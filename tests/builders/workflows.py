@@ -19,6 +19,7 @@ LAYERS = {
     ]
     for family, blocks, middle, outputs in (
         ("sd1", [(1, 1), (3, 1)], 1, [(0, 1), (1, 1), (2, 1), (3, 1)]),
+        ("sd1_full", [(n, 1) for n in (1, 2, 4, 5, 7, 8)], 1, [(n, 1) for n in range(3, 12)]),
         ("sd2", [(1, 1), (3, 1)], 1, [(0, 1), (1, 1), (2, 1), (3, 1)]),
         (
             "sdxl",
@@ -29,13 +30,16 @@ LAYERS = {
     )
 }
 WIDTHS = {"sd1": {"l": 768}, "sd2": {"h": 1024}, "sdxl": {"l": 768, "g": 1280}}
-VALUE_WIDTHS = {"sd1": 320, "sd2": 320, "sdxl": 64}
-"""Family -> width of the values in every layer of its small checkpoint."""
+VALUE_WIDTHS = {name: dict.fromkeys(LAYERS[name], width) for name, width in (("sd1", 320), ("sd2", 320), ("sdxl", 64))}
+FULL_WIDTHS = [32] * 2 + [64] * 2 + [128] * 6 + [64] * 3 + [32] * 3
+"""Of the layers of ``sd1_full``, in the order of ``LAYERS``."""
+VALUE_WIDTHS["sd1_full"] = dict(zip(LAYERS["sd1_full"], FULL_WIDTHS, strict=True))
+"""Small checkpoint -> width of the values in each of its layers."""
 
 
-def random_concept(word: str, superclass: str, seed: int, family: str = "sd1") -> Concept:
+def random_concept(word: str, superclass: str, seed: int, checkpoint: str = "sd1") -> Concept:
     """A concept for the random checkpoints: nothing trained, every part at work."""
-    generator = torch.Generator().manual_seed(seed)
+    generator, family = torch.Generator().manual_seed(seed), checkpoint.partition("_")[0]
     width = sum(WIDTHS[family].values())
 
     def draw(size: int) -> torch.Tensor:
@@ -50,7 +54,7 @@ def random_concept(word: str, superclass: str, seed: int, family: str = "sd1") -
         target_dual=target_input / width + 0.1 * draw(width) / width,
         superclass_encoding=draw(width),
         word_embeddings={name: draw(size) for name, size in WIDTHS[family].items()},
-        value_residuals={layer: draw(VALUE_WIDTHS[family]) for layer in LAYERS[family]},
+        value_residuals={layer: draw(size) for layer, size in VALUE_WIDTHS[checkpoint].items()},
         metadata={"title": word},
     )
 
