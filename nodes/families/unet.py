@@ -123,6 +123,11 @@ UNETS = (
 )
 
 
+def is_of_another_pack(net: nn.Module) -> bool:
+    """Whether the network of a U-Net, compiled or not, computes by another class than the host's."""
+    return not type(getattr(net, "_orig_mod", net)).__module__.startswith("comfy.")
+
+
 def _cross_attentions(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Goes down itself: ``named_modules`` hands each name up through all levels, which takes longer."""
     for name, child in module.named_children():

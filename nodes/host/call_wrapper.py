@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ...perfusion_ops import JointEdit
 from ...perfusion_ops.edit.regions import mask_at
 from ..families.family import Family, family_of
+from ..families.unet import UNet, is_of_another_pack
 from .applied import AppliedConcepts
 from .conditioning import CONTEXTS, Reading, at_level, with_contexts
 from .encoded_prompt import EncodedPrompt
@@ -23,6 +24,7 @@ from .layer_hooks import editing
 from .levels import Timetable
 from .model_call import CallEdit
 from .network_reader import inference_dtype
+from .read_texts import carrying
 from .strength_hook import STRENGTHS, may_rest, possible_shifts, shift_that_holds
 from .windows import WINDOW, region_in
 
@@ -79,6 +81,9 @@ class ModelCall:
         parts = self._now(parts, transformer_options["sigmas"].max().to(x.device), transformer_options)
         regions = {j: region_in(c.region, seen) for j, c in enumerate(self.applied.concepts) if c.region is not None}
         self.other = partial(self._of_another, place, transformer_options)
+        self.carries = isinstance(self.family, UNet) and is_of_another_pack(executor.class_obj.diffusion_model)
+        if self.carries:
+            call = (x, t, c_concat, carrying(c_crossattn, parts), control)
         with self._editing(executor.class_obj.diffusion_model, parts, x, regions, kwargs) as options:
             return executor(*call, options(transformer_options), **kwargs)
 
@@ -119,6 +124,7 @@ class ModelCall:
         """The edit for one call; yields what makes its options."""
         facts = {"latent_shape": x.shape, "as_patch": self.family.as_patch, "patch": self.family.patch(net)}
         facts["before"], facts["other"] = self.family.before(net, entries), self.other
+        facts["carried"] = self.carries
         edit = CallEdit(**parts, edit=self.edits[x.device], regions=regions, **facts)
         with editing(self.layers[x.device], edit):
             yield edit.options

@@ -13,7 +13,7 @@ from ...perfusion_ops.edit.equations import add_value_delta, value_delta
 from ..families.unet import UNet
 from .cells import cells_of, shows_picture_alone
 from .own_text import ALL, OwnText
-from .read_texts import Edited, ReadText, with_gates
+from .read_texts import Edited, ReadText, as_own, with_gates
 
 
 class CallEdit:
@@ -30,6 +30,7 @@ class CallEdit:
         patch: side of the latent's patches, of which every layer reads all; none: each layer has its own grid.
         before: how many places layers read before the latent's patches.
         other: edits a prompt that another node has the layers read.
+        carried: whether the network was called with its edit beside the contexts, as it may cut them.
     """
 
     def __init__(
@@ -45,8 +46,9 @@ class CallEdit:
         patch: int | None = None,
         before: int = 0,
         other: Edited = lambda _prompt: None,
+        carried: bool = False,
     ) -> None:
-        self.other, self.shared, self.foreign = other, False, False
+        self.other, self.shared, self.foreign, self.carried = other, False, False, carried
         self.as_patch, self.plain, self.patch, self.before = as_patch, plain, patch, before
         self.keys, self.values, self.gates, self.edit = keys, values, gates, edit
         self.now = {"keys": keys, "values": values, "gates": gates}
@@ -81,19 +83,25 @@ class CallEdit:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Before the projections of a layer of so many rows and columns: raw encodings in, edited ones out."""
         self.grid = grid
+        if self.carried:
+            return queries, context, values
         _check_prompt(context, self.keys)
-        return queries, self.keys, with_gates(self.values, self.gates) if self.shared else self.values
+        if self.shared:
+            return queries, as_own(self.keys), with_gates(self.values, self.gates)
+        return queries, self.keys, self.values
 
     def reads_text(self, layer: str, part: str, context: Tensor) -> Tensor:
         """What a projection of a U-Net's layer is to read of what other patches made of its prompt."""
         if self.regional is not None:
             return context
-        text = ReadText(part, context, self.gates, self.other)
+        text = ReadText(part, context, self.gates, self.other, self.carried)
         self.now[part] = text.context
         if part == "values":
             self.now["gates"] = self.gates if text.gates is None else text.gates
             self.foreign = text.foreign
             (self.text.beside if text.foreign else self.text.read).add(layer)
+            if self.carried:
+                self.text.beside.add(layer)
         return text.context
 
     def rows(self, layer: str, projected: Tensor) -> slice | None:

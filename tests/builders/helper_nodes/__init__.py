@@ -7,7 +7,7 @@ import logging
 import torch
 from comfy_api.latest import ComfyExtension, io
 
-from .inner_prompts import HelperJoinedPrompt, HelperKeysAndValues
+from .inner_prompts import HelperJoinedPrompt, HelperKeysAndValues, HelperNetwork
 from .narrow_vision import open_narrow_vision_files
 
 CATEGORY = "perfusion tests"
@@ -177,6 +177,7 @@ class HelperExtension(ComfyExtension):
             HelperAttentionReplace,
             HelperContextPatch,
             HelperJoinedPrompt,
+            HelperNetwork,
             HelperKeysAndValues,
         ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy_api.latest import io
 
 CATEGORY = "perfusion tests"
@@ -31,19 +32,21 @@ class HelperKeysAndValues(io.ComfyNode):
 
 
 class HelperJoinedPrompt(io.ComfyNode):
-    """The layers read a second prompt beside each of the sampler's and halve both, as attention couples do."""
+    """The layers read a second prompt beside each of the sampler's and halve both, as attention couples do; or
+    ``behind`` each positive one. The negative one is then read twice.
+    """
 
     @classmethod
     def define_schema(cls):
         return io.Schema(
             node_id="HelperJoinedPrompt",
             category=CATEGORY,
-            inputs=[io.Model.Input("model"), io.Conditioning.Input("second")],
+            inputs=[io.Model.Input("model"), io.Conditioning.Input("second"), io.Boolean.Input("behind")],
             outputs=[io.Model.Output()],
         )
 
     @classmethod
-    def execute(cls, model, second):
+    def execute(cls, model, second, behind):
         held = second[0][0]
 
         def join(queries, keys, values, options):
@@ -58,7 +61,52 @@ class HelperJoinedPrompt(io.ComfyNode):
             own[rows] = (own[rows] + others) / 2
             return own
 
+        def put_behind(queries, keys, values, options):
+            kinds = options["cond_or_uncond"]
+
+            def longer(texts):
+                rows = [texts[n : n + 1] for n in range(len(texts))]
+                others = [row if kind else held.to(row) for row, kind in zip(rows, kinds, strict=True)]
+                return torch.cat([torch.cat(pair, 1) for pair in zip(rows, others, strict=True)])
+
+            return queries, longer(keys), longer(values)
+
         clone = model.clone()
-        clone.set_model_attn2_patch(join)
-        clone.set_model_attn2_output_patch(halve)
+        clone.set_model_attn2_patch(put_behind if behind else join)
+        if not behind:
+            clone.set_model_attn2_output_patch(halve)
+        return io.NodeOutput(clone)
+
+
+class OneByOne(UNetModel):
+    """A network that takes the prompts of a call one by one, some with another prompt behind them."""
+
+    def forward(self, x, timesteps, context, *args, transformer_options, **kwargs):
+        kinds, second, rows = transformer_options["cond_or_uncond"], transformer_options["helper_second"], []
+        for n in range(len(x)):
+            prompt = context[n].clone().unsqueeze(0)
+            if second is not None and kinds[n * len(kinds) // len(x)] == 0:
+                prompt = torch.cat([prompt, second.to(prompt)], dim=1)
+            part = (x[n : n + 1], timesteps[n : n + 1], prompt)
+            rows.append(super().forward(*part, *args, transformer_options=transformer_options, **kwargs))
+        return torch.cat(rows)
+
+
+class HelperNetwork(io.ComfyNode):
+    """Another class in place of the network's, as packs for regional prompts put one there."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HelperNetwork",
+            category=CATEGORY,
+            inputs=[io.Model.Input("model"), io.Conditioning.Input("second", optional=True)],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def execute(cls, model, second=None):
+        clone = model.clone()
+        clone.add_object_patch("diffusion_model.__class__", OneByOne)
+        clone.model_options["transformer_options"]["helper_second"] = None if second is None else second[0][0]
         return io.NodeOutput(clone)
