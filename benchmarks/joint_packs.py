@@ -14,7 +14,6 @@ import os
 import re
 import sys
 import tempfile
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,21 +24,17 @@ from builders.other_packs.joint import ROWS, TITLES, JointRow, load_joint, names
 from builders.other_packs.rows import Scene
 from builders.server import Rejected, Server, WorkflowError
 from builders.workflows import Workflow, apply
-from packs import UNABLE, commit, effect_of, exit_status, is_tried, record
-from report import ROOT, add_record_option
+from packs import OURS, UNABLE, brief, commit, effect_of, exit_status, is_tried, link_packs, record
+from report import add_record_option
 
 PROMPT = "a photo of a {} on a red beach"
 ORDERS = ("before Apply", "after Apply")
-OURS = ("concept", "Key-Locked Attention", "Another node")
-"""Words of which every sentence of ours that refuses something has one."""
 
 
 def prepare(folder: Path, comfyui: Path, packs: Path, families: list[str]) -> None:
     """Files and concepts in a host's folder, and the packs linked in."""
     (folder / "custom_nodes").mkdir(parents=True)
-    for pack in packs.iterdir():
-        (folder / "custom_nodes" / pack.name).symlink_to(pack)
-    (folder / "custom_nodes/without_cuda").symlink_to(ROOT / "tests/builders/other_packs/without_cuda")
+    link_packs(folder, packs)
     names = [(place, name) for family in families for place, files in names_of(family).items() for name in files]
     install(folder, {f"{place}/{name}": file_of(place, name) for place, name in names}, comfyui)
     write_concepts(folder, families, comfyui)
@@ -113,12 +108,6 @@ class Bench:
                 print(row.pack, "|", row.name, order, "|", " | ".join(cells.values()), flush=True)
                 pack = f"{row.pack} {commit(packs / row.pack)}".strip()
                 yield {"pack": pack, "what": f"{row.name}, {order}" if order else row.name, **cells}
-
-
-def brief(error: object) -> str:
-    """The first sentence, without the node's number and without places on this machine."""
-    sentence = re.sub(r"^node \d+: |\(/.*?\)", "", " ".join(str(error).replace("|", "/").split())).split(". ")[0]
-    return textwrap.shorten(sentence, 120, placeholder=" ...")
 
 
 def main() -> int:

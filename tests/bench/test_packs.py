@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from joint_packs import brief
-from packs import FULL, SILENT, TOLD, effect_of
+from packs import FULL, SILENT, TOLD, brief, effect_of
 
 PICTURES = [np.array([[0, value]]) for value in (10, 20, 30)]
 

@@ -9,7 +9,9 @@ layers their true names and number, but few channels.
 from __future__ import annotations
 
 import json
+import math
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -47,7 +49,7 @@ ALL_BLOCKS = {
 }
 """Of the U-Net of SD 1.x and SD 2.x."""
 NARROW = {
-    "sd1_full": ALL_BLOCKS | {"model_channels": 32},
+    "sd1_full": ALL_BLOCKS | {"model_channels": 64, "channel_mult": [1] * 4},
     "sdxl": {"model_channels": 64, "num_head_channels": 32},
 }
 """Checkpoint -> what differs in its U-Net from ``unet_config`` of its family."""
@@ -78,16 +80,20 @@ def unet_config(family: str) -> dict:
 
 def random_weights(module: torch.nn.Module, seed: int) -> dict[str, torch.Tensor]:
     """Weights that keep activations near unit size: norms the identity, other matrices scaled by their fan-in."""
+    return random_tensors({name: parameter.shape for name, parameter in module.state_dict().items()}, seed)
+
+
+def random_tensors(shapes: Mapping[str, Sequence[int]], seed: int) -> dict[str, torch.Tensor]:
+    """The same for a network's parameters by their shapes."""
     generator = torch.Generator().manual_seed(seed)
     weights = {}
-    for name, parameter in module.state_dict().items():
-        if parameter.ndim < 2:
+    for name, shape in shapes.items():
+        if len(shape) < 2:
             one = "norm" in name or name.endswith(("in_layers.0.weight", "out_layers.0.weight", "out.0.weight"))
-            fill = 1.0 if one and name.endswith("weight") else 0.0
-            weights[name] = torch.full(parameter.shape, fill)
+            weights[name] = torch.full(shape, 1.0 if one and name.endswith("weight") else 0.0)
         else:
-            fan_in = 1.0 if "embedding" in name else parameter[0].numel() ** -0.5
-            weights[name] = torch.randn(parameter.shape, generator=generator) * fan_in
+            fan_in = 1.0 if "embedding" in name else math.prod(shape[1:]) ** -0.5
+            weights[name] = torch.randn(shape, generator=generator) * fan_in
     return weights
 
 

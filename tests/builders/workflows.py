@@ -30,11 +30,8 @@ LAYERS = {
     )
 }
 WIDTHS = {"sd1": {"l": 768}, "sd2": {"h": 1024}, "sdxl": {"l": 768, "g": 1280}}
-VALUE_WIDTHS = {name: dict.fromkeys(LAYERS[name], width) for name, width in (("sd1", 320), ("sd2", 320), ("sdxl", 64))}
-FULL_WIDTHS = [32] * 2 + [64] * 2 + [128] * 6 + [64] * 3 + [32] * 3
-"""Of the layers of ``sd1_full``, in the order of ``LAYERS``."""
-VALUE_WIDTHS["sd1_full"] = dict(zip(LAYERS["sd1_full"], FULL_WIDTHS, strict=True))
-"""Small checkpoint -> width of the values in each of its layers."""
+VALUE_WIDTHS = {"sd1": 320, "sd1_full": 64, "sd2": 320, "sdxl": 64}
+"""Small checkpoint -> width of the values in every layer."""
 
 
 def random_concept(word: str, superclass: str, seed: int, checkpoint: str = "sd1") -> Concept:
@@ -54,7 +51,7 @@ def random_concept(word: str, superclass: str, seed: int, checkpoint: str = "sd1
         target_dual=target_input / width + 0.1 * draw(width) / width,
         superclass_encoding=draw(width),
         word_embeddings={name: draw(size) for name, size in WIDTHS[family].items()},
-        value_residuals={layer: draw(size) for layer, size in VALUE_WIDTHS[checkpoint].items()},
+        value_residuals={layer: draw(VALUE_WIDTHS[checkpoint]) for layer in LAYERS[checkpoint]},
         metadata={"title": word},
     )
 
