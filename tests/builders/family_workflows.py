@@ -6,7 +6,6 @@ python tests/builders/family_workflows.py ADDRESS
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
@@ -17,135 +16,12 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from builders.canvas import Canvas, Node, definitions_at, write
+from builders.family_recipes import RECIPES, Recipe
 
 TITLE = "Train and draw with {}"
 PICTURE, INK, PAPER = (640, 360), (235, 235, 240), (32, 34, 40)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a family's official template loads and sets."""
-
-    model: str
-    encoder: tuple[str, ...] = ()
-    """Files of the text encoders, and the loader's type, if it asks; none: all is in the model's checkpoint."""
-    vae: str = ""
-    latent: str = "EmptySD3LatentImage"
-    frames: dict[str, int] = field(default_factory=dict)
-    """How many, where the latent's node asks."""
-    side: int = 1024
-    """Of pictures, in pixels."""
-    shifts: str = "ModelSamplingAuraFlow"
-    """The node that sets ``shift``."""
-    shift: float | None = None
-    guidance: float | None = None
-    steps: int = 25
-    cfg: float = 4.0
-    sampler: str = "euler"
-    note: str = ""
-    learns: str = "the values are learned alone, at the superclass's own words"
-
-
 ENCODER_LOADERS = {1: "CLIPLoader", 2: "DualCLIPLoader", 4: "QuadrupleCLIPLoader"}
 """How many files -> the host's loader of as many."""
-_T5 = "t5xxl_fp16.safetensors"
-RECIPES = {
-    "SD 3.5": Recipe(
-        "sd3.5_large_fp8_scaled.safetensors",
-        note="3.5 medium takes the same nodes; a concept of large does not fit it, as it has other layers. The text "
-        "encoders may also come from *Load CLIP (Triple)*.",
-    ),
-    "Anima": Recipe(
-        "anima-base-v1.0.safetensors",
-        ("qwen_3_06b_base.safetensors", "stable_diffusion"),
-        "qwen_image_vae.safetensors",
-        latent="EmptyLatentImage",
-        steps=30,
-        note="Train on the base model. The turbo LoRA may be on the model when you draw. How well that works is not "
-        "measured. Key locking can stay `local`: at any bias, the concept's own key is the superclass's.",
-        learns="a word and its values are learned, as in the paper. The text is measured first, which takes minutes",
-    ),
-    "Z-Image": Recipe(
-        *("z_image_bf16.safetensors", ("qwen_3_4b.safetensors", "lumina2"), "ae.safetensors"),
-        shift=3.0,
-        note="Train on Z-Image itself. Z-Image Turbo has the same layers, so the concept loads there too: use 8 steps "
-        "and cfg 1. How well that works is not measured.",
-    ),
-    "Lumina 2": Recipe(
-        *("lumina_2_model_bf16.safetensors", ("gemma_2_2b_fp16.safetensors", "lumina2"), "ae.safetensors"), shift=6.0
-    ),
-    "Flux.1": Recipe(
-        *("flux1-dev.safetensors", ("clip_l.safetensors", _T5, "flux"), "ae.safetensors"),
-        guidance=3.5,
-        cfg=1.0,
-        note="Flux.1 dev is distilled for guidance; training uses the guidance of the drawing, 3.5. schnell has the "
-        "same layers, so the concept loads there too. How well that works is not measured.",
-    ),
-    "Chroma": Recipe(
-        *("Chroma1-HD-fp8mixed.safetensors", ("t5xxl_fp8_e4m3fn_scaled.safetensors", "chroma"), "ae.safetensors"),
-        shift=1.0,
-        cfg=3.5,
-    ),
-    "Flux.2 Klein": Recipe(
-        *("flux-2-klein-base-4b.safetensors", ("qwen_3_4b.safetensors", "flux2"), "flux2-vae.safetensors"),
-        latent="EmptyFlux2LatentImage",
-        cfg=5.0,
-        note="Train on Klein base. The distilled Klein has the same layers, so the concept loads there too: use 4 "
-        "steps and cfg 1. How well that works is not measured. Flux.2 dev takes the same nodes, with its own files.",
-    ),
-    "Qwen-Image": Recipe(
-        "qwen_image_fp8_e4m3fn.safetensors",
-        ("qwen_2.5_vl_7b_fp8_scaled.safetensors", "qwen_image"),
-        "qwen_image_vae.safetensors",
-        shift=3.1,
-    ),
-    "HiDream": Recipe(
-        "hidream_i1_full_fp8.safetensors",
-        (
-            *("clip_l_hidream.safetensors", "clip_g_hidream.safetensors", "t5xxl_fp8_e4m3fn_scaled.safetensors"),
-            *("llama_3.1_8b_instruct_fp8_scaled.safetensors", ""),
-        ),
-        "ae.safetensors",
-        shifts="ModelSamplingSD3",
-        shift=3.0,
-        steps=50,
-        cfg=5.0,
-        sampler="uni_pc",
-        note="Train on HiDream-I1 Full. Dev and Fast have the same layers, so the concept loads there too: use cfg 1, "
-        "and the steps and the shift of their templates. How well that works is not measured.",
-    ),
-    "Wan 2.1": Recipe(
-        "wan2.1_t2v_1.3B_fp16.safetensors",
-        ("umt5_xxl_fp8_e4m3fn_scaled.safetensors", "wan"),
-        "wan_2.1_vae.safetensors",
-        latent="EmptyHunyuanLatentVideo",
-        frames={"length": 1},
-        side=640,
-        shifts="ModelSamplingSD3",
-        shift=8.0,
-        steps=30,
-        cfg=6.0,
-        sampler="uni_pc",
-        note="A picture is a film of one frame, so `length` is 1. This model was made for about 640 by 640 pixels. The "
-        "14B model takes the same nodes. Wan 2.2 14B has two models: train on one, and put one *Apply Key-Locked "
-        "Attention* before each. How well that works is not measured.",
-    ),
-    "PixArt Sigma": Recipe(
-        *("PixArt-Sigma-XL-2-1024-MS.pth", (_T5, "pixart"), "sdxl_vae.safetensors"),
-        latent="EmptyLatentImage",
-        cfg=4.5,
-        note="PixArt Alpha takes the same nodes, with the VAE of Stable Diffusion 1.5. A concept of one does not fit "
-        "the other.",
-    ),
-    "HunyuanDiT": Recipe(
-        "hunyuan_dit_1.2.safetensors",
-        latent="EmptyLatentImage",
-        steps=30,
-        cfg=6.0,
-        note="HunyuanDiT 1.0 and 1.1 take the same nodes; a concept of 1.2 does not fit them. The word may stand in "
-        "either box of *CLIP Text Encode (Hunyuan Image)*, or in both.",
-    ),
-}
 
 
 def note_of(title: str, recipe: Recipe) -> str:
@@ -167,7 +43,7 @@ def workflow(title: str, recipe: Recipe, definitions: dict[str, Any]) -> dict[st
     """The whole workflow: on the left it learns, on the right, muted, it draws."""
     canvas = Canvas(definitions)
     model, clip, vae = _loaded(canvas, recipe)
-    folder = canvas.add("LoadImage", (-900, 580 + _more_room(recipe)), (320, 330))
+    folder = canvas.add("LoadImage", (-900, 580 + _more_room(recipe)), (320, 330), image="example.png")
     trained = canvas.add(
         *("PerfusionTrainConcept", (-520, 60), (400, 820)),
         {"model": model, "clip": clip, "vae": vae, "images": folder[0]},
@@ -190,39 +66,77 @@ def _loaded(canvas: Canvas, recipe: Recipe) -> tuple[tuple[Node, int], ...]:
     *files, kind = recipe.encoder
     names = {"clip_name": files[0]} if len(files) == 1 else {f"clip_name{n}": file for n, file in enumerate(files, 1)}
     type_of = {"type": kind} if kind else {}
-    size = (320, 130 + _more_room(recipe))
+    size = (320, 130 if recipe.unpadded else 130 + _more_room(recipe))
     clip = canvas.add(ENCODER_LOADERS[len(files)], (-900, 240), size, **type_of, **names)
+    if recipe.unpadded:
+        nothing = {"min_padding": 0, "min_length": 0}
+        clip = canvas.add("T5TokenizerOptions", (-900, 420), links={"clip": clip[0]}, **nothing)
     vae = canvas.add("VAELoader", (-900, 420 + _more_room(recipe)), vae_name=recipe.vae)
     return model[0], clip[0], vae[0]
 
 
 def _more_room(recipe: Recipe) -> int:
-    """Pixels for a loader of four files."""
-    return 110 if len(recipe.encoder) > 4 else 0
+    """Pixels for a loader of four files, or for a node behind the loader."""
+    return 180 if recipe.unpadded else 110 if len(recipe.encoder) > 4 else 0
 
 
 def _draw(canvas: Canvas, recipe: Recipe, model, clip, vae) -> None:
     concept = canvas.add("PerfusionLoadConcept", (380, 60), (340, 200), muted=True)
     links = {"model": model, "clip": clip, "concept": concept[0]}
     applied = canvas.add("PerfusionApplyKeyLockedAttention", (380, 310), (340, 430), links, muted=True)
-    named = applied[1]
-    positive = canvas.add("CLIPTextEncode", (760, 60), links={"clip": named}, muted=True, text="a photo of my_subject")
-    negative = canvas.add("CLIPTextEncode", (760, 230), links={"clip": named}, muted=True, text="")
-    shown, guided = applied[0], positive[0]
+    texts = {60: recipe.prompt, 230: recipe.negative}
+    named = {"links": {"clip": applied[1]}, "muted": True}
+    prompts = [canvas.add("CLIPTextEncode", (760, y), text=text, **named)[0] for y, text in texts.items()]
+    shown = _with_settings(canvas, recipe, applied[0])
+    positive, negative = _guided(canvas, recipe, prompts)
+    size = {"width": recipe.side, "height": recipe.height or recipe.side, "batch_size": 1, **recipe.frames}
+    latent = canvas.add(recipe.latent, (760, 580), muted=True, **size)
+    links = {"model": shown, "positive": positive, "negative": negative}
+    sampled = (_sampled if recipe.beta is None else _sampled_by_parts)(canvas, recipe, links, latent[0])
+    decoded = canvas.add("VAEDecode", (1120, 370), (320, 60), links={"samples": sampled, "vae": vae}, muted=True)
+    canvas.add("SaveImage", (1120, 470), (320, 340), {"images": decoded[0]}, muted=True, filename_prefix="my_subject")
+
+
+def _with_settings(canvas: Canvas, recipe: Recipe, shown: tuple[Node, int]) -> tuple[Node, int]:
+    """The model with what the template sets of it."""
     if recipe.shift is not None:
         shift = {"links": {"model": shown}, "muted": True, "shift": recipe.shift}
         shown = canvas.add(recipe.shifts, (380, 800), **shift)[0]
-    if recipe.guidance is not None:
-        guidance = {"links": {"conditioning": guided}, "muted": True, "guidance": recipe.guidance}
-        guided = canvas.add("FluxGuidance", (760, 400), **guidance)[0]
-    size = {"width": recipe.side, "height": recipe.side, "batch_size": 1, **recipe.frames}
-    latent = canvas.add(recipe.latent, (760, 580), muted=True, **size)
-    links = {"model": shown, "positive": guided, "negative": negative[0], "latent_image": latent[0]}
-    settings = {"steps": recipe.steps, "cfg": recipe.cfg, "sampler_name": recipe.sampler, "scheduler": "simple"}
-    sampled = canvas.add("KSampler", (1120, 60), (320, 270), links, muted=True, **settings)
-    links = {"samples": sampled[0], "vae": vae}
-    decoded = canvas.add("VAEDecode", (1120, 370), (320, 60), links=links, muted=True)
-    canvas.add("SaveImage", (1120, 470), (320, 340), {"images": decoded[0]}, muted=True, filename_prefix="my_subject")
+    if recipe.norm is not None:
+        norm = {"links": {"model": shown}, "muted": True, "strength": recipe.norm}
+        shown = canvas.add("CFGNorm", (380, 800), **norm)[0]
+    return shown
+
+
+def _guided(canvas: Canvas, recipe: Recipe, prompts: list[tuple[Node, int]]) -> list[tuple[Node, int]]:
+    """The positive and the negative prompt with the template's guidance."""
+    if recipe.guidance is None:
+        return prompts
+    count, size = (2, (320, 60)) if recipe.guides_both else (1, (320, 130))
+    given = {"muted": True, "guidance": recipe.guidance, "size": size}
+    found = [
+        canvas.add("FluxGuidance", (760, 400 + 90 * n), links={"conditioning": prompts[n]}, **given)[0]
+        for n in range(count)
+    ]
+    return [*found, *prompts[count:]]
+
+
+def _sampled(canvas: Canvas, recipe: Recipe, links: dict, latent: tuple[Node, int]) -> tuple[Node, int]:
+    settings = {"steps": recipe.steps, "cfg": recipe.cfg, "sampler_name": recipe.sampler}
+    settings |= {"scheduler": recipe.scheduler}
+    return canvas.add(
+        "KSampler", (1120, 60), (320, 270), {**links, "latent_image": latent}, muted=True, **settings
+    )[0]
+
+
+def _sampled_by_parts(canvas: Canvas, recipe: Recipe, links: dict, latent: tuple[Node, int]) -> tuple[Node, int]:
+    guider = canvas.add("CFGGuider", (1120, 60), (320, 100), links, muted=True, cfg=recipe.cfg)
+    sampler = canvas.add("KSamplerSelect", (1480, 60), (320, 60), muted=True, sampler_name=recipe.sampler)
+    steps = {"steps": recipe.steps, "alpha": recipe.beta, "beta": recipe.beta, "muted": True}
+    sigmas = canvas.add("BetaSamplingScheduler", (1480, 180), (320, 110), {"model": links["model"]}, **steps)
+    noise = canvas.add("RandomNoise", (1480, 350), (320, 90), muted=True)
+    parts = {"noise": noise[0], "guider": guider[0], "sampler": sampler[0], "sigmas": sigmas[0], "latent_image": latent}
+    return canvas.add("SamplerCustomAdvanced", (1120, 220), (320, 110), parts, muted=True)[0]
 
 
 def picture(title: str, saved: dict[str, Any]) -> Image.Image:

@@ -4,8 +4,34 @@ from __future__ import annotations
 
 import pytest
 
+from builders.family_templates import CLIP_LOADERS, templates
 from builders.family_workflows import RECIPES, TITLE, workflow
 from builders.ui_workflows import nodes_of, shipped, to_api
+
+OFFICIAL = {
+    "Chroma Radiance": "image_chroma1_radiance_text_to_image",
+    "LongCat-Image": "image_longcat_text_to_image",
+    "NewBie": "image_newbieimage_exp0_1-t2i",
+    "Ovis-Image": "image_ovis_text_to_image",
+}
+"""Workflow -> the official template that it does as."""
+SETTINGS = {"UNETLoader", *CLIP_LOADERS, "VAELoader", "T5TokenizerOptions", "ModelSamplingAuraFlow", "CFGNorm"}
+SETTINGS |= {"FluxGuidance", "KSampler", "CFGGuider", "KSamplerSelect", "BetaSamplingScheduler"}
+SETTINGS |= {"EmptySD3LatentImage", "EmptyChromaRadianceLatentImage"}
+"""Nodes whose values are the template's own."""
+NOT_THE_SAME = {"seed", "batch_size"}
+
+
+def settings(saved: dict, server) -> list[tuple[str, dict]]:
+    """Node and values, of the nodes in ``SETTINGS``."""
+    graph = to_api(saved, server).values()
+    return sorted(
+        ((node["class_type"], _values(node["inputs"])) for node in graph if node["class_type"] in SETTINGS), key=str
+    )
+
+
+def _values(inputs: dict) -> dict:
+    return {name: value for name, value in inputs.items() if not isinstance(value, list) and name not in NOT_THE_SAME}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +55,7 @@ def test_a_familys_workflow_is_whole(server, definitions, title):
         needed = definitions[node["class_type"]]["input"].get("required", {})
         assert set(needed) <= set(node["inputs"]), kinds[name]
     (train,) = nodes_of(graph, "PerfusionTrainConcept")
-    (sampler,) = nodes_of(graph, "KSampler")
+    (sampler,) = [*nodes_of(graph, "KSampler"), *nodes_of(graph, "CFGGuider")]
     assert graph[train]["inputs"]["gate"] == "auto" and graph[train]["inputs"]["gradient_checkpointing"] is True
     assert graph[sampler]["inputs"]["cfg"] == RECIPES[title].cfg
 
@@ -48,3 +74,17 @@ def test_a_familys_workflow_names_no_concept_of_another_machine(title):
     """A user's first run does not fail for a file that only the machine had on which the workflow was written."""
     [concept] = [node for node in shipped(TITLE.format(title))["nodes"] if node["type"] == "PerfusionLoadConcept"]
     assert concept["widgets_values"] == []
+
+
+@pytest.mark.parametrize("title", OFFICIAL)
+def test_a_familys_workflow_loads_and_sets_what_its_official_template_does(server, title):
+    """A user finds the file names that they have, and pictures as that template draws them."""
+    official = {template.name: template for template in templates()}
+    if OFFICIAL[title] not in official:
+        pytest.skip("the installed templates have none of this model")
+    theirs = settings(official[OFFICIAL[title]].flat, server)
+    ours = settings(shipped(TITLE.format(title)), server)
+    linked = {"width", "height", "steps", "cfg", "seed"}  # where the template's own values come from another node
+    for (kind, values), (other, found) in zip(theirs, ours, strict=True):
+        wanted = {name: value for name, value in values.items() if name in found or name not in linked}
+        assert kind == other and wanted == {name: found[name] for name in wanted}, kind
