@@ -123,6 +123,26 @@ def test_the_memory_of_a_training_is_what_was_counted():
         assert small["learns in"] == half["learns in"] and set(known) & set(page), known[0]
 
 
+CARDS, TO_SPARE = (8, 12, 16, 24), 1536
+"""GB of the cards that the page names; MiB that a step's count does not hold."""
+
+
+def test_the_card_that_each_model_asks_for_follows_from_what_was_counted():
+    """Who looks for their card finds every model that fits it, and none that does not."""
+    page, record = lines_of("docs/models.md"), ROOT / "benchmarks/results/full_size_joint_memory.json"
+    (rows,) = json.loads(record.read_text(encoding="utf-8"))["tables"].values()
+    asked: dict[str, tuple[set, set]] = {f"{card} GB": (set(), set()) for card in CARDS} | {"more": (set(), set())}
+    for row in rows:
+        if row["learns in"].startswith("all"):
+            fitting = [card for card in CARDS if row["together, MiB"] + TO_SPARE <= 1024 * card]
+            names = asked[f"{fitting[0]} GB" if fitting else "more"]
+            names[row["weights in"] != "bfloat16"].add(row["model"])
+    for card, names in asked.items():
+        (line,) = (line for line in page if line.startswith(f"| {card} | "))
+        found = tuple(set(cell.split("; ")) - {"-"} for cell in line.strip("| ").split(" | ")[1:])
+        assert found == names, card
+
+
 def test_what_leaving_the_text_encoder_out_saves_is_what_was_counted():
     """Who chooses between the gates reads the recorded counts."""
     page, record = lines_of("docs/memory.md"), ROOT / "benchmarks/results/full_size_gate_memory.json"
