@@ -21,7 +21,7 @@ from .applied import AppliedConcept, AppliedConcepts
 from .belonging import naming_strange_prompts
 from .call_wrapper import Conditionings, ModelCall, call_kind
 from .conditioning import Reading, namings, without_marks
-from .naming import never_open, not_applied, not_named, only_negative
+from .naming import Naming, never_open, not_applied, not_named, only_negative
 from .network_reader import NetworkReader, inference_dtype
 from .windows import with_windows
 
@@ -40,6 +40,18 @@ def model_with_concept(model, applied: AppliedConcept):
     )
     clone.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, KEY)
     clone.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, edit_prompts)
+    return clone
+
+
+def model_that_tells(model, naming: Naming, sentence: str):
+    """A clone of ``model`` that draws alike and says ``sentence``, why the concept is not in it, in every run."""
+
+    def told(executor, *args, **kwargs):
+        naming.fails(sentence)
+        return executor(*args, **kwargs)
+
+    clone = model.clone()
+    clone.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, f"{KEY} tells", told)
     return clone
 
 

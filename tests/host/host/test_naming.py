@@ -114,13 +114,20 @@ def test_a_word_in_a_negative_prompt_that_no_sampler_reads_is_told(server):
         assert said == ([True] if cfg == 1 else [])
 
 
-def test_a_concept_without_effect_is_told_again_when_only_the_seed_changes(server):
+@pytest.mark.parametrize(
+    ("off", "sentence"),
+    [
+        ("region", "The region is all black, so the concept has no effect. Paint where it may appear white."),
+        ("strength", "visual_strength is 0, so 'teddy_t' draws exactly 'bear'."),
+    ],
+)
+def test_a_concept_without_effect_is_told_again_when_only_the_seed_changes(server, off, sentence):
     """ComfyUI does not run Apply again then, and newer frontends have cleared its line."""
     for seed in (5, 6):
         run = Run(server)
         black = run.graph.add("SolidMask", value=0.0, width=64, height=64)[0]
-        edited, known = apply(run.graph, run.model, run.clip, TEDDY, bias=0.68, region=black)
+        how = {"region": black} if off == "region" else {"visual_strength": 0.0}
+        edited, known = apply(run.graph, run.model, run.clip, TEDDY, bias=0.68, **how)
         text = encode(run.graph, known, "a teddy_t")
         lines, log = run.draw(edited, text, seed=seed)
-        assert lines == ["The region is all black, so the concept has no effect. Paint where it may appear white."]
-        assert log.count("The region is all black") == 1, "once a run"
+        assert lines == [sentence] and log.count(sentence) == 1, "once a run"
