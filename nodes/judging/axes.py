@@ -39,8 +39,8 @@ class Axis:
             return cls(dial, (None,), ("",))
         if dial == CONCEPT:
             return cls(dial, tuple(concepts), tuple(named(concepts)))
-        words = [word.strip() for word in (text.strip() or DEFAULTS[dial]).replace("\n", ",").split(",")]
-        values = list(dict.fromkeys(_value(dial, word) for word in words if word))
+        words = [*filter(None, map(str.strip, text.replace("\n", ",").split(",")))] or DEFAULTS[dial].split(", ")
+        values = list(dict.fromkeys(_value(dial, word) for word in words))
         return cls(dial, tuple(values), tuple(v if isinstance(v, str) else f"{v:g}" for v in values))
 
     def turned(self, point: Point, index: int) -> Point:
