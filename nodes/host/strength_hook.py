@@ -45,7 +45,7 @@ class StrengthHook(comfy.hooks.TransformerOptionsHook):
     def shifts(self) -> tuple[float, ...]:
         """What the hook can move the bias by, over all of its keyframes."""
         frames = self.hook_keyframe.keyframes if self.keyframes_scale == "bias_shift" else ()
-        return tuple(dict.fromkeys(self.bias_shift * frame.strength for frame in frames)) or (self.bias_shift,)
+        return tuple(dict.fromkeys(self.bias_shift * float(frame.strength) for frame in frames)) or (self.bias_shift,)
 
     @property
     def rests(self) -> bool:
@@ -68,9 +68,11 @@ class StrengthHook(comfy.hooks.TransformerOptionsHook):
         """For one model call: the factor and the shift, one of them times the strength of the keyframe that holds now.
         """
         strengths, shifts = transformer_options.setdefault(STRENGTHS, {}), self.shifts
-        frame = self.strength if self.keyframes_scale == "strength" else 1.0
+        # The host's interpolated keyframes have tensors for strengths.
+        now = float(self.strength)
+        frame = now if self.keyframes_scale == "strength" else 1.0
         strengths[self.word] = strengths.get(self.word, 1.0) * self.factor * frame
-        holds = shifts.index(self.bias_shift * self.strength) if len(shifts) > 1 else 0
+        holds = shifts.index(self.bias_shift * now) if len(shifts) > 1 else 0
         transformer_options.setdefault(SHIFTS, []).append((self.word, holds, len(shifts)))
 
 

@@ -16,8 +16,11 @@ MUG = "mug.safetensors"
 BOTH = "a teddy_t beside a mug_m"
 
 
-def hooked(text: str, concepts, strength: float = 1.0, keyframes=(), on: str = "positive", cfg=1.0, **bias):
-    """A picture whose positive or negative prompt has the hook of the teddy, with keyframes (percent, strength)."""
+def hooked(text: str, concepts, strength=1.0, keyframes=(), on="positive", cfg=1.0, between=None, **bias):
+    """A picture whose positive or negative prompt has the hook of the teddy, with keyframes (percent, strength).
+
+    ``between`` two strengths, the host makes the keyframes.
+    """
     graph = Workflow()
     model, clip, vae = load(graph)
     for file, settings in concepts:
@@ -27,6 +30,10 @@ def hooked(text: str, concepts, strength: float = 1.0, keyframes=(), on: str = "
     for percent, value in keyframes:
         before = {} if frames is None else {"prev_hook_kf": frames}
         frames = graph.add("CreateHookKeyframe", strength_mult=value, start_percent=percent, **before)[0]
+    if between is not None:
+        ends = {"strength_start": between[0], "strength_end": between[1], "interpolation": "linear"}
+        ends |= {"start_percent": 0.0, "end_percent": 1.0, "keyframes_count": 4, "print_keyframes": False}
+        frames = graph.add("CreateHookKeyframesInterpolated", **ends)[0]
     if frames is not None:
         hooks = graph.add("SetHookKeyframes", hooks=hooks, hook_kf=frames)[0]
     conds = {"positive": encode(graph, clip, text), "negative": encode(graph, clip, "blurry")}
@@ -75,6 +82,21 @@ def test_keyframes_move_the_bias_and_say_when_they_cannot(draw, server):
     assert not any(sentence in line for line in result.texts())
     unmoved = server.run(hooked(PROMPT, [(TEDDY, {})], bias_shift=0.0, **scaled)[0])
     assert any(sentence in line for line in unmoved.texts())
+
+
+@pytest.mark.parametrize(
+    ("dials", "ends", "same"),
+    [
+        ({"keyframes_scale": "bias_shift", "bias_shift": 0.25}, (2.0, 2.0), {"bias": 0.0}),
+        ({}, (0.5, 0.5), {"visual_strength": 0.5}),
+    ],
+)
+def test_keyframes_that_the_host_interpolates_are_keyframes_too(draw, dials, ends, same):
+    """Its node hands over tensors in place of numbers: sampling ended in an error where they moved the bias."""
+    expected = draw(*plain(PROMPT, [(TEDDY, same)]))
+    np.testing.assert_array_equal(draw(*hooked(PROMPT, [(TEDDY, {})], between=ends, **dials)), expected)
+    moving = draw(*hooked(PROMPT, [(TEDDY, {})], between=(0.0, ends[1]), **dials))
+    assert mean_difference(moving, expected) > 0 < mean_difference(moving, draw(*plain(PROMPT, [(TEDDY, {})])))
 
 
 def test_a_hook_scales_its_own_concept_of_two(draw):
