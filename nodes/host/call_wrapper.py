@@ -26,7 +26,7 @@ from .model_call import CallEdit
 from .network_reader import inference_dtype
 from .read_texts import carrying
 from .strength_hook import STRENGTHS, may_rest, possible_shifts, shift_that_holds
-from .windows import WINDOW, region_in
+from .windows import WINDOW, check_whole, region_in
 
 Conditionings = dict[str, list[dict]]
 Parts = Mapping[str, Tensor]
@@ -80,6 +80,8 @@ class ModelCall:
         parts = {part: tensor.to(**place) for part, tensor in parts.items()}
         parts = self._now(parts, transformer_options["sigmas"].max().to(x.device), transformer_options)
         regions = {j: region_in(c.region, seen) for j, c in enumerate(self.applied.concepts) if c.region is not None}
+        if regions:
+            check_whole(seen, x.shape)
         self.other = partial(self._of_another, place, transformer_options)
         self.carries = isinstance(self.family, UNet) and is_of_another_pack(executor.class_obj.diffusion_model)
         if self.carries:

@@ -43,3 +43,18 @@ def region_in(region: Tensor, seen: tuple[tuple[int, int], Window] | None) -> Te
         return region
     whole, (top, left, height, width) = seen
     return mask_at(region, *whole).view(whole)[top : top + height, left : left + width]
+
+
+def check_whole(seen: tuple[tuple[int, int], Window] | None, latent_shape: Sequence[int]) -> None:
+    """Raise ValueError if a model call with regions gets less (..., h, w) than what its prompt is drawn in.
+
+    More is the whole picture made larger, as some samplers do on the way.
+    """
+    given = tuple(latent_shape[-2:])
+    if seen is None or all(side >= whole for side, whole in zip(given, seen[1][2:], strict=True)):
+        return
+    raise ValueError(
+        f"The model is called with {given[0]} x {given[1]} cells of a latent of {seen[1][2]} x {seen[1][3]}: another "
+        "node cuts the picture into parts, and where each lies is not known. Take the concept's region away, or "
+        "connect the model without that node."
+    )
