@@ -21,6 +21,8 @@ from .scale import Scale
 CASES = [
     *(("sd1", 512, batch, "float16") for batch in (1, 4, 16)),
     *(("sdxl", 1024, batch, stored) for batch, stored in ((1, "float16"), (1, "float8_e4m3fn"), (4, "float16"))),
+    ("sd2", 768, 1, "float16"),
+    *((name, 1024, 1, "float16") for name in ("ssd_1b", "vega", "koala_700m", "koala_1b")),
     *((name, 1024, batch, "bfloat16") for name in models.TRANSFORMERS for batch in (1, 4)),
     *((name, 1024, 1, "float8_e4m3fn") for name in models.TRANSFORMERS),
 ]
@@ -98,12 +100,12 @@ def sizes_without_numbers() -> Iterator[None]:
     def own(patcher, name: str):  # tensors without memory cannot share any
         return getattr(patcher.model, name).requires_grad_(False).eval()
 
-    encoder = host.pack("nodes.host.encoders").HostTextEncoder
-    tokenize = encoder._chunks
+    encoders = host.pack("nodes.host.encoders")
+    tokenize = encoders.chunks_of
 
-    def tokenized(self, name: str, templates: list[str]) -> list[list]:
+    def tokenized(*prompts) -> list[list]:
         with unset_fake_temporarily():  # tokens are numbers that are looked at
-            return tokenize(self, name, templates)
+            return tokenize(*prompts)
 
     whole = host.pack("nodes.host.whole_prompts").WholePromptEncoder
     tokenize_whole = whole._prompt
@@ -119,7 +121,7 @@ def sizes_without_numbers() -> Iterator[None]:
         stack.enter_context(mock.patch.object(host.pack("nodes.host.frozen_layers"), "is_known", lambda _m: True))
         stack.enter_context(mock.patch.object(host.comfy("comfy.model_management"), "load_models_gpu"))
         stack.enter_context(mock.patch.object(attention, "optimized_attention", attention.attention_pytorch))
-        stack.enter_context(mock.patch.object(encoder, "_chunks", tokenized))
+        stack.enter_context(mock.patch.object(encoders, "chunks_of", tokenized))
         stack.enter_context(mock.patch.object(whole, "_prompt", tokenized_whole))
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         yield

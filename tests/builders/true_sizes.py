@@ -14,11 +14,32 @@ from builders.make_checkpoints import ALL_BLOCKS, CONTEXT_WIDTHS, unet_config
 
 SD_SHORT = {"channel_mult": [1, 2]}
 SDXL = {"channel_mult": [1, 2, 4]}
+SSD_1B = SDXL | {
+    "transformer_depth": [0, 0, 2, 2, 4, 4],
+    "transformer_depth_output": [0, 0, 0, 1, 1, 2, 10, 4, 4],
+    "transformer_depth_middle": -1,
+}
+VEGA = SDXL | {
+    "transformer_depth": [0, 0, 1, 1, 2, 2],
+    "transformer_depth_output": [0, 0, 0, 1, 1, 1, 2, 2, 2],
+    "transformer_depth_middle": -1,
+}
 SDXL_SHORT = SDXL | {
     "transformer_depth": [0, 0, 1, 1, 3, 3],
     "transformer_depth_output": [0, 0, 0, 1, 1, 1, 3, 3, 3],
     "transformer_depth_middle": 3,
 }
+
+
+def _adm(channels: int) -> dict[str, Any]:
+    """Of a network that reads a vector beside the text."""
+    return {"adm_in_channels": channels, "num_classes": "sequential"}
+
+
+def _koala(deepest: int, middle: int) -> dict[str, Any]:
+    up = [0, 0, 2, 2, deepest, deepest]
+    sizes = {"transformer_depth": [0, 2, deepest], "transformer_depth_output": up, "transformer_depth_middle": middle}
+    return SDXL | {"num_res_blocks": [1] * 3} | sizes
 
 
 @dataclass(frozen=True)
@@ -28,6 +49,8 @@ class Family:
     name: str
     title: str
     layers: Mapping[str, Any]
+    config: str = ""
+    """Name of the host's class, of a relative that has one of its own."""
     latent_channels = 4
 
     @property
@@ -45,7 +68,7 @@ class Family:
 
     def configuration(self) -> Any:
         """The host's own, of ``comfy.supported_models``."""
-        kind = {"sd1": "SD15", "sd2": "SD20", "sdxl": "SDXL"}[self.name]
+        kind = self.config or {"sd1": "SD15", "sd2": "SD20", "sdxl": "SDXL"}[self.name]
         return getattr(host.comfy("comfy.supported_models"), kind)(self.unet)
 
 
@@ -53,8 +76,6 @@ class Family:
 class Transformer(Family):
     """A family of transformers: ``layers`` is all that the host finds of its network in a file."""
 
-    config: str = ""
-    """Name of the host's class."""
     widths: Mapping[str, int] = field(default_factory=dict)
     latent_channels: int = 16
 
@@ -69,9 +90,6 @@ class Transformer(Family):
     @property
     def text_encoders(self) -> dict[str, int]:
         return dict(self.widths)
-
-    def configuration(self) -> Any:
-        return getattr(host.comfy("comfy.supported_models"), self.config)(self.unet)
 
 
 COSMOS = {
@@ -93,7 +111,15 @@ TRANSFORMERS = {
         {"t5xxl": 1024},
     ),
 }
-FAMILIES = TRANSFORMERS | {
+UNET_RELATIVES = {
+    "unclip_l": Family("sd2", "SD 2.1 unCLIP-L", ALL_BLOCKS | _adm(1536), "SD21UnclipL"),
+    "unclip_h": Family("sd2", "SD 2.1 unCLIP-H", ALL_BLOCKS | _adm(2048), "SD21UnclipH"),
+    "ssd_1b": Family("sdxl", "SSD-1B", SSD_1B, "SSD1B"),
+    "vega": Family("sdxl", "Segmind Vega", VEGA, "Segmind_Vega"),
+    "koala_700m": Family("sdxl", "KOALA 700M", _koala(5, -2), "KOALA_700M"),
+    "koala_1b": Family("sdxl", "KOALA 1B", _koala(6, 6), "KOALA_1B"),
+}
+FAMILIES = TRANSFORMERS | UNET_RELATIVES | {
     "sd1": Family("sd1", "SD 1.5", ALL_BLOCKS),
     "sd2": Family("sd2", "SD 2.1", ALL_BLOCKS),
     "sdxl": Family("sdxl", "SDXL", SDXL),
