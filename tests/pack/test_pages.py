@@ -123,6 +123,21 @@ def test_the_memory_of_a_training_is_what_was_counted():
         assert small["learns in"] == half["learns in"] and set(known) & set(page), known[0]
 
 
+def test_the_memory_of_a_training_with_a_learned_word_is_what_was_counted():
+    """Who reads whether a card is large enough reads the recorded counts: of U-Nets on one page, else on another."""
+    pages = lines_of("docs/memory.md"), lines_of("docs/models.md")
+    record = ROOT / "benchmarks/results/full_size_memory.json"
+    (rows,) = json.loads(record.read_text(encoding="utf-8"))["tables"].values()
+    assert len(rows) >= 30
+    for row in rows:
+        unet, encoders, learned, held, whole = (number for name, number in row.items() if name.endswith("MiB"))
+        case = [row[name] for name in ("model", "pixels", "batch", "weights in", "checkpointing")]
+        line = " | ".join(map(str, [*case, unet, encoders, learned, held, whole]))
+        title = row["model"].removesuffix(" 2B")
+        others = " | ".join([title, *map(str, case[2:]), *(f"{number:,}" for number in (unet, encoders, held, whole))])
+        assert f"| {line} |" in pages[0] or f"| {others} |" in pages[1], case
+
+
 CARDS, TO_SPARE = (8, 12, 16, 24), 1536
 """GB of the cards that the page names; MiB that a step's count does not hold."""
 
