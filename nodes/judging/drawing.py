@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,8 @@ class Studio:
     sampler_name: str
     scheduler: str
     denoise: float
+    size: tuple[int, int]
+    """Height and width of the pictures in pixels."""
 
     def draw(self, model, clip, text: str, negative) -> Drawn:
         """What CLIP Text Encode, KSampler and VAE Decode make of ``text``."""
@@ -47,11 +50,21 @@ class Studio:
 
     def described(self) -> str:
         """The sampler's settings, for a table that is read elsewhere."""
-        height, width = (8 * side for side in self.latent["samples"].shape[-2:])
+        height, width = self.size
         return (
             f"seed {self.seed}, {self.steps} steps, cfg {self.cfg:g}, {self.sampler_name}, {self.scheduler}, "
             f"denoise {self.denoise:g}, {width} x {height}"
         )
+
+
+def size_of(model, latent: Mapping[str, Any]) -> tuple[int, int]:
+    """Height and width in pixels of what a MODEL draws from an empty latent, or a picture's.
+
+    A latent that is made for no model tells its cells' side, and the host fits it; any other is of the model's cells.
+    """
+    side = latent.get("downscale_ratio_spacial", model.get_model_object("latent_format").spacial_downscale_ratio)
+    height, width = (side * cells for cells in latent["samples"].shape[-2:])
+    return height, width
 
 
 def encoded(clip, text: str):

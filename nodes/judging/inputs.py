@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..families.family import family_of
 from ..host.applying import InEffect
 from ..host.naming import Naming
 from ..training.pictures import Shot, shots
-from .drawing import Studio
+from .drawing import Studio, size_of
 from .judges import Judge, ModelJudge, VisionJudge
 from .point import Point
 
@@ -31,7 +32,8 @@ def studio_of(one: Mapping[str, Any]) -> Studio:
     """The settings of the host's sampler. Raises ValueError if it would take no step."""
     if one["denoise"] == 0:
         raise ValueError("denoise is 0, so every picture would be latent_image as it is. Set denoise above 0.")
-    return Studio(one["vae"], one["latent_image"], **{name: one[name] for name in SAMPLER})
+    size = size_of(one["model"], one["latent_image"])
+    return Studio(one["vae"], one["latent_image"], **{name: one[name] for name in SAMPLER}, size=size)
 
 
 def connected_pictures(one: Mapping[str, Any]) -> list[Shot]:
@@ -45,8 +47,9 @@ def connected_pictures(one: Mapping[str, Any]) -> list[Shot]:
                     f"to images, or disconnect {name}."
                 )
         return []
-    height, width = (8 * side for side in one["latent_image"]["samples"].shape[-2:])
-    return shots(as_list(images), as_list(masks), round(math.sqrt(height * width)))
+    side = round(math.sqrt(math.prod(size_of(one["model"], one["latent_image"]))))
+    multiple, _smallest = family_of(one["model"]).sides
+    return shots(as_list(images), as_list(masks), side, multiple)
 
 
 def as_list(value: Any) -> list:

@@ -36,7 +36,7 @@ ROOMS = {
         *("checks", "cross_model", "files", "joint_model", "loss_curve", "pictures"),
         *("preview", "progress", "run", "picture_files", "snapshots", "task", "texts"),
     ),
-    "judging": ("axes", "drawing", "errors", "judges", "point", "sheet", "sweep"),
+    "judging": ("axes", "drawing", "errors", "inputs", "judges", "point", "sheet", "sweep"),
 }
 """The modules that the ``pack`` fixture gives by name."""
 
