@@ -7,7 +7,6 @@ from comfy_api.latest import io
 from ..perfusion_ops import Gate
 from .host import messages
 from .host.applying import put_in_effect
-from .host.model import model_that_tells
 from .host.widgets import KEY_LOCKINGS
 from .schema import (
     ConceptIO,
@@ -117,6 +116,4 @@ class PerfusionApplyKeyLockedAttention(io.ComfyNode):
             end_percent=end_percent,
         )
         edited.naming.stands(messages.warn_of(*edited.warnings, *edited.idle))
-        # ComfyUI keeps this node's outputs, so it does not run again when only the seed changes.
-        told = edited.model if edited.model is not model else model_that_tells(model, edited.naming, *edited.idle)
-        return io.NodeOutput(told, edited.clip)
+        return io.NodeOutput(edited.model, edited.clip)

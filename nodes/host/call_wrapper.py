@@ -26,6 +26,7 @@ from .model_call import CallEdit
 from .network_reader import inference_dtype
 from .read_texts import carrying
 from .strength_hook import STRENGTHS, may_rest, possible_shifts, shift_that_holds
+from .texts_beside import TextsBeside, edits_texts_beside, is_patched_inside, parts_of_nothing
 from .windows import WINDOW, check_whole, region_in
 
 Conditionings = dict[str, list[dict]]
@@ -50,8 +51,11 @@ class ModelCall:
         self.layers: dict[torch.device, dict[str, nn.Module]] = {}
         """The modules to hook."""
         self.network = patcher.get_model_object("diffusion_model")
+        self.beside, self.inside = TextsBeside(applied.edit.words), is_patched_inside(patcher)
         # Before a call: some packs put the blocks into one of their own for its time.
         self.found = self._layers(self.network)
+        self.edits_beside = edits_texts_beside(self.family, self.network)
+        """Whether a prompt that another node has the layers read is edited."""
 
     def edited(self, conds: Conditionings, place: dict, reading: Reading) -> Conditionings:
         """The prompts with a context for every bias that may hold."""
@@ -69,34 +73,42 @@ class ModelCall:
     def __call__(self, executor, x, t, c_concat, c_crossattn, control, transformer_options, **kwargs):
         parts = {part: kwargs.pop(CONTEXTS[part], None) for part in self.parts}
         seen = kwargs.pop(WINDOW, None)
-        call = (x, t, c_concat, c_crossattn, control)
-        if parts["gates"] is None:
-            return executor(*call, transformer_options, **kwargs)
+        call, named = (x, t, c_concat, c_crossattn, control), parts["gates"] is not None
+        if not named:
+            if c_crossattn is None or not self.edits_beside:
+                return executor(*call, transformer_options, **kwargs)
+            parts = parts_of_nothing(c_crossattn, len(self.applied.concepts))
         place = {"device": x.device, "dtype": inference_dtype(executor.class_obj)}
         if x.device not in self.edits:
             self.edits[x.device] = self.applied.edit.to(**place)
             net = executor.class_obj.diffusion_model
             self.layers[x.device] = self.found if net is self.network else self._layers(net)
         parts = {part: tensor.to(**place) for part, tensor in parts.items()}
-        parts = self._now(parts, transformer_options["sigmas"].max().to(x.device), transformer_options)
+        if named:
+            parts = self._now(parts, transformer_options["sigmas"].max().to(x.device), transformer_options)
         regions = {j: region_in(c.region, seen) for j, c in enumerate(self.applied.concepts) if c.region is not None}
-        if regions:
-            check_whole(seen, x.shape)
-        self.other = partial(self._of_another, place, transformer_options)
-        self.carries = isinstance(self.family, UNet) and is_of_another_pack(executor.class_obj.diffusion_model)
-        if self.carries:
+        self.whole = partial(check_whole, seen if regions else None, x.shape)
+        if named:
+            self.whole()
+        other = partial(self._of_another, place, transformer_options)
+        carried = named and isinstance(self.family, UNet) and is_of_another_pack(executor.class_obj.diffusion_model)
+        if carried:
             call = (x, t, c_concat, carrying(c_crossattn, parts), control)
+        self.facts = {"named": named, "inside": self.inside, "carried": carried}
+        self.facts |= {"other": other, "read": self.beside.read}
         with self._editing(executor.class_obj.diffusion_model, parts, x, regions, kwargs) as options:
             return executor(*call, options(transformer_options), **kwargs)
 
     def _of_another(self, place: dict, options: Mapping[str, Any], prompt: EncodedPrompt) -> Parts | None:
         """The edited context that holds now of a prompt that another node has the layers read; none without a concept.
         """
+        self.beside.meet(prompt)
         edit, levels = self.applied.edit, self.applied.levels.shifts
         _, count = shift_that_holds(options, edit.words)
         given = with_contexts({"cross_attn": prompt}, edit, place, self.parts, Reading(), levels * count, self.rests)
         if "model_conds" not in given or not set(edit.words) & prompt.words:
             return None
+        self.whole()
         parts = {part: given["model_conds"][CONTEXTS[part]].cond for part in self.parts}
         return self._now(parts, options["sigmas"].max().to(place["device"]), options)
 
@@ -125,9 +137,8 @@ class ModelCall:
     def _editing(self, net: nn.Module, parts: Parts, x: Tensor, regions: Regions, entries: Mapping[str, Any]):
         """The edit for one call; yields what makes its options."""
         facts = {"latent_shape": x.shape, "as_patch": self.family.as_patch, "patch": self.family.patch(net)}
-        facts["before"], facts["other"] = self.family.before(net, entries), self.other
-        facts["carried"] = self.carries
-        edit = CallEdit(**parts, edit=self.edits[x.device], regions=regions, **facts)
+        facts["before"] = self.family.before(net, entries)
+        edit = CallEdit(**parts, edit=self.edits[x.device], regions=regions, **facts, **self.facts)
         with editing(self.layers[x.device], edit):
             yield edit.options
 

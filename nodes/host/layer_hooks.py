@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .call_hooks import call_hooks
 from .model_call import CallEdit
-from .own_text import ALL, OwnText
+from .own_text import ALL, OwnText, check_one_reading
 
 
 @contextmanager
@@ -69,19 +69,32 @@ def _changer(call: CallEdit, name: str):
 
 
 def _regional_hooks(name: str, layer: nn.Module, call: CallEdit):
-    """``to_q`` shows a layer's queries and ``to_out`` its output, whoever computes the attention between them."""
-    read = []
+    """``to_q`` shows a layer's queries, ``to_v`` its texts, and ``to_out`` its output, whoever computes the attention
+    between them.
+    """
+    queries, texts = [], []
 
     def keep_queries(_module, args):
         if call.regional is None:
-            read[:] = [args]
+            queries.append(args)
             call.reads(args[0].shape[1])
+
+    def count_texts(_module, args):
+        if call.regional is None:
+            texts.append(args[0].shape)
 
     def add_shares(_module, _args, output):
         if call.regional is not None:
             return output
-        if set(call.masks) - call.added:
-            call.text.check_region(name)
-        return call.attention_output(layer, read.pop(), output)
+        if call.shares:
+            check_one_reading(name, len(queries), len(texts), call.carried)
+        output = call.attention_output(layer, queries[-1:], output)
+        queries.clear()
+        texts.clear()
+        return output
 
-    return layer.to_q.register_forward_pre_hook(keep_queries), layer.to_out.register_forward_hook(add_shares)
+    return (
+        layer.to_q.register_forward_pre_hook(keep_queries),
+        layer.to_v.register_forward_pre_hook(count_texts),
+        layer.to_out.register_forward_hook(add_shares),
+    )

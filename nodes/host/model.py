@@ -9,11 +9,13 @@ patch of the host is taken, so clones that share modules, other patches and inte
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from functools import partial
 
 import comfy.samplers
 import torch
 from comfy.patcher_extension import WrappersMP
+from torch import Tensor
 
 from ...perfusion_ops import EditTerm
 from ..families.family import Family, check_fits, family_of
@@ -21,11 +23,12 @@ from .applied import AppliedConcept, AppliedConcepts
 from .belonging import naming_strange_prompts
 from .call_wrapper import Conditionings, ModelCall, call_kind
 from .conditioning import Reading, namings, without_marks
-from .naming import Naming, never_open, not_applied, not_named, only_negative
+from .naming import Naming, never_open, not_applied, not_named, only_negative, taken_away
 from .network_reader import NetworkReader, inference_dtype
+from .texts_beside import may_be_read_beside
 from .windows import with_windows
 
-KEY = "perfusion"
+KEY, KEY_AT_REST = "perfusion", "perfusion at rest"
 NEGATIVE = "negative"
 """The host's name for a sampler's negative prompt."""
 
@@ -43,15 +46,16 @@ def model_with_concept(model, applied: AppliedConcept):
     return clone
 
 
-def model_that_tells(model, naming: Naming, sentence: str):
-    """A clone of ``model`` that draws alike and says ``sentence``, why the concept is not in it, in every run."""
+def model_saying(model, naming: Naming):
+    """A clone of ``model``, the same in every other way, whose sampling says again what Apply said of a concept."""
 
-    def told(executor, *args, **kwargs):
-        naming.fails(sentence)
+    # A function, which no host copies with a model's options.
+    def say(executor, *args, **kwargs):
+        naming.says_again()
         return executor(*args, **kwargs)
 
     clone = model.clone()
-    clone.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, f"{KEY} tells", told)
+    clone.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY_AT_REST, say)
     return clone
 
 
@@ -71,30 +75,59 @@ def edit_prompts(executor, noise, *args, **kwargs):
 def _sampled(guider, executor, noise, *args, **kwargs):
     options = guider.model_options["transformer_options"]
     applied: AppliedConcepts = options[KEY]
-    place = {"device": guider.model_patcher.load_device, "dtype": inference_dtype(guider.model_patcher.model)}
     family = family_of(guider.model_patcher)
-    kind, named = call_kind(family), _named(guider.conds, applied, family)
-    unread = _in_the_negative_alone(guider, family)
+    named, unread = _named(guider.conds, applied, family), _in_the_negative_alone(guider, family)
+    _say_again(applied, named, namings(guider.conds))
+    call = call_kind(family)(applied, guider.model_patcher, guider.conds)
+    beside = call.edits_beside and may_be_read_beside(guider.model_patcher, options, guider.conds)
+    if not beside:
+        _tell_unnamed(applied, named)
     if not named:
         guider.conds = {name: [without_marks(cond) for cond in conds] for name, conds in guider.conds.items()}
+    if not (named or beside):
         return executor(noise, *args, **kwargs)
-    if any(concept.region is not None for concept in applied.concepts):
-        guider.conds = with_windows(guider.conds, noise.shape)
-    call, wrappers = kind(applied, guider.model_patcher, guider.conds), options.setdefault("wrappers", {})
-    wrappers.setdefault(WrappersMP.APPLY_MODEL, {})[KEY] = [call]
-    if network_reads(guider.model_patcher):
-        edit = partial(edit_read_prompts, call, place)
-        wrappers.setdefault(WrappersMP.PREPARE_SAMPLING, {})[KEY] = [edit]
-    else:
-        guider.conds = call.edited(guider.conds, place, reading_of(guider.model_patcher))
+    _put_into_calls(guider, call, noise, bool(named))
     result = executor(noise, *args, **kwargs)
+    named, unread = named | call.beside.named, unread - call.beside.named
+    _tell_unnamed(applied, named)
+    _say_again(applied, named, call.beside.met)
     for concept, opened in zip(applied.concepts, call.timetable.opened(), strict=True):
         if concept.term.concept.word in named:
-            _tell(concept, opened, concept.term.concept.word in unread)
+            word = concept.term.concept.word
+            _tell(concept, opened, word in unread, word in call.beside.lost)
     return result
 
 
-def _tell(concept: AppliedConcept, opened: bool, unread: bool) -> None:
+def _put_into_calls(guider, call: ModelCall, noise: Tensor, named: bool) -> None:
+    """Let ``call`` edit every model call of a sampling run, and the sampler's prompts if they are ``named`` in."""
+    patcher, options = guider.model_patcher, guider.model_options["transformer_options"]
+    wrappers = options.setdefault("wrappers", {})
+    wrappers.setdefault(WrappersMP.APPLY_MODEL, {})[KEY] = [call]
+    if any(concept.region is not None for concept in call.applied.concepts):
+        guider.conds = with_windows(guider.conds, noise.shape)
+    place = {"device": patcher.load_device, "dtype": inference_dtype(patcher.model)}
+    if named and network_reads(patcher):
+        wrappers.setdefault(WrappersMP.PREPARE_SAMPLING, {})[KEY] = [partial(edit_read_prompts, call, place)]
+    elif named:
+        guider.conds = call.edited(guider.conds, place, reading_of(patcher))
+
+
+def _say_again(applied: AppliedConcepts, named: Collection[str], found: Collection[Naming]) -> None:
+    """Let the concepts that prompts name by ``found`` say what their Apply nodes and their prompts said of them."""
+    of_models = {concept.naming for concept in applied.concepts}
+    for naming in of_models | set(found):
+        if naming.word in named:
+            naming.says_again()
+
+
+def _tell_unnamed(applied: AppliedConcepts, named: Collection[str]) -> None:
+    """Say of each concept that no prompt names that it has no effect."""
+    for concept in applied.concepts:
+        if concept.term.concept.word not in named:
+            concept.naming.fails(not_named(concept.naming))
+
+
+def _tell(concept: AppliedConcept, opened: bool, unread: bool, lost: bool) -> None:
     """Say why a concept that prompts name had no effect in a sampling run; nothing if it had."""
     naming, idle = concept.naming, concept.without_effect()
     if unread:
@@ -103,6 +136,8 @@ def _tell(concept: AppliedConcept, opened: bool, unread: bool) -> None:
         naming.fails(idle)
     elif not opened:
         naming.fails(never_open(naming, scheduled=concept.schedule.constant is None))
+    elif lost:
+        naming.fails(taken_away(naming))
     else:
         naming.works()
 
@@ -139,13 +174,10 @@ def edit_read_prompts(call: ModelCall, place: dict, executor, patcher, *args, **
 
 
 def _named(conds: Conditionings, applied: AppliedConcepts, family: Family) -> set[str]:
-    """The applied concepts that prompts of a sampler name; says which it does not, and which are not applied."""
+    """The applied concepts that prompts of a sampler name; says which of what they name is not applied."""
     held = namings(conds, family.entry, family.second)
     words = {naming.word for naming in held}
     for naming in held:
         if naming.word not in applied.edit.words:
             naming.fails(not_applied(naming))
-    for concept in applied.concepts:
-        if concept.term.concept.word not in words:
-            concept.naming.fails(not_named(concept.naming))
     return words & set(applied.edit.words)

@@ -13,7 +13,7 @@ from ...perfusion_ops.edit.equations import add_value_delta, value_delta
 from ..families.unet import UNet
 from .cells import cells_of, shows_picture_alone
 from .own_text import ALL, OwnText
-from .read_texts import Edited, ReadText, as_own, with_gates
+from .read_texts import Edited, ReadText, with_gates
 
 
 class CallEdit:
@@ -31,6 +31,9 @@ class CallEdit:
         before: how many places layers read before the latent's patches.
         other: edits a prompt that another node has the layers read.
         carried: whether the network was called with its edit beside the contexts, as it may cut them.
+        named: whether the model's own prompts may hold concepts; else their contexts and gates change nothing.
+        inside: whether a node has put something of its own in place of a part of the network.
+        read: is told the gates of what layers read where other nodes may have changed it, and none elsewhere.
     """
 
     def __init__(
@@ -47,8 +50,12 @@ class CallEdit:
         before: int = 0,
         other: Edited = lambda _prompt: None,
         carried: bool = False,
+        named: bool = True,
+        inside: bool = False,
+        read: Callable[[Tensor | None], None] = lambda _gates: None,
     ) -> None:
-        self.other, self.shared, self.foreign, self.carried = other, False, False, carried
+        self.other, self.foreign, self.carried = other, False, carried
+        self.named, self.inside, self.marked, self.read = named, inside, False, read
         self.as_patch, self.plain, self.patch, self.before = as_patch, plain, patch, before
         self.keys, self.values, self.gates, self.edit = keys, values, gates, edit
         self.now = {"keys": keys, "values": values, "gates": gates}
@@ -64,6 +71,8 @@ class CallEdit:
         self.grid: tuple[int, int] | None = None
         """Rows and columns of the layer computed just now, where the network tells them."""
         self.text = OwnText()
+        self.drawn = False
+        """Whether the layer computed just now read a text that may hold a concept."""
         self.value_rows: dict[str, slice | None] = {}
         """Layer -> what ``to_v`` reads just now; a hook before it may have changed that."""
         self.regional: int | None = None
@@ -74,7 +83,7 @@ class CallEdit:
         if self.as_patch is None:
             return transformer_options
         patches = dict(transformer_options.get("patches", {}))
-        self.shared = bool(patches.get("attn2_patch"))
+        self.marked = self.named and (self.inside or bool(patches.get("attn2_patch")))
         patches["attn2_patch"] = [self.as_patch(self.swap_context), *patches.get("attn2_patch", ())]
         return {**transformer_options, "patches": patches}
 
@@ -83,25 +92,25 @@ class CallEdit:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Before the projections of a layer of so many rows and columns: raw encodings in, edited ones out."""
         self.grid = grid
-        if self.carried:
+        if self.carried or not self.named:
             return queries, context, values
         _check_prompt(context, self.keys)
-        if self.shared:
-            return queries, as_own(self.keys), with_gates(self.values, self.gates)
-        return queries, self.keys, self.values
+        if not self.marked:
+            return queries, self.keys, self.values
+        return queries, *(with_gates(context, self.gates) for context in (self.keys, self.values))
 
     def reads_text(self, layer: str, part: str, context: Tensor) -> Tensor:
         """What a projection of a U-Net's layer is to read of what other patches made of its prompt."""
         if self.regional is not None:
             return context
-        text = ReadText(part, context, self.gates, self.other, self.carried)
+        text = ReadText(part, context, self.gates, self.other, self.carried, self.marked)
         self.now[part] = text.context
         if part == "values":
             self.now["gates"] = self.gates if text.gates is None else text.gates
-            self.foreign = text.foreign
-            (self.text.beside if text.foreign else self.text.read).add(layer)
-            if self.carried:
-                self.text.beside.add(layer)
+            self.foreign = text.foreign or (text.gates is None and not self.named)
+            (self.text.beside if text.foreign and self.named else self.text.read).add(layer)
+            changed = self.marked or self.carried or not self.named
+            self.read(self.now["gates"] if changed else None)
         return text.context
 
     def rows(self, layer: str, projected: Tensor) -> slice | None:
@@ -128,6 +137,7 @@ class CallEdit:
             return value_delta(alone, residuals)
         if self.foreign:
             return values
+        self.drawn = True
         gates = self.now["gates"][rows]
         _check_tokens(gates, values)
         self.added = self.covered
@@ -145,22 +155,26 @@ class CallEdit:
         white = bool(self.white) and shows_picture_alone(queries, self.latent_shape, self.patch)
         self.covered = self.white if white else frozenset()
 
-    def attention_output(self, attention: nn.Module, read: tuple, output: Tensor) -> Tensor:
-        """``output`` (B, Q, d), of queries that ``read`` what it holds, plus each regional concept's share in its mask.
+    @property
+    def shares(self) -> list[int]:
+        """The concepts of which the layer computed just now gets a share in their regions."""
+        return [index for index in self.masks if index not in self.added] if self.drawn else []
+
+    def attention_output(self, attention: nn.Module, read: Sequence[tuple], output: Tensor) -> Tensor:
+        """``output`` (B, Q, d), whose queries ``read`` holds alone, plus each regional concept's share in its mask.
 
         Cross-attention is linear in its values, so the share of a delta D is the attention of D alone, without the
         output projection's constant.
         """
-        for index, mask in self.masks.items():
-            if index in self.added:
-                continue
+        for index in self.shares:
+            mask = self.masks[index]
             self.regional = index
-            share = attention(*read, context=self.now["keys"], value=self.now["values"])
+            share = attention(*read[0], context=self.now["keys"], value=self.now["values"])
             share = share - attention.to_out(torch.zeros_like(share[:1, :1]))
             self.regional = None
             cells = cells_of(mask, output.shape[1], self.latent_shape, self.patch, self.before, self.grid)
             output = output + cells.to(output).unsqueeze(-1) * share
-        self.covered = self.added = frozenset()
+        self.covered, self.added, self.drawn = frozenset(), frozenset(), False
         return output
 
 

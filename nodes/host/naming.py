@@ -41,6 +41,18 @@ class Naming:
         """The Apply node said ``sentences`` in this run."""
         self.standing, self.stood_in = sentences, messages.current_run()
 
+    def says_again(self) -> None:
+        """A sampler draws with the concept: what stands is said in every run, though ComfyUI does not run Apply or the
+        encode node again when only the sampler changes.
+        """
+        run, line = messages.current_run(), self.line
+        old = [self.standing] if self.stood_in != run else []
+        old += [sentence for said_in, sentence in self.layers.values() if said_in != run]
+        self.stood_in = run
+        self.layers = {encoder: (run, sentence) for encoder, (_run, sentence) in self.layers.items()}
+        if any(old):
+            messages.warn(line, " ".join(dict.fromkeys(filter(None, old))), self.node)
+
     @property
     def line(self) -> str:
         """What the Apply node shows as long as nothing else is wrong."""
@@ -111,6 +123,15 @@ def not_applied(naming: Naming) -> str:
     return (
         f"A prompt names the concept {naming.word!r}, but a model that does not have it reads that prompt, so the "
         "concept has no effect there. Connect this node's MODEL output to the sampler."
+    )
+
+
+def taken_away(naming: Naming) -> str:
+    """What another node makes of the prompts inside the model holds nothing of the concept any more."""
+    return (
+        f"The concept {naming.word!r} had no effect: another node changes the prompts inside the model, and nothing of "
+        f"the one that names it is left there. Write {naming.word!r} in the prompt that this node brings, or connect "
+        "the model without it."
     )
 
 

@@ -44,14 +44,18 @@ class OwnText:
                 "Attention."
             )
 
-    def check_region(self, layer: str) -> None:
-        """Raise ValueError if ``layer`` read another text too: its output is no sum of shares then."""
-        if layer in self.beside:
-            raise ValueError(
-                f"The layer {layer} also reads a prompt of another node, as normalized attention guidance does, and "
-                "a concept with a region cannot be drawn beside it. Take the region away, or connect the model "
-                "without that node."
-            )
+
+def check_one_reading(layer: str, queries: int, texts: int, carried: bool) -> None:
+    """Raise ValueError unless ``layer`` projected its queries and a text once: else its output is no sum of shares.
+
+    A network that was called with its edit, ``carried``, may do anything with its texts.
+    """
+    if carried or (queries, texts) != (1, 1):
+        raise ValueError(
+            f"The layer {layer} also reads a prompt of another node, or its prompts one by one, as normalized "
+            "attention guidance does, and a concept with a region cannot be drawn beside it. Take the region away, or "
+            "connect the model without that node."
+        )
 
 
 def _rows_of(projected: Tensor, context: Tensor) -> slice | None:

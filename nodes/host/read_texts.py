@@ -1,8 +1,9 @@
 """What other patches make of a U-Net's edited prompts before a layer projects them.
 
 They cut them, as nodes with negative weights do that keep keys and values in turn; they join them with prompts of their
-own, as attention couples do; or they have a layer project such a prompt alone. The gates go with the values as marks.
-Networks of other packs do the same before any layer, so their edits go with the prompts that they are called with.
+own, as attention couples do; or they have a layer project such a prompt alone. The gates go with the edited contexts as
+marks. Networks of other packs do the same before any layer, so their edits go with the prompts that they are called
+with.
 """
 
 from __future__ import annotations
@@ -22,16 +23,11 @@ Edited = Callable[[EncodedPrompt], Mapping[str, Tensor] | None]
 """A prompt of another node -> its edited context by part; none where it holds no concept."""
 
 
-def as_own(context: Tensor, beside: Mapping[str, Tensor] | None = None) -> EncodedPrompt:
-    """A context (B, T, d) of the model's own prompts, which is known as such whatever is done to it."""
+def with_gates(context: Tensor, gates: Tensor, beside: Mapping[str, Tensor] | None = None) -> EncodedPrompt:
+    """A context (B, T, d) of the model's own prompts with its ``gates`` (B, T, J), known as such through everything."""
+    copies = {f"{GATES}{j}": with_marks(context, gate) for j, gate in enumerate(gates.unbind(-1))}
     own = with_marks(context, torch.ones(context.shape[:2]))
-    return EncodedPrompt.beside_others(context, (), None, {OWN: own, **(beside or {})})
-
-
-def with_gates(values: Tensor, gates: Tensor, beside: Mapping[str, Tensor] | None = None) -> EncodedPrompt:
-    """The same for the values' context, with its ``gates`` (B, T, J)."""
-    copies = {f"{GATES}{j}": with_marks(values, gate) for j, gate in enumerate(gates.unbind(-1))}
-    return as_own(values, {**copies, **(beside or {})})
+    return EncodedPrompt.beside_others(context, (), None, {OWN: own, **copies, **(beside or {})})
 
 
 def carrying(context: Tensor, parts: Mapping[str, Tensor]) -> EncodedPrompt:
@@ -40,7 +36,7 @@ def carrying(context: Tensor, parts: Mapping[str, Tensor]) -> EncodedPrompt:
 
 
 def gates_of(context: Tensor, count: int) -> Tensor | None:
-    """The gates (B', T', J) of what became of the values' context; none for a text that holds nothing of it."""
+    """The gates (B', T', J) of what became of such a context; none for a text that holds nothing of it."""
     if not isinstance(context, EncodedPrompt):
         return None
     copies = [context.beside.get(f"{GATES}{j}") for j in range(count)]
@@ -63,9 +59,10 @@ class ReadText:
         own: the gates (B, T, J) of the model's own prompts.
         edited: edits prompts of other nodes.
         carried: whether all texts come from a network that was called with what ``carrying`` made.
+        marked: whether what comes of the model's own prompts has marks, so that another text of their shape has none.
     """
 
-    def __init__(self, part: str, context: Tensor, own: Tensor, edited: Edited, carried: bool = False) -> None:
+    def __init__(self, part: str, context: Tensor, own: Tensor, edited: Edited, carried: bool, marked: bool) -> None:
         found = gates_of(context, own.shape[-1])
         other = edited(context) if isinstance(context, EncodedPrompt) and context.namings else None
         text = beside_of(context, f"{EDITED}{part}")
@@ -73,10 +70,14 @@ class ReadText:
         """What the projection is to read (B', T', d)."""
         self.gates: Tensor | None = None
         """The gates (B', T', J) of its tokens; none where the model's own hold, or where it is another text alone."""
-        same = not carried and other is None and context.shape[:2] == own.shape[:2]
+        alike = not carried and other is None and context.shape[:2] == own.shape[:2]
+        same = alike and (found is not None or not marked)
         parts = [] if same else [gates for gates in (found, other and other["gates"]) if gates is not None]
         if parts:
             self.gates = parts[0] if len(parts) == 1 else torch.where(_own(context), *parts)
             self.gates = self.gates.to(own)
+        elif same and marked:
+            # Rows of another node may stand among them; scaled rows, whose marks are too, keep the gates they had.
+            self.gates = torch.where(read_marks(self.context, context.beside[OWN]).unsqueeze(-1) != 0, own, 0)
         self.foreign = not same and not parts
         """Whether it is a text of another node alone, without a concept of this model."""

@@ -7,7 +7,13 @@ import logging
 import torch
 from comfy_api.latest import ComfyExtension, io
 
-from .inner_prompts import HelperJoinedPrompt, HelperKeysAndValues, HelperNetwork
+from .inner_prompts import (
+    HelperGuidedPrompt,
+    HelperJoinedPrompt,
+    HelperKeysAndValues,
+    HelperNetwork,
+    HelperOneContext,
+)
 from .narrow_vision import open_narrow_vision_files
 
 CATEGORY = "perfusion tests"
@@ -176,9 +182,11 @@ class HelperExtension(ComfyExtension):
             HelperRaise,
             HelperAttentionReplace,
             HelperContextPatch,
+            HelperGuidedPrompt,
             HelperJoinedPrompt,
             HelperNetwork,
             HelperKeysAndValues,
+            HelperOneContext,
         ]
 
 
