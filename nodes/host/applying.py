@@ -14,7 +14,7 @@ from .clip import clip_with_concept
 from .clip_identity import identity_of
 from .last_layer import LastLayer
 from .messages import running_node
-from .model import applied_terms, model_with_concept
+from .model import applied_terms, model_saying, model_with_concept
 from .naming import Naming
 
 
@@ -55,7 +55,7 @@ def put_in_effect(
     strength, gate, schedule = (schedule or Schedule()).into(strength, gate)
     if strength == 0:
         check_fits(model, concept)
-        edited, warnings = model, ()
+        edited, warnings = model_saying(model, naming), ()
         idle = (f"{zero} is 0, so {concept.word!r} draws exactly {concept.superclass!r}.",)
     else:
         term = EditTerm(concept, gate, strength, key_locking)

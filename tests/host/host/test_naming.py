@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from builders.server import CLEARED
-from builders.workflows import Workflow, apply, encode, load, sample, show
+from builders.workflows import Workflow, apply, encode, load, random_concept, sample, show
+from perfusion_ops import Concept
+from perfusion_ops.concept.file import save_concept
 
 TEDDY = "teddy.safetensors"
 
@@ -131,3 +136,53 @@ def test_a_concept_without_effect_is_told_again_when_only_the_seed_changes(serve
         text = encode(run.graph, known, "a teddy_t")
         lines, log = run.draw(edited, text, seed=seed)
         assert lines == [sentence] and log.count(sentence) == 1, "once a run"
+
+
+def other_concepts(server) -> None:
+    """``strange``, trained with another text encoder, and ``placed``, with a position gate."""
+    concept = random_concept("teddy_t", "bear", 1)
+    folder = server.folder / "models/perfusion"
+    save_concept(replace(concept, metadata={"encoder": "0123456789abcdef"}), folder / "strange.safetensors")
+    parts = {"word": "teddy_t", "superclass": "bear", "base_family": "sd1", "gate": "position"}
+    save_concept(Concept(**parts, value_residuals=concept.value_residuals), folder / "placed.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("file", "dials", "sentences"),
+    [
+        (TEDDY, {"visual_strength": 0.0}, ["visual_strength is 0, so 'teddy_t' draws exactly 'bear'"]),
+        (TEDDY, {"start_percent": 0.8, "end_percent": 0.2}, ["so the concept never takes effect"]),
+        ("strange.safetensors", {}, ["another text encoder than this CLIP's", "is encoded on layer -2 (clip skip)"]),
+        ("placed.safetensors", {"key_locking": "global gated"}, ["so key_locking has no effect on it"]),
+    ],
+)
+def test_what_apply_and_the_prompts_said_is_said_in_every_run_once(server, file, dials, sentences):
+    """ComfyUI keeps what Apply and the encode node gave when only the seed changes, and says nothing for them."""
+    other_concepts(server)
+    for seeds in ((5,), (6,), (7, 8)):
+        graph = Workflow()
+        model, clip, vae = load(graph)
+        edited, known = apply(graph, model, clip, file, **dials)
+        skipped = graph.add("CLIPSetLastLayer", clip=known, stop_at_clip_layer=-2)[0]
+        prompts = encode(graph, skipped, "a teddy_t"), encode(graph, clip, "blurry")
+        for seed in seeds:
+            show(graph, sample(graph, edited, *prompts, seed=seed), vae)
+        logged = len(server.log_text())
+        lines = [line for line in server.run(graph).texts() if line.strip()]
+        for sentence in sentences:
+            assert any(sentence in line for line in lines), f"seeds {seeds}"
+            assert server.log_text()[logged:].count(sentence) == 1, f"seeds {seeds}"
+
+
+def test_a_strength_of_0_leaves_the_model_as_it_is_but_for_its_words(server):
+    """The picture is the superclass's to the bit, with the sentence or without."""
+    pictures = []
+    for strength in (0.0, None):
+        graph = Workflow()
+        model, clip, vae = load(graph)
+        if strength is not None:
+            model, clip = apply(graph, model, clip, TEDDY, visual_strength=strength)
+        prompts = encode(graph, clip, "a bear" if strength is None else "a teddy_t"), encode(graph, clip, "blurry")
+        node = show(graph, sample(graph, model, *prompts, seed=9), vae)
+        pictures.append(server.pictures(server.run(graph), node))
+    np.testing.assert_array_equal(*pictures)
