@@ -1,4 +1,4 @@
-"""Packs that bring networks of their own into a U-Net, compile it, or change its attention's function."""
+"""Packs that bring networks of their own into a U-Net, or change its attention's function."""
 
 from __future__ import annotations
 
@@ -59,7 +59,6 @@ def regional(named_first: bool):
 
 
 REGIONAL = "ReSDPatcher and ClownRegionalConditioning_AB"
-COMPILED = ("TorchCompileModelAdvanced", {"backend": "inductor", "mode": "default", "dynamic": "false"})
 NETWORK_ROWS = (
     Row(LAYERED, "LayeredDiffusionApply, shared attention",
         patched_by("LayeredDiffusionApply", config=SHARED, weight=1.0), families=("sd1",)),
@@ -72,8 +71,6 @@ NETWORK_ROWS = (
     Row(PULID, "ApplyPulid", lit_face, families=("sdxl",)),
     Row(KJ, "PathchSageAttentionKJ", patched_by("PathchSageAttentionKJ", sage_attention="auto")),
     Row(KJ, "PathchSageAttentionKJ before Apply", before=patch("PathchSageAttentionKJ", sage_attention="auto")),
-    Row(KJ, COMPILED[0], patched_by(COMPILED[0], **COMPILED[1])),
-    Row(KJ, f"{COMPILED[0]} before Apply", before=patch(COMPILED[0], **COMPILED[1])),
     *(Row(RES, f"{REGIONAL}, the concept in the {'first' if first else 'second'} prompt", regional(first), clownshark)
       for first in (True, False)),
 )  # fmt: skip
