@@ -118,6 +118,7 @@ class Bench:
     def verdict(self, row: Row, family: str) -> str:
         if family not in row.families:
             return "no such node"
+        self.free()
         try:
             superclass, _ = self.draw(row, family, "bear", None)
         except (WorkflowError, Rejected, KeyError) as error:
@@ -166,7 +167,7 @@ class Bench:
         self, packs: Path, rows: Sequence[Row], only: list[str], families: list[str]
     ) -> Iterator[dict[str, str]]:
         for row in rows:
-            if is_tried(row, packs, only):
+            if is_tried(row, packs, only) and set(families) & set(row.families):
                 cells = {NAMES[family]: self.verdict(row, family) for family in families}
                 print(row.pack, "|", row.name, "|", *cells.values(), flush=True)
                 yield {"pack": f"{row.pack} {commit(packs / row.pack)}".strip(), "what": row.name, **cells}
