@@ -91,8 +91,8 @@ class Bench:
         self.server, self.info = server, server.get("/object_info")
 
     def free(self) -> None:
-        """Have every pack meet a model that none has met: some change what the loader keeps."""
-        self.server.post("/free", {"free_memory": True, "unload_models": True})
+        """Unload the model, and with it what a pack left there."""
+        self.server.post("/free", {"unload_models": True})
 
     def draw(
         self, row: Row, family: str, word: str, strength: float | None, anew: bool = False
