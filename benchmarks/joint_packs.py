@@ -24,7 +24,8 @@ from builders.other_packs.joint import ROWS, TITLES, JointRow, load_joint, names
 from builders.other_packs.rows import Scene
 from builders.server import Rejected, Server, WorkflowError
 from builders.workflows import Workflow, apply
-from packs import OURS, UNABLE, brief, commit, effect_of, exit_status, is_tried, link_packs, record
+from pack_tables import OURS, UNABLE, brief, effect_of, exit_status, record, titled
+from packs import is_tried, link_packs
 from report import add_record_option
 
 PROMPT = "a photo of a {} on a red beach"
@@ -106,8 +107,7 @@ class Bench:
             for order in ORDERS[: 1 if row.loads else 2] if row.patch else ("",):
                 cells = {TITLES[family]: self.verdict(row, family, order) for family in families}
                 print(row.pack, "|", row.name, order, "|", " | ".join(cells.values()), flush=True)
-                pack = f"{row.pack} {commit(packs / row.pack)}".strip()
-                yield {"pack": pack, "what": f"{row.name}, {order}" if order else row.name, **cells}
+                yield {"pack": titled(row, packs), "what": f"{row.name}, {order}" if order else row.name, **cells}
 
 
 def main() -> int:

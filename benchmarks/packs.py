@@ -10,48 +10,37 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
-import subprocess
 import sys
 import tempfile
-import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
 from builders.checkpoints import checkpoint
-from builders.other_packs.network_files import write_networks
+from builders.other_packs.network_files import CHECKPOINTS, write_networks
 from builders.other_packs.networks import NETWORK_ROWS
 from builders.other_packs.rows import BOTH, LEARNED_WORD, POSITION, ROWS, Row, Scene
 from builders.other_packs.unet import UNET_ROWS
-from builders.server import Rejected, Server, WorkflowError
-from builders.workflows import VALUE_WIDTHS, WIDTHS, Workflow, apply, load, random_concept
+from builders.server import Rejected, Server, WorkflowError, host_version
+from builders.workflows import Workflow, apply, load, random_concept
+from pack_tables import FLAT, NAMES, OURS, UNABLE, brief, effect_of, exit_status, printed, record, titled
 from perfusion_ops import Concept
 from perfusion_ops.concept.file import save_concept
-from report import ROOT, markdown_table, origin, replace_section
+from report import ROOT
 
-PAGE, STANDS = ROOT / "docs/compatibility.md", ROOT / "tests/builders/other_packs"
+STANDS = ROOT / "tests/builders/other_packs"
 PROMPT = "a photo of a ({}:1.1) on a (red:0.95) beach"
-FULL, TOLD, SILENT = "full effect", "no effect, and says so", "**silently without effect**"
-NAMES = {"sd1": "SD 1.x", "sdxl": "SDXL"}
 TABLES = {"packs": ROWS, "U-Net packs": (*UNET_ROWS, *NETWORK_ROWS)}
 """Section of the page, before the families -> its rows."""
-CHECKPOINTS = {"sd1": "sd1_full", "sdxl": "sdxl"}
-"""Family -> the small checkpoint that has all of its blocks."""
-FLAT = "not measured: one flat colour with these random weights"
-UNABLE = "does not run here without the concept either"
 ANOTHER = "a second run of its node draws another picture on the loaded model, without ours too"
 ONCE = "a second run of its node ends in an error on the loaded model, without ours too"
-OURS = ("concept", "Key-Locked Attention", "Another node")
-"""Words of which every sentence of ours that refuses something has one."""
 
 
 def prepare(folder: Path, comfyui: Path, packs: Path) -> None:
-    """Checkpoints, concepts and random IP-Adapters in a host's folder, and the packs linked in."""
-    for name in ("models/checkpoints", "models/perfusion", "models/ipadapter", "input", "custom_nodes"):
+    """Checkpoints, concepts and random files of the packs' networks in a host's folder, and the packs linked in."""
+    for name in ("models/checkpoints", "models/perfusion", "input", "custom_nodes"):
         (folder / name).mkdir(parents=True)
     link_packs(folder, packs)
     write_networks(folder / "models")
@@ -64,26 +53,12 @@ def prepare(folder: Path, comfyui: Path, packs: Path) -> None:
         placed = Concept(**parts, value_residuals=concept.value_residuals)
         for kind, each in ((LEARNED_WORD, concept), (POSITION, placed)):
             save_concept(each, folder / f"models/perfusion/{family} {kind}.safetensors", "fp32")
-        save_file(random_adapter(family), folder / f"models/ipadapter/{family}.safetensors")
 
 
 def link_packs(folder: Path, packs: Path) -> None:
     """The packs as custom nodes of a host's folder, with what stands for CUDA and for detectors of faces."""
     for pack in (*packs.iterdir(), STANDS / "without_cuda", STANDS / "without_faces"):
         (folder / "custom_nodes" / pack.name).symlink_to(pack)
-
-
-def random_adapter(family: str) -> dict[str, torch.Tensor]:
-    """An IP-Adapter for image embeddings (1, 64) and the small checkpoints."""
-    generator, width = torch.Generator().manual_seed(2), sum(WIDTHS[family].values())
-    tensors = {"image_proj.proj.weight": torch.randn(4 * width, 64, generator=generator) / 8}
-    tensors |= {"image_proj.proj.bias": torch.zeros(4 * width), "image_proj.norm.weight": torch.ones(width)}
-    tensors["image_proj.norm.bias"] = torch.zeros(width)
-    for number in range(1, 142, 2):
-        for projection in ("to_k_ip", "to_v_ip"):
-            weight = torch.randn(VALUE_WIDTHS[CHECKPOINTS[family]], width, generator=generator) / width**0.5
-            tensors[f"ip_adapter.{number}.{projection}.weight"] = weight
-    return tensors
 
 
 class Bench:
@@ -170,7 +145,7 @@ class Bench:
             if is_tried(row, packs, only) and set(families) & set(row.families):
                 cells = {NAMES[family]: self.verdict(row, family) for family in families}
                 print(row.pack, "|", row.name, "|", *cells.values(), flush=True)
-                yield {"pack": f"{row.pack} {commit(packs / row.pack)}".strip(), "what": row.name, **cells}
+                yield {"pack": titled(row, packs), "what": row.name, **cells}
 
 
 def is_tried(row, packs: Path, only: list[str]) -> bool:
@@ -179,42 +154,9 @@ def is_tried(row, packs: Path, only: list[str]) -> bool:
     return here and (not only or any(text.lower() in f"{row.pack} {row.name}".lower() for text in only))
 
 
-def effect_of(once: np.ndarray, twice: np.ndarray, superclass: np.ndarray, said: str) -> str:
-    """What a concept at strengths 1 and 2 changed."""
-    if not once.std() or not twice.std():
-        return FLAT
-    different = all(not np.array_equal(a, b) for a, b in ((once, twice), (once, superclass), (twice, superclass)))
-    return FULL if different else TOLD if "no effect" in said else SILENT
-
-
 def graph_with(graph: Workflow, image) -> Workflow:
     graph.add("PreviewImage", images=image)
     return graph
-
-
-def brief(error: object) -> str:
-    """The first sentence, without the node's number and without places on this machine."""
-    sentence = re.sub(r"^node \d+: |\(/.*?\)", "", " ".join(str(error).replace("|", "/").split())).split(". ")[0]
-    return textwrap.shorten(sentence, 120, placeholder=" ...")
-
-
-def commit(pack: Path) -> str:
-    found = subprocess.run(["git", "-C", pack, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    return found.stdout.strip()
-
-
-def record(section: str, rows: list[dict[str, str]], only: list[str], version: str) -> None:
-    """Write a table into the page, with the host's ``version`` and the rows that were asked for."""
-    made, tried = origin(), f" Rows: {', '.join(only)}." if only else ""
-    heading = f"ComfyUI {version}, {made['date']}, commit {made['commit']}.{tried}"
-    replace_section(PAGE, section, f"{heading}\n\n{markdown_table(rows)}")
-
-
-def exit_status(rows: list[dict[str, str]]) -> int:
-    """1 when a row is wrong; says how many are."""
-    wrong = [row for row in rows if any("**" in cell for cell in row.values())]
-    print(f"{len(wrong)} of {len(rows)} rows are silent, crash or differ.")
-    return 1 if wrong else 0
 
 
 def main() -> int:
@@ -224,15 +166,21 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=[], metavar="TEXT", help="rows whose pack or name holds a text")
     parser.add_argument("--families", nargs="+", choices=BOTH, default=list(BOTH), help="checkpoints to try")
     parser.add_argument("--record", action="store_true", help="write docs/compatibility.md")
+    parser.add_argument("--printed", type=Path, metavar="FILE", help="record what a stopped run for a family printed")
     arguments = parser.parse_args()
     comfyui, packs = Path(os.environ.get("COMFYUI_PATH") or sys.exit("Set COMFYUI_PATH.")), arguments.folder.resolve()
+    section = f"{arguments.table} {'+'.join(arguments.families)}"
+    if arguments.printed:
+        rows = printed(arguments.printed.read_text(), packs, TABLES[arguments.table], *arguments.families)
+        record(section, rows, arguments.only, ".".join(map(str, host_version(comfyui))), whole=False)
+        return exit_status(rows)
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder), comfyui, packs)
         with Server(comfyui, Path(folder)) as server:
             rows = list(Bench(server).outcomes(packs, TABLES[arguments.table], arguments.only, arguments.families))
             version = server.get("/system_stats")["system"]["comfyui_version"]
     if arguments.record:
-        record(f"{arguments.table} {'+'.join(arguments.families)}", rows, arguments.only, version)
+        record(section, rows, arguments.only, version)
     return exit_status(rows)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,6 +11,8 @@ from safetensors.torch import save_file
 from builders.make_checkpoints import KEY, note, random_tensors
 from builders.workflows import LAYERS, VALUE_WIDTHS, WIDTHS
 
+CHECKPOINTS = {"sd1": "sd1_full", "sdxl": "sdxl"}
+"""Family -> the small checkpoint that has all of its blocks."""
 Shapes = dict[str, tuple[int, ...]]
 SD1, SDXL, TEXT = VALUE_WIDTHS["sd1_full"], VALUE_WIDTHS["sdxl"], WIDTHS["sd1"]["l"]
 RANK, ADAPTERS = 256, 70
@@ -102,6 +105,19 @@ def pulid(width: int = 64, tokens: int = 5) -> dict[str, torch.Tensor]:
     return random_tensors(shapes | face_layers(width), 15) | {KEY: told}
 
 
+def random_adapter(family: str) -> dict[str, torch.Tensor]:
+    """An IP-Adapter for image embeddings (1, 64) and the small checkpoints."""
+    generator, width = torch.Generator().manual_seed(2), sum(WIDTHS[family].values())
+    tensors = {"image_proj.proj.weight": torch.randn(4 * width, 64, generator=generator) / 8}
+    tensors |= {"image_proj.proj.bias": torch.zeros(4 * width), "image_proj.norm.weight": torch.ones(width)}
+    tensors["image_proj.norm.bias"] = torch.zeros(width)
+    for number in range(1, 142, 2):
+        for projection in ("to_k_ip", "to_v_ip"):
+            weight = torch.randn(VALUE_WIDTHS[CHECKPOINTS[family]], width, generator=generator) / width**0.5
+            tensors[f"ip_adapter.{number}.{projection}.weight"] = weight
+    return tensors
+
+
 FILES = {
     "layer_model/layer_sd15_transparent_attn.safetensors": lambda: shared_attention(1),
     "layer_model/layer_sd15_joint.safetensors": lambda: shared_attention(3),
@@ -110,6 +126,7 @@ FILES = {
     "instantid/instantid.safetensors": instant_id,
     "pulid/pulid.safetensors": pulid,
 }
+FILES |= {f"ipadapter/{family}.safetensors": partial(random_adapter, family) for family in CHECKPOINTS}
 """Place below ``models`` -> what makes it."""
 
 
