@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
-from .host import folders
+from .host import folders, messages
 from .host.embeddings import write_embedding
 from .schema import ConceptIO, schema
 
@@ -42,4 +42,4 @@ class PerfusionExportEmbedding(io.ComfyNode):
             write_embedding(concept, clip, path)
         name = path.relative_to(folders.embeddings_folder()).as_posix().removesuffix(folders.EXTENSION)
         text = f"Write embedding:{name} in a prompt. It holds the word {concept.word!r} alone, not the trained values."
-        return io.NodeOutput(f"embedding:{name}", ui=ui.PreviewText(text))
+        return io.NodeOutput(f"embedding:{name}", ui=messages.last_line(text))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..perfusion_ops.files.strict_pickle import MAX_FILE_BYTES
-from .host import folders
+from .host import folders, messages
 from .host.importing import imported
 from .schema import ConceptIO, expert, is_there, schema
 
@@ -67,4 +67,4 @@ class PerfusionImportCheckpoint(io.ComfyNode):
     def execute(cls, file, model, clip, word, superclass, concept_number) -> io.NodeOutput:
         path = folders.import_path(file)
         concept, report = imported(path, word, superclass, model, clip, concept_number)
-        return io.NodeOutput(concept, concept.word, report, ui=ui.PreviewText(report))
+        return io.NodeOutput(concept, concept.word, report, ui=messages.last_line(report))

@@ -60,4 +60,6 @@ class PerfusionSaveConcept(io.ComfyNode):
         messages.tell_saved(concept.word, path)
         name = path.relative_to(folders.output_folder()).as_posix()
         text = f"Saved {name} ({path.stat().st_size / 1000:.0f} KB). Its word is {concept.word!r}."
+        # A message of the browser's says it too, and names the file.
+        messages.show_on_node(text, messages.running_node())
         return io.NodeOutput(name, ui=ui.PreviewText(text))

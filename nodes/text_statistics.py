@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..perfusion_ops.text.captions import captions as shipped_captions
+from .host import messages
 from .host.statistics import CAPTION_SEED, DEFAULT_CAPTIONS, measured
 from .schema import StatisticsIO, schema
 
@@ -50,4 +51,4 @@ class PerfusionTextStatistics(io.ComfyNode):
         own = [line.strip() for line in own_captions.splitlines() if line.strip()]
         statistics = measured(clip, own or shipped_captions(captions, CAPTION_SEED), model)
         text = f"{int(statistics.counts.sum()):,} tokens of encoder {statistics.encoder}."
-        return io.NodeOutput(statistics, ui=ui.PreviewText(text))
+        return io.NodeOutput(statistics, ui=messages.last_line(text))

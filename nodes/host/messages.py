@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from comfy_api.latest import ui
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
@@ -42,6 +43,12 @@ def show_last(text: str, node: str | None) -> None:
         send_event("perfusion.told", {"node": node, "text": text})
 
 
+def last_line(text: str) -> ui.PreviewText:
+    """What the running node ends with: on the node, and for the workflow's outputs, which no node of ours shows."""
+    show_last(text, running_node())
+    return ui.PreviewText(text)
+
+
 def send_event(name: str, content: dict[str, Any]) -> None:
     """An event of ours to the browser that queued the workflow; nowhere without a server. Nothing may depend on it."""
     server = getattr(PromptServer, "instance", None)
@@ -51,7 +58,8 @@ def send_event(name: str, content: dict[str, Any]) -> None:
 
 def tell_saved(word: str, path: Path) -> None:
     """The browser learns of a new concept file in the output folder, as it will be listed."""
-    send_event("perfusion.saved", {"word": word, "file": str(path.relative_to(folders.output_folder()))})
+    file = str(path.relative_to(folders.output_folder()))
+    send_event("perfusion.saved", {"node": running_node(), "word": word, "file": file})
 
 
 def warn(line: str, logged: str, node: str | None) -> None:

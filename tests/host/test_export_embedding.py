@@ -25,8 +25,10 @@ def test_an_exported_word_reads_as_the_concepts_word(server):
     """
     graph = Workflow()
     export(graph, load(graph)[1], "mug.safetensors", "words/mug")
-    (text,) = [shown["text"][0] for shown in server.run(graph).outputs.values()]
-    assert "embedding:words/mug" in text
+    result = server.run(graph)
+    (text,) = [shown["text"][0] for shown in result.outputs.values()]
+    assert "embedding:words/mug" in text and result.texts() == [text], "it stands on the node"
+    assert [event["text"] for event in result.events_of("perfusion.told")] == [text]
     vectors = load_file(server.folder / "output/embeddings/words/mug.safetensors")["emb_params"]
     assert vectors.shape == (2, 768)
 

@@ -25,7 +25,8 @@ def saved_text(result) -> str:
 
 def test_saving_again_adds_a_number_unless_told_to_overwrite(server):
     """No concept is lost to another one of the same name."""
-    assert "pets/rex.safetensors" in saved_text(server.run(save_workflow("pets/rex")))
+    first = server.run(save_workflow("pets/rex"))
+    assert "pets/rex.safetensors" in saved_text(first) and first.texts() == [saved_text(first)], "it stands on the node"
     assert "pets/rex_2.safetensors" in saved_text(server.run(save_workflow("pets/rex ")))
     assert "pets/rex.safetensors" in saved_text(server.run(save_workflow("pets/rex", overwrite=True)))
 

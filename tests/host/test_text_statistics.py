@@ -25,10 +25,12 @@ def test_own_captions_are_measured_in_place_of_the_shipped_ones_and_blank_lines_
 
 
 def test_a_long_measuring_says_what_it_does_and_when_it_ends(server):
-    """Who waits for many minutes on a processor knows what for; the line goes when it is done."""
+    """Who waits for many minutes on a processor knows what for; the line makes room for what was measured."""
     graph = Workflow()
     captions = "\n".join(f"a red box number {number}" for number in range(20))
-    graph.add("PerfusionTextStatistics", clip=load(graph)[1], captions=100, own_captions=captions)
-    said = server.run(graph).texts()
+    node = graph.add("PerfusionTextStatistics", clip=load(graph)[1], captions=100, own_captions=captions)
+    result = server.run(graph)
+    *said, measured = result.texts()
+    assert [measured] == result.outputs[node.name]["text"]
     line = r"Measuring the text encoder, once for this CLIP: 16/20 captions · 00:0\d:\d\d left"
     assert [bool(re.fullmatch(line, text)) for text in said] == [True, False] and said[-1] == CLEARED
