@@ -5,6 +5,9 @@ import { app } from "../../scripts/app.js"
 const APPLY = "PerfusionApplyKeyLockedAttention"
 const TRAIN = "PerfusionTrainConcept"
 const SCHEDULE = "PerfusionSchedule"
+const SAVE = "PerfusionSaveConcept"
+/** Neither muted nor bypassed. */
+const RUNS = 0
 const TEXTS = ["customtext", "text", "string"]
 
 /** The node of an execution id: "7", or "4:7" for node 7 inside the subgraph node 4. None if it is not open. */
@@ -71,6 +74,16 @@ export function conceptOf(apply) {
   if (source?.comfyClass === TRAIN) return { word: valueOf(source, "word"), byPosition: valueOf(source, "gate") === "position" }
   const widget = source?.widgets?.find(one => source.constructor.nodeData?.input?.required?.[one.name]?.[1]?.perfusion_concept_file)
   return widget ? { file: valueOf(source, widget.name) } : {}
+}
+
+/** Whether what Train kept is to be saved under a name too, in the same job; a subgraph may do it. */
+export function isSavedToo(train) {
+  const slot = train?.outputs?.findIndex(output => output.name === "concept") ?? -1
+  const walk = (node, from) => (node.getOutputNodes(from) ?? []).some(reader => {
+    if (reader.type === "Reroute") return walk(reader, 0)
+    return reader.mode === RUNS && (reader.comfyClass === SAVE || Boolean(reader.subgraph))
+  })
+  return slot >= 0 && walk(train, slot)
 }
 
 /**

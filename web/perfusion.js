@@ -7,7 +7,7 @@ import { remountDisplays } from "./dom.js"
 import { addGateView, refreshGateViews } from "./gate_view.js"
 import { keepLine, sayLines } from "./lines.js"
 import { readTexts } from "./texts.js"
-import { saySaved, stopTrainings, tellSaved, showTraining } from "./training.js"
+import { sayWaiting, showTraining, stopTrainings, tellSaved } from "./training.js"
 
 const APPLY = "PerfusionApplyKeyLockedAttention"
 /** Milliseconds. */
@@ -29,7 +29,7 @@ app.registerExtension({
     api.addEventListener("perfusion.told", ({ detail }) => keepLine(detail, "info"))
     for (const end of ["execution_success", "execution_interrupted", "execution_error"]) {
       api.addEventListener(end, sayLines)
-      api.addEventListener(end, saySaved)
+      api.addEventListener(end, sayWaiting)
     }
     api.addEventListener("graphChanged", refreshAll)
     document.addEventListener("input", afterTyping)

@@ -5,7 +5,7 @@ import { refreshCards } from "./card.js"
 import { forget } from "./concepts.js"
 import { addDisplay, chain, element, svg } from "./dom.js"
 import { refreshGateViews } from "./gate_view.js"
-import { nodeOfExecution } from "./graph.js"
+import { isSavedToo, nodeOfExecution } from "./graph.js"
 import { lossCurve, timeLeft } from "./loss.js"
 import { message } from "./messages.js"
 import { text } from "./texts.js"
@@ -19,8 +19,8 @@ const READ_SECONDS = 10
 const KEPT = /^trained[\\/]/
 
 const views = new Map()
-let saved = []
-let refreshed
+/** Files that Train kept, of which Save is about to write a copy. */
+let waiting = []
 
 /** A training told how it goes: the whole curve each time, so that nothing is lost when the page is loaded anew. */
 export function showTraining(told) {
@@ -35,18 +35,23 @@ export function stopTrainings() {
   for (const view of views.values()) if (view.perfusionRuns) draw(view, view.perfusionTold, ["stopped", {}])
 }
 
-/** A concept file is there: every combo lists it. */
-export function tellSaved({ word, file }) {
-  saved = [...saved.filter(other => other.word !== word || !KEPT.test(other.file)), { word, file }]
-  refreshed = refreshLists()
+/** A concept file is there: every combo lists it, and a message names its word, once where Save writes what Train kept. */
+export async function tellSaved({ node, word, file }) {
+  waiting = waiting.filter(kept => kept.word !== word)
+  const waits = KEPT.test(file) && isSavedToo(nodeOfExecution(node))
+  if (waits) waiting.push({ word, file })
+  await refreshLists()
+  if (!waits) saySaved({ word, file })
 }
 
-/** The job ended: a message names the word of each file, once where Save wrote what Train had kept. */
-export async function saySaved() {
-  const told = saved
-  saved = []
-  await refreshed
-  for (const { word, file } of told) message("success", text("savedTitle", { word }), text("savedDetail", { word, file }), READ_SECONDS)
+/** The job ended: what Train kept and no Save wrote is told after all. */
+export function sayWaiting() {
+  for (const kept of waiting) saySaved(kept)
+  waiting = []
+}
+
+function saySaved({ word, file }) {
+  message("success", text("savedTitle", { word }), text("savedDetail", { word, file }), READ_SECONDS)
 }
 
 async function refreshLists() {
