@@ -29,12 +29,12 @@ def note_of(title: str, recipe: Recipe) -> str:
     files = "files in the three loaders" if recipe.encoder else "checkpoint"
     return (
         f"## {title}: learn a subject, then draw it\n\n"
-        f"1. Choose the model's {files}, and about five pictures. Write the **superclass** (what the "
-        "subject is) and a new **word**.\n"
+        f"1. Choose the model's {files}, and about five pictures. Fewer? Delete a *Load Image*. Write the "
+        "**superclass** (what the subject is) and a new **word**.\n"
         "2. Run the left side: the concept is saved as `my_subject`. **gate** is `auto`, so "
         f"{recipe.learns}.\n"
-        "3. Press R, choose the concept in *Load Perfusion Concept*, write the word in the prompt, switch the right "
-        f"side on (Ctrl+M) and run again.\n\n{recipe.note}\n\n"
+        "3. Select the right side and switch it on (Ctrl+M), choose the concept in *Load Perfusion Concept*, write its "
+        f"word in the prompt and run again.\n\n{recipe.note}\n\n"
         "Tried with the model's own classes and small random weights, never with the real weights: see docs/models.md."
     ).replace("\n\n\n\n", "\n\n")
 
@@ -43,17 +43,16 @@ def workflow(title: str, recipe: Recipe, definitions: dict[str, Any]) -> dict[st
     """The whole workflow: on the left it learns, on the right, muted, it draws."""
     canvas = Canvas(definitions)
     model, clip, vae = _loaded(canvas, recipe)
-    folder = canvas.add("LoadImage", (-900, 580 + _more_room(recipe)), (320, 330), image="example.png")
     trained = canvas.add(
         *("PerfusionTrainConcept", (-520, 60), (400, 820)),
-        {"model": model, "clip": clip, "vae": vae, "images": folder[0]},
+        {"model": model, "clip": clip, "vae": vae, "images": _pictures(canvas, recipe)},
         **{"word": "my_subject", "superclass": "dog", "batch_size": 4, "resolution": recipe.side},
         gradient_checkpointing=True,
     )
     canvas.add("PerfusionSaveConcept", (-60, 60), (320, 180), {"concept": trained[0]}, filename="my_subject")
     canvas.note(note_of(title, recipe), (-60, 290))
     _draw(canvas, recipe, model, clip, vae)
-    canvas.leave_open("PerfusionLoadConcept")
+    canvas.leave_open("PerfusionLoadConcept", "LoadImage")
     return canvas.saved(title)
 
 
@@ -73,6 +72,17 @@ def _loaded(canvas: Canvas, recipe: Recipe) -> tuple[tuple[Node, int], ...]:
         clip = canvas.add("T5TokenizerOptions", (-900, 420), links={"clip": clip[0]}, **nothing)
     vae = canvas.add("VAELoader", (-900, 420 + _more_room(recipe)), vae_name=recipe.vae)
     return model[0], clip[0], vae[0]
+
+
+def _pictures(canvas: Canvas, recipe: Recipe) -> tuple[Node, int]:
+    """The list of about five pictures to learn from."""
+    places = [(-1260, 60), (-1260, 430), (-1260, 800), (-1620, 60), (-1620, 430)]
+    loaders = [canvas.add("LoadImage", place, (320, 330)) for place in places]
+    links = {f"inputs.input{number}": loader[0] for number, loader in enumerate(loaders)}
+    pictures = canvas.add("CreateList", (-900, 580 + _more_room(recipe)), (320, 150), links)
+    # Its output is of the kind that its inputs are.
+    pictures.data["outputs"][0]["type"] = "IMAGE"
+    return pictures[0]
 
 
 def _more_room(recipe: Recipe) -> int:

@@ -19,6 +19,9 @@ SETTINGS = {"UNETLoader", *CLIP_LOADERS, "VAELoader", "T5TokenizerOptions", "Mod
 SETTINGS |= {"FluxGuidance", "KSampler", "CFGGuider", "KSamplerSelect", "BetaSamplingScheduler"}
 SETTINGS |= {"EmptySD3LatentImage", "EmptyChromaRadianceLatentImage"}
 """Nodes whose values are the template's own."""
+LIST = "CreateList"
+"""Its output is of the kind that its inputs are."""
+OPEN = ("LoadImage", "PerfusionLoadConcept")
 NOT_THE_SAME = {"seed", "batch_size"}
 
 
@@ -50,10 +53,12 @@ def test_a_familys_workflow_is_whole(server, definitions, title):
             if isinstance(value, list) and len(value) == 2 and value[0] in kinds:
                 outputs = definitions[kinds[value[0]]]["output"]
                 groups = definitions[node["class_type"]]["input"]
-                wanted = {**groups.get("required", {}), **groups.get("optional", {})}[key][0]
-                assert outputs[value[1]] == wanted, (kinds[name], key)
+                inputs = {**groups.get("required", {}), **groups.get("optional", {})}
+                wanted = "IMAGE" if kinds[name] == LIST else inputs[key][0]
+                given = "IMAGE" if kinds[value[0]] == LIST else outputs[value[1]]
+                assert given == wanted, (kinds[name], key)
         needed = definitions[node["class_type"]]["input"].get("required", {})
-        assert set(needed) <= set(node["inputs"]), kinds[name]
+        assert set(needed) <= {key.partition(".")[0] for key in node["inputs"]}, kinds[name]
     (train,) = nodes_of(graph, "PerfusionTrainConcept")
     (sampler,) = [*nodes_of(graph, "KSampler"), *nodes_of(graph, "CFGGuider")]
     assert graph[train]["inputs"]["gate"] == "auto" and graph[train]["inputs"]["gradient_checkpointing"] is True
@@ -70,10 +75,11 @@ def test_a_familys_workflow_is_what_its_command_writes(definitions, title):
 
 
 @pytest.mark.parametrize("title", RECIPES)
-def test_a_familys_workflow_names_no_concept_of_another_machine(title):
+def test_a_familys_workflow_names_no_concept_or_picture_of_another_machine(title):
     """A user's first run does not fail for a file that only the machine had on which the workflow was written."""
-    [concept] = [node for node in shipped(TITLE.format(title))["nodes"] if node["type"] == "PerfusionLoadConcept"]
-    assert concept["widgets_values"] == []
+    opened = [node for node in shipped(TITLE.format(title))["nodes"] if node["type"] in OPEN]
+    assert [node["type"] for node in opened] == [*["LoadImage"] * 5, "PerfusionLoadConcept"], "about five pictures"
+    assert all(node["widgets_values"] == [] for node in opened)
 
 
 @pytest.mark.parametrize("title", OFFICIAL)

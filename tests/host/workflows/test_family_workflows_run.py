@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 PICTURE = "example.png"
 TITLES = [title for title in RECIPES if title != "PixArt Sigma"]
 """No small file stands in for PixArt's, which is a pickle."""
+LEARNING = ("LoadImage", "CreateList", "PerfusionTrainConcept", "PerfusionSaveConcept")
 QUICK = {"steps": 2, "batch_size": 1, "resolution": 64, "width": 64, "height": 64}
 
 
@@ -46,12 +47,13 @@ def half(title: str, server, muted: bool) -> dict[str, dict]:
     """
     saved = copy.deepcopy(shipped(TITLE.format(title)))
     off = {node["id"] for node in saved["nodes"] if node["mode"] == 2}
-    training = {node["id"] for node in saved["nodes"] if node["type"] in ("PerfusionSaveConcept", "LoadImage")}
-    training |= {node["id"] for node in saved["nodes"] if node["type"] == "PerfusionTrainConcept"}
+    training = {node["id"] for node in saved["nodes"] if node["type"] in LEARNING}
     graph = to_api(saved, server)
     left_out = off if muted else training
     graph = {name: node for name, node in graph.items() if int(name) not in left_out}
     for node in graph.values():
+        if node["class_type"] == "LoadImage":
+            node["inputs"]["image"] = PICTURE
         node["inputs"] |= {name: value for name, value in QUICK.items() if name in node["inputs"]}
     if muted and template(title).family in LEARNED:
         (trained,) = (node["inputs"] for node in graph.values() if node["class_type"] == "PerfusionTrainConcept")
