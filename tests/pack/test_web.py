@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from functools import cache
 
 import pytest
 from PIL import Image
@@ -157,6 +158,7 @@ def quoted_messages() -> list[tuple[str, str]]:
     return [(node, message) for node, message in messages if not message.startswith("*")]
 
 
+@cache
 def messages_in_code() -> str:
     """All strings of the pack, with … for every value that is put in."""
     texts = []
