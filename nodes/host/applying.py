@@ -11,7 +11,7 @@ from ..families.family import check_fits
 from .applied import AppliedConcept, unused_settings
 from .belonging import check_text_once
 from .clip import clip_with_concept
-from .clip_identity import identity_of
+from .clip_identity import ENTRY, identity_of, is_another
 from .last_layer import LastLayer
 from .messages import running_node
 from .model import applied_terms, model_saying, model_with_concept
@@ -71,15 +71,12 @@ def put_in_effect(
 def another_encoder(clip, concept: Concept) -> str | None:
     """A sentence when ``clip`` is not what the concept was trained with. One that was fine-tuned may serve: no refusal.
 
-    What is compared are 64 numbers of each embedding and norm: LoRAs leave them alone, and they are the same in fp16
-    and fp32. Concepts without a fingerprint are taken as they come.
+    What is compared are 64 numbers of each embedding and norm, which LoRAs leave alone.
     """
-    trained = concept.metadata.get("encoder")
-    found = identity_of(clip) if trained else None
-    if found == trained:
+    if not is_another(clip, concept):
         return None
     return (
-        f"The concept {concept.word!r} was trained with another text encoder than this CLIP's (fingerprint {trained}, "
-        f"found {found}), so the subject may look less like itself. Use the CLIP of the checkpoint it was trained on, "
-        "or train it again."
+        f"The concept {concept.word!r} was trained with another text encoder than this CLIP's (fingerprint "
+        f"{concept.metadata[ENTRY]}, found {identity_of(clip)}), so the subject may look less like itself. Use the "
+        "CLIP of the checkpoint it was trained on, or train it again."
     )

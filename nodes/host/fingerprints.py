@@ -25,7 +25,8 @@ def fingerprint(tensors: Iterable[tuple]) -> str:
         step = max(1, flat.numel() // SAMPLES_PER_TENSOR)
         sample = flat[::step][:SAMPLES_PER_TENSOR]
         for dtype in (*acts_in, torch.float16):
-            sample = sample.to(dtype)
+            # Not every accelerator knows float8.
+            sample = (sample.cpu() if dtype.itemsize == 1 else sample).to(dtype)
         # A copy, not a view: a weight made for this reading alone can go.
         samples.append(sample.clone())
     digest = hashlib.sha256()

@@ -16,7 +16,7 @@ from ...perfusion_ops.files.strict_pickle import read_pickled
 from ..families.family import check_fits, family_of, title_of
 from ..families.unet import UNet
 from .clip import clip_with_concept, text_encoder_names
-from .clip_identity import identity_of
+from .clip_identity import metadata_of
 from .concept_words import check_names
 from .frozen_layers import is_known
 from .private_copies import loaded, patched_weights
@@ -45,7 +45,7 @@ def imported(path: Path, word: str, superclass: str, model, clip, number: int) -
         )
     word, superclass = check_names(word, superclass)
     texts = {"word": word, "superclass": superclass, "base_family": family.name}
-    texts["metadata"] = {"encoder": identity_of(clip), "description": f"From {peer.program}."}
+    texts["metadata"] = {**metadata_of(clip), "description": f"From {peer.program}."}
     conversion = convert(peer, _weights(model, list(peer.keys)), texts, encoders[0])
     check_fits(model, conversion.concept)
     # Refuses an embedding that this CLIP cannot take.

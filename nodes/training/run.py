@@ -18,7 +18,7 @@ from ..families.family import family_of
 from ..host import last_layer, messages
 from ..host.belonging import check_text
 from ..host.clip import text_encoders
-from ..host.clip_identity import identity_of
+from ..host.clip_identity import metadata_of
 from ..host.device_memory import is_out_of_memory
 from ..host.encoders import private_encoders
 from ..host.fingerprints import fingerprint, first_stage_identity
@@ -127,7 +127,7 @@ class Training:
             [_outside_inference(picture) for picture in pictures],
             self.templates,
             None if statistics is None else inverse(statistics.matrix(mix)),
-            {"encoder": identity_of(self.clip), "base_model": base, **layer.metadata, **learned},
+            {**metadata_of(self.clip), "base_model": base, **layer.metadata, **learned},
         )
 
     def _train(
