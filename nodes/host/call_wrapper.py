@@ -166,12 +166,14 @@ class JointModelCall(ModelCall):
 
     @contextmanager
     def _editing(self, net: nn.Module, parts: Parts, x: Tensor, regions: Regions, entries: Mapping[str, Any]):
-        if not parts["gates"].any():
+        named = parts["gates"].flatten(1).any(1)
+        if not named.any():
             yield lambda options: options
             return
         cells, edit = picture_cells(net, x), JointCall(self.family.text_first)
         frames, beside = x.shape[2] if x.ndim == 5 else 1, -(-self.family.beside(entries) // net.patch_size)
         edit.gates, edit.places = self.family.text_places(parts["gates"], net), frames * cells[0] * (cells[1] + beside)
+        edit.named = None if named.all() else named.nonzero()[:, 0]
         edit.before, edit.behind = self.family.around(net, edit.places, entries)
         edit.residuals = self.edits[x.device].value_residuals
         # A picture beside must not see the look: there, a concept without a region has the whole picture for one.

@@ -33,6 +33,8 @@ class JointCall:
     def __init__(self, text_first: bool = True) -> None:
         self.text_first = text_first
         self.gates: Tensor | None = None
+        self.named: Tensor | None = None
+        """The rows whose prompts name a concept; none if all of them do."""
         self.added = AddedTokens()
         self.places, self.before, self.behind = 0, 0, None
         self.residuals: Mapping[str, Tensor] = {}
@@ -83,7 +85,11 @@ class JointCall:
             self.observer(f"value_residuals/{layer}", text, gates)
         given = values, gates.to(values), self.residuals[layer], self.places, self.masks
         layout = heads_first, bool(settings.get("skip_output_reshape")), self.text_first
-        return attend_by_position(*parts, *given, *layout)
+        edited = attend_by_position(*parts, *given, *layout)
+        if self.named is None:
+            return edited
+        # Kernels round by the number of queries: rows that name nothing are computed as without an edit.
+        return inner(queries, keys, values).index_copy(0, self.named, edited.index_select(0, self.named))
 
     def _parted(self, of_places: Tensor, axis: int, text: int) -> tuple[Tensor, Tensor]:
         """The picture's places, and all others in their order."""
