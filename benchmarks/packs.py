@@ -66,8 +66,8 @@ class Bench:
         self.server, self.info = server, server.get("/object_info")
 
     def free(self) -> None:
-        """Unload the model, and with it what a pack left there."""
-        self.server.post("/free", {"unload_models": True})
+        """Have every pack meet a model that none has met: unloading alone leaves what a pack changed there."""
+        self.server.post("/free", {"free_memory": True, "unload_models": True})
 
     def draw(
         self, row: Row, family: str, word: str, strength: float | None, anew: bool = False

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from builders.family_workflows import ENCODER_LOADERS, RECIPES, Recipe
-from builders.other_packs.rows import Scene, context, core_encode, encode_by, joined_text, region
+from builders.other_packs.rows import Scene, context, core_encode, detailer, encode_by, joined_text, region
 from builders.workflows import Output, Workflow
 
 TITLES = {
@@ -24,6 +24,8 @@ TITLES = {
 """Kind of small network -> its recipe, and the heading of its column."""
 LOADED_ALONE = tuple(name for name, title in TITLES.items() if RECIPES[title].encoder)
 """Those whose network is a file of its own."""
+PICTURES = ("zimage", "flux1", "qwen_image", "chroma", "sd3")
+"""Those that draw pictures as they draw latents, of four dimensions or more."""
 Patch = Callable[[Scene], None]
 SIDE, STEPS = 64, 2
 
@@ -191,6 +193,9 @@ ROWS = (
     JointRow(KJ, "CFGZeroStarAndInit", patch=by("CFGZeroStarAndInit", use_zero_init=False)),
     JointRow(KJ, "DiffusionModelLoaderKJ", LOADED_ALONE,
              loaded_by("DiffusionModelLoaderKJ", "model_name", sage_attention="disabled"), loads=True),
+    JointRow(KJ, "PathchSageAttentionKJ", patch=by("PathchSageAttentionKJ", sage_attention="auto")),
+    JointRow(KJ, "TorchCompileModelAdvanced", ("flux1",), by("TorchCompileModelAdvanced", backend="inductor")),
+    JointRow("ComfyUI-Impact-Pack", "detailer", PICTURES, draw=detailer(False)),
     JointRow(KJ, "WanVideoTeaCacheKJ", ("wan21",), by("WanVideoTeaCacheKJ")),
     JointRow(KJ, "WanVideoEnhanceAVideoKJ", ("wan21",), by("WanVideoEnhanceAVideoKJ", frames=5),
              draw=sampled_by(frames=5)),
