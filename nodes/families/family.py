@@ -43,13 +43,19 @@ def check_network(model) -> None:
     """Raise ValueError for a network that another pack put in the place of the host's, as Nunchaku's loader does."""
     family, net = family_of(model), model.model.diffusion_model
     try:
-        family.value_widths(net)
+        sizes_of(model)
     except AttributeError as error:
         raise ValueError(
             f"The model is {family.title} by its settings, but its network is a {type(net).__name__} of another pack "
             "and has none of the layers that concepts edit. Load the model with ComfyUI's own Load Diffusion Model, "
             "or use it without Apply Key-Locked Attention."
         ) from error
+
+
+def sizes_of(model) -> tuple[dict[str, int], int]:
+    """Layer name -> width of its values, and the width of what the layers read, of a MODEL as it will be loaded."""
+    family, net = family_of(model), model.model.diffusion_model
+    return family.sizes_of(model) if isinstance(family, UNet) else (family.value_widths(net), family.context_width(net))
 
 
 def _kind(config) -> str:
@@ -78,7 +84,7 @@ def projections(model) -> Projections:
 
 def check_fits(model, concept: Concept) -> None:
     """Raise ValueError, with one sentence, if ``concept`` was trained for another kind of model."""
-    family, net = family_of(model), model.model.diffusion_model
+    family = family_of(model)
     if concept.base_family not in (known.name for known in FAMILIES):
         raise ValueError(
             f"The concept {concept.word!r} was trained for the model family {title_of(concept.base_family)}, which "
@@ -91,7 +97,7 @@ def check_fits(model, concept: Concept) -> None:
             f"Load a checkpoint of {trained}, or train the concept again on this one."
         )
     check_network(model)
-    found, width = family.value_widths(net), family.context_width(net)
+    found, width = sizes_of(model)
     needed = {name: residual.shape[0] for name, residual in concept.value_residuals.items()}
     choices = [EditedLayers.ALL] if concept.has_learned_word else list(EditedLayers)
     has_layers = any(needed == dict(choice.among(found.items())) for choice in choices)

@@ -52,6 +52,11 @@ class UNet:
         """The text cross-attention layers by name, in the order of the network, compiled or not."""
         return dict(_cross_attentions(net))
 
+    def layers_of(self, model) -> dict[str, nn.Module]:
+        """The same of a MODEL as it will be loaded: other nodes put layers in their place, or have left some there."""
+        names = self.cross_attentions(model.model.diffusion_model)
+        return {name: model.get_model_object(f"diffusion_model.{name}") for name in names}
+
     def context(self, _net: nn.Module, encodings: Tensor, _entries: Mapping[str, Any]) -> Tensor:
         """What K and V read (B, T, d): the encodings themselves."""
         return encodings
@@ -84,11 +89,17 @@ class UNet:
 
     def value_widths(self, net: nn.Module) -> dict[str, int]:
         """Layer name -> width of its values."""
-        return {name: layer.to_v.out_features for name, layer in self.cross_attentions(net).items()}
+        return _value_widths(self.cross_attentions(net))
 
     def context_width(self, net: nn.Module) -> int:
         """d: the width of the encodings that the layers read."""
-        return next(iter(self.cross_attentions(net).values())).to_k.in_features
+        return _context_width(self.cross_attentions(net))
+
+    def sizes_of(self, model) -> tuple[dict[str, int], int]:
+        """Both, of a MODEL as it will be loaded. Raises ValueError as ``check_projections`` does."""
+        layers = self.layers_of(model)
+        check_projections(layers)
+        return _value_widths(layers), _context_width(layers)
 
     def text_width(self, net: nn.Module) -> int:
         """The width of the text encoder's encodings: what K and V read."""
@@ -121,6 +132,30 @@ UNETS = (
     UNet("sd2", host_classes("SD20", "SD21UnclipL", "SD21UnclipH")),
     UNet("sdxl", host_classes("SDXL", "SSD1B", "Segmind_Vega", "KOALA_700M", "KOALA_1B", "SDXL_instructpix2pix")),
 )
+
+
+def has_projections(layer: nn.Module) -> bool:
+    """Whether a layer reads prompts as the host's do."""
+    return hasattr(layer, "to_k") and hasattr(layer, "to_v")
+
+
+def check_projections(layers: Mapping[str, nn.Module]) -> None:
+    """Raise ValueError if another node put a layer of its own into a network, which reads prompts in its own way."""
+    for name, layer in layers.items():
+        if not has_projections(layer):
+            raise ValueError(
+                f"The layer {name} of the model is a {type(layer).__name__} of another node, which reads prompts in "
+                "its own way, so a concept would have no effect there. Connect the model without that node, or "
+                "without Apply Key-Locked Attention."
+            )
+
+
+def _value_widths(layers: Mapping[str, nn.Module]) -> dict[str, int]:
+    return {name: layer.to_v.out_features for name, layer in layers.items()}
+
+
+def _context_width(layers: Mapping[str, nn.Module]) -> int:
+    return next(iter(layers.values())).to_k.in_features
 
 
 def is_of_another_pack(net: nn.Module) -> bool:

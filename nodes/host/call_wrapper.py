@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ...perfusion_ops import JointEdit
 from ...perfusion_ops.edit.regions import mask_at
 from ..families.family import Family, family_of
-from ..families.unet import UNet, is_of_another_pack
+from ..families.unet import UNet, check_projections, has_projections, is_of_another_pack
 from .applied import AppliedConcepts
 from .conditioning import CONTEXTS, Reading, at_level, with_contexts
 from .encoded_prompt import EncodedPrompt
@@ -42,7 +42,7 @@ class ModelCall:
     parts: tuple[str, ...] = ("keys", "values", "gates")
     """What it needs of an edited context."""
 
-    def __init__(self, applied: AppliedConcepts, patcher, conds: Conditionings) -> None:
+    def __init__(self, applied: AppliedConcepts, patcher, conds: Conditionings, named: bool = True) -> None:
         self.applied, self.family = applied, family_of(patcher)
         hooked = any(may_rest(cond.get("hooks"), applied.edit.words) for group in conds.values() for cond in group)
         self.rests = "keys" in self.parts and (hooked or any(0 in level for level in applied.levels.strengths))
@@ -53,7 +53,7 @@ class ModelCall:
         self.network = patcher.get_model_object("diffusion_model")
         self.beside, self.inside = TextsBeside(applied.edit.words), is_patched_inside(patcher)
         # Before a call: some packs put the blocks into one of their own for its time.
-        self.found = self._layers(self.network)
+        self.found = self._layers_of(patcher, named)
         self.edits_beside = edits_texts_beside(self.family, self.network)
         """Whether a prompt that another node has the layers read is edited."""
 
@@ -129,6 +129,14 @@ class ModelCall:
         resting = {part: at_level(each, last + 1, level.new_full((1,), last)) for part, each in parts.items()}
         acts = (resting.pop("gates")[:, :1] * math.prod(factors) != 0).any(-1, keepdim=True)
         return found | {part: torch.where(acts, found[part], each) for part, each in resting.items()}
+
+    def _layers_of(self, patcher, named: bool) -> dict[str, nn.Module]:
+        if not isinstance(self.family, UNet):
+            return self._layers(self.network)
+        layers = self.family.layers_of(patcher)
+        if named:
+            check_projections(layers)
+        return {name: layer for name, layer in layers.items() if has_projections(layer)}
 
     def _layers(self, net: nn.Module) -> dict[str, nn.Module]:
         return self.family.cross_attentions(net)

@@ -14,7 +14,7 @@ from torch import Tensor
 from ...perfusion_ops import EditedContext, KeyLocking
 from ...perfusion_ops.edit.equations import similarities, unit_duals
 from ...perfusion_ops.edit.gate_table import ConceptGates, GateTable, PromptToken
-from ..families.family import family_of
+from ..families.family import sizes_of
 from ..families.second_text import SecondText
 from .applied import AppliedConcept, AppliedConcepts
 from .belonging import check_text_once
@@ -105,7 +105,7 @@ class _Look:
             contexts = edited_contexts(applied.edit, cond, encodings, reading) if applied else None
         kept = torch.zeros(encodings.shape[1], dtype=torch.bool) if kept is None else kept[0].cpu()
         context = contexts[0] if contexts else None
-        layers = len(family_of(model).value_widths(model.model.diffusion_model))
+        layers = len(sizes_of(model)[0])
         return cls(clip, applied, cond, encodings, kept, context, reading.entry, reading.second, layers)
 
     def gates_of(self, j: int, known: bool) -> ConceptGates:

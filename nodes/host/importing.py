@@ -13,7 +13,7 @@ from ...perfusion_ops.concept.peer_conversion import Conversion, convert
 from ...perfusion_ops.concept.peer_files import PERFUSION_PYTORCH, PeerConcept, parse_peer
 from ...perfusion_ops.files.strict_json import FormatError
 from ...perfusion_ops.files.strict_pickle import read_pickled
-from ..families.family import check_fits, family_of, title_of
+from ..families.family import check_fits, family_of, sizes_of, title_of
 from ..families.unet import UNet
 from .clip import clip_with_concept, text_encoder_names
 from .clip_identity import metadata_of
@@ -34,10 +34,10 @@ def imported(path: Path, word: str, superclass: str, model, clip, number: int) -
             f"{family.title}. Connect an SD 1.x or SD 2.x model and its CLIP."
         )
     try:
-        peer = parse_peer(read_pickled(path), family.value_widths(model.model.diffusion_model), number)
+        widths, width = sizes_of(model)
+        peer = parse_peer(read_pickled(path), widths, number)
     except FormatError as error:
         raise ValueError(f"{path.name!r} {error}") from error
-    width = family.context_width(model.model.diffusion_model)
     if len(peer.target_input) != width:
         raise ValueError(
             f"{path.name!r} was trained for context width {len(peer.target_input)}, and this {family.title} model has "

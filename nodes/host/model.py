@@ -78,7 +78,7 @@ def _sampled(guider, executor, noise, *args, **kwargs):
     family = family_of(guider.model_patcher)
     named, unread = _named(guider.conds, applied, family), _in_the_negative_alone(guider, family)
     _say_again(applied, named, namings(guider.conds))
-    call = call_kind(family)(applied, guider.model_patcher, guider.conds)
+    call = call_kind(family)(applied, guider.model_patcher, guider.conds, bool(named))
     beside = call.edits_beside and may_be_read_beside(guider.model_patcher, options, guider.conds)
     if not beside:
         _tell_unnamed(applied, named)

@@ -1,0 +1,73 @@
+"""A U-Net whose layers another node has replaced, as packs do that share attention between pictures."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from builders.answers import answers_at
+from builders.workflows import LAYERS
+
+LATENT = (1, 4, 8, 8)
+
+
+class ForeignAttention(torch.nn.Module):
+    """Reads a prompt by a matrix of its own."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.read = torch.nn.Linear(768, width)
+        torch.nn.init.constant_(self.read.weight, 0.01)
+        torch.nn.init.zeros_(self.read.bias)
+
+    def forward(self, queries, context=None, **_others):
+        return queries + self.read(context).mean(1, keepdim=True)
+
+
+def replaced(model):
+    clone = model.clone()
+    clone.add_object_patch(f"diffusion_model.{LAYERS['sd1'][0]}", ForeignAttention(320))
+    return clone
+
+
+@pytest.fixture(scope="module")
+def applied(pack, loaded, pack_concept):
+    """``applied(model)``: a clone with the concept ``teddy_t``."""
+    term = pack.ops.EditTerm(pack_concept("teddy_t", "bear", 1), pack.ops.Gate(-0.5, 0.15))
+    return lambda model: pack.model.model_with_concept(model, pack.model.AppliedConcept(term))
+
+
+@pytest.fixture(scope="module")
+def answers(pack, loaded, pack_concept):
+    """``answers(model)``: what it predicts for a prompt that names the concept, or one that names ``what`` instead."""
+    clip = pack.clip.clip_with_concept(loaded[1], pack_concept("teddy_t", "bear", 1), 1.0, pack.ops.KeyLocking.LOCAL)
+
+    def answer(model, what: str = "teddy_t"):
+        texts = (f"a photo of a {what}", "blurry")
+        conds = [clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in texts]
+        return answers_at(model, conds, LATENT, [0.5])
+
+    return answer
+
+
+def test_a_layer_of_another_node_is_refused_in_either_order(loaded, applied, answers):
+    """Else the concept would have no effect there, and nobody would say so."""
+    named = rf"{LAYERS['sd1'][0]} of the model is a ForeignAttention of another node.*without that node"
+    with pytest.raises(ValueError, match=named):
+        applied(replaced(loaded[0]))
+    with pytest.raises(ValueError, match=named):
+        answers(replaced(applied(loaded[0])))
+    assert torch.equal(answers(replaced(applied(loaded[0])), "bear"), answers(replaced(loaded[0]), "bear"))
+
+
+def test_a_layer_that_another_workflow_left_there_does_no_harm(loaded, applied, answers):
+    """The loaded model keeps such a layer until it is loaded anew: a workflow without it must still get its concept."""
+    expected = answers(applied(loaded[0]))
+    other = replaced(loaded[0])
+    other.patch_model()
+    try:
+        assert isinstance(loaded[0].model.diffusion_model.get_submodule(LAYERS["sd1"][0]), ForeignAttention)
+        model = applied(loaded[0])
+    finally:
+        other.unpatch_model()
+    assert torch.equal(answers(model), expected)
