@@ -97,14 +97,17 @@ def test_hidden_residuals_of_the_later_half_are_learned_back(pack):
 
 
 def test_it_draws_what_it_would_draw_with_residuals_of_zero_before(world):
-    """The layers that a concept lacks stay the model's own: the same picture to the bit. Other prompts stay theirs."""
+    """The layers that a concept lacks stay the model's own; an attention of some queries at a time rounds otherwise on
+    some processors. Other prompts stay theirs to the bit."""
     named, other = world.prompt(5, ["teddy_t"]), world.prompt(7)
     plain = world.pack.encoded_prompt.plain(named)
     before, concept = world.draw(world.model, plain, other), world.concept()
     half, whole = of_later_half(world, concept), silent_before(world, concept)
     drawn = world.draw(world.applied(half), named, other)
-    assert torch.equal(drawn, world.draw(world.applied(whole), named, other))
-    assert torch.equal(drawn[1], before[1]) and (drawn[0] - before[0]).abs().max() > 1e-3
+    silent = world.draw(world.applied(whole), named, other)
+    torch.testing.assert_close(drawn, silent, rtol=1e-4, atol=1e-4)
+    assert torch.equal(drawn[1], silent[1]) and torch.equal(drawn[1], before[1])
+    assert (drawn[0] - before[0]).abs().max() > 1e-3
     assert torch.equal(world.draw(world.applied(half), plain, other), before)
     assert torch.equal(world.draw(world.applied(half, strength=1e-30), named, other)[1], before[1])
 
