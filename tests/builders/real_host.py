@@ -45,7 +45,8 @@ def pack(name: str) -> ModuleType:
 
 def comfy(name: str) -> ModuleType:
     """A module of the host, such as ``comfy.sample``."""
-    load_host()
+    if name not in sys.modules:
+        load_host()
     return importlib.import_module(name)
 
 

@@ -73,7 +73,7 @@ def test_the_gradient_reaches_the_word_and_every_layer(world):
                     found.append(value().item())
                 leaf += step * direction
             difference = (found[0] - found[1]) / (2 * step)
-            assert (leaf.grad * direction).sum().item() == pytest.approx(difference, rel=0.03, abs=1e-3)
+            assert (leaf.grad * direction).sum().item() == pytest.approx(difference, rel=0.03, abs=2e-3)
             assert leaf.grad.norm() > 0
 
 

@@ -49,10 +49,12 @@ def test_nothing_before_the_first_edited_layer_waits_for_the_backward_pass(world
     """The later half takes less memory: no activations of earlier layers are held, with checkpointing and without."""
     layers, choices = len(world.family.value_widths(world.net)), world.pack.ops.EditedLayers
     first, kept = layers - len(later_half(world)), {}
+    # Chroma Radiance has blocks behind its layers, which every gradient passes.
+    blocks = len(list(world.family.blocks(world.net)))
     for recompute in (False, True):
         later, every = (kept_for_backward(world, recompute, kind) for kind in (choices.LATER_HALF, choices.ALL))
-        assert set(later) == set(range(first, layers)), recompute
-        assert set(every) == set(range(layers)), recompute
+        assert set(later) == set(range(first, blocks)), recompute
+        assert set(every) == set(range(blocks)), recompute
         assert recompute or sum(later.values()) < sum(every.values())
         kept[recompute] = sum(every.values())
     assert kept[True] < 0.7 * kept[False], "checkpointing holds a block's inputs and computes the rest again"

@@ -169,7 +169,8 @@ def test_a_word_rests_beside_a_position_gate_that_acts(pack, loaded, learned, po
     mixed, alone = Scene(pack, loaded, learned.concepts[0], positioned[1]), Scene(pack, loaded, positioned[1])
     found = mixed.answers({"start_percent": 0.3}, {}, shares=SHARES[:2])
     superclass = alone.answers({}, shares=SHARES[:2], text="a bear and a mug_m")
-    assert torch.equal(found[0], superclass[0]) and not torch.equal(found[1], superclass[1])
+    torch.testing.assert_close(found[0], superclass[0], rtol=1e-4, atol=1e-4)
+    assert (found[1] - superclass[1]).abs().max() > 1e-2
     assert not torch.equal(found[0], learned.plain("a bear and a cup", SHARES[:1])[0])
 
 

@@ -74,7 +74,8 @@ def test_the_residual_is_added_at_the_superclass_words_and_nowhere_else(pack, lo
     finally:
         for handle in by_hand.values():
             handle.remove()
-    torch.testing.assert_close(with_concept, expected, rtol=1e-5, atol=1e-5)
+    # Some processors round a batch otherwise than its rows; the residual itself moves the picture by far more.
+    torch.testing.assert_close(with_concept, expected, rtol=1e-4, atol=5e-4)
     assert (with_concept - drawn(loaded[0], [[plain.expand(2, -1, -1), {}]])).abs().max() > 0.01
 
 
