@@ -39,11 +39,14 @@ def family_of(model) -> Family:
     )
 
 
-def check_network(model) -> None:
-    """Raise ValueError for a network that another pack put in the place of the host's, as Nunchaku's loader does."""
+def check_network(model) -> tuple[dict[str, int], int]:
+    """``sizes_of`` the model.
+
+    Raises ValueError for a network that another pack put in the place of the host's, as Nunchaku's loader does.
+    """
     family, net = family_of(model), model.model.diffusion_model
     try:
-        sizes_of(model)
+        return sizes_of(model)
     except AttributeError as error:
         raise ValueError(
             f"The model is {family.title} by its settings, but its network is a {type(net).__name__} of another pack "
@@ -96,8 +99,7 @@ def check_fits(model, concept: Concept) -> None:
             f"The concept {concept.word!r} was trained for {trained}, and this model is {family.title}. "
             f"Load a checkpoint of {trained}, or train the concept again on this one."
         )
-    check_network(model)
-    found, width = sizes_of(model)
+    found, width = check_network(model)
     needed = {name: residual.shape[0] for name, residual in concept.value_residuals.items()}
     choices = [EditedLayers.ALL] if concept.has_learned_word else list(EditedLayers)
     has_layers = any(needed == dict(choice.among(found.items())) for choice in choices)
