@@ -14,8 +14,8 @@ from .conditioning import namings
 from .encoded_prompt import EncodedPrompt
 from .naming import Naming, not_applied
 
-TEXT_PATCH = "attn2_patch"
-"""The host's name for the patches by which nodes have layers read other prompts."""
+TEXT_PATCH, REPLACED = "attn2_patch", "attn2"
+"""The host's names for the patches by which nodes have layers read other prompts, and for their own attention."""
 INSIDE = "diffusion_model."
 """How the host names what a node has put in place of a part of the network."""
 
@@ -31,13 +31,15 @@ def is_patched_inside(patcher) -> bool:
 
 
 def may_be_read_beside(patcher, options: Mapping[str, Any], conds: Mapping[str, list[dict]]) -> bool:
-    """Whether nodes may have layers read such prompts: by patches of a MODEL, or in place of parts of it, or by hooks.
+    """Whether nodes may have layers read such prompts: by patches of a MODEL, in place of its attention or its parts, or
+    by hooks.
 
     ``options`` are the model's transformer options, ``conds`` the sampler's conditionings.
     """
     net = patcher.get_model_object("diffusion_model")
-    patched = bool(options.get("patches", {}).get(TEXT_PATCH)) or is_patched_inside(patcher) or is_of_another_pack(net)
-    return patched or any(cond.get("hooks") is not None for group in conds.values() for cond in group)
+    patched = options.get("patches", {}).get(TEXT_PATCH) or options.get("patches_replace", {}).get(REPLACED)
+    inside = is_patched_inside(patcher) or is_of_another_pack(net)
+    return bool(patched) or inside or any(cond.get("hooks") is not None for group in conds.values() for cond in group)
 
 
 def parts_of_nothing(context: Tensor, count: int) -> dict[str, Tensor]:

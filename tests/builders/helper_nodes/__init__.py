@@ -7,13 +7,8 @@ import logging
 import torch
 from comfy_api.latest import ComfyExtension, io
 
-from .inner_prompts import (
-    HelperGuidedPrompt,
-    HelperJoinedPrompt,
-    HelperKeysAndValues,
-    HelperNetwork,
-    HelperOneContext,
-)
+from .inner_attention import HelperGuidedPrompt, HelperReplacedAttention
+from .inner_prompts import HelperJoinedPrompt, HelperKeysAndValues, HelperNetwork, HelperOneContext
 from .narrow_vision import open_narrow_vision_files
 
 CATEGORY = "perfusion tests"
@@ -187,6 +182,7 @@ class HelperExtension(ComfyExtension):
             HelperNetwork,
             HelperKeysAndValues,
             HelperOneContext,
+            HelperReplacedAttention,
         ]
 
 

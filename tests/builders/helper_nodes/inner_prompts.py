@@ -143,39 +143,3 @@ class HelperOneContext(io.ComfyNode):
         clone = model.clone()
         clone.set_model_attn2_patch(replace)
         return io.NodeOutput(clone)
-
-
-class HelperGuidedPrompt(io.ComfyNode):
-    """Layers with a forward of the node's own, which reads a second prompt apart from the first, as guidance does."""
-
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="HelperGuidedPrompt",
-            category=CATEGORY,
-            inputs=[io.Model.Input("model"), io.Conditioning.Input("second")],
-            outputs=[io.Model.Output()],
-        )
-
-    @classmethod
-    def execute(cls, model, second):
-        from comfy.ldm.modules.attention import optimized_attention
-
-        held, clone = second[0][0], model.clone()
-
-        def forward_of(attention):
-            def attended(queries, context, values):
-                keys, values = attention.to_k(context), attention.to_v(values)
-                return optimized_attention(queries, keys, values, attention.heads)
-
-            def forward(x, context=None, value=None, transformer_options=None, **_settings):
-                queries, other = attention.to_q(x), in_place_of_positives(held, context, transformer_options)
-                own = attended(queries, context, context if value is None else value)
-                return attention.to_out((own + attended(queries, other, other)) / 2)
-
-            return forward
-
-        for name, module in model.model.diffusion_model.named_modules():
-            if name.endswith("attn2"):
-                clone.add_object_patch(f"diffusion_model.{name}.forward", forward_of(module))
-        return io.NodeOutput(clone)

@@ -11,8 +11,8 @@ from builders.workflows import mean_difference
 
 SAME = 0.1
 """Grey levels: the gates of a joined prompt are read from its marks, which are rounded."""
-NODES = ("HelperJoinedPrompt", "HelperOneContext", "HelperGuidedPrompt")
-JOINED, ONE, GUIDED = NODES
+NODES = ("HelperJoinedPrompt", "HelperOneContext", "HelperGuidedPrompt", "HelperReplacedAttention")
+JOINED, ONE, GUIDED, REPLACED = NODES
 
 
 class Drawn:
@@ -56,9 +56,9 @@ def test_a_concept_that_only_another_nodes_prompt_names_is_drawn(drawn, node):
     assert not once.said and "Perfusion:" not in once.log
 
 
-@pytest.mark.parametrize("node", [JOINED, GUIDED])
+@pytest.mark.parametrize("node", [JOINED, GUIDED, REPLACED])
 def test_it_has_there_the_effect_that_it_has_in_the_samplers_prompt(drawn, node):
-    """Both nodes give both prompts the same weight, so the places may change."""
+    """Each node gives both prompts the same weight, so the places may change."""
     pictures = [drawn(node, *prompts).picture for prompts in ((PLAIN, PROMPT), (PROMPT, PLAIN))]
     assert mean_difference(*pictures) < SAME
 
@@ -112,12 +112,13 @@ def test_a_region_in_joined_prompts_is_the_region_alone(drawn, draw):
     assert mean_difference(*pictures) < SAME
 
 
+@pytest.mark.parametrize("node", [GUIDED, REPLACED])
 @pytest.mark.parametrize("prompts", [(PROMPT, PLAIN), (PLAIN, PROMPT)], ids=" / ".join)
-def test_a_region_where_a_layer_reads_two_prompts_apart_is_refused(drawn, prompts):
+def test_a_region_where_a_layer_reads_two_prompts_apart_is_refused(drawn, prompts, node):
     """Its output is no sum of shares then, so that the look would be wrong; without the word there is nothing to do."""
     with pytest.raises(WorkflowError, match="also reads a prompt of another node.*Take the region away"):
-        drawn(GUIDED, *prompts, side="left")
-    np.testing.assert_array_equal(drawn(GUIDED, *prompts, side="white").picture, drawn(GUIDED, *prompts).picture)
+        drawn(node, *prompts, side="left")
+    np.testing.assert_array_equal(drawn(node, *prompts, side="white").picture, drawn(node, *prompts).picture)
     np.testing.assert_array_equal(
-        drawn(GUIDED, PLAIN, PLAIN, side="left").picture, drawn(GUIDED, PLAIN, PLAIN).picture
+        drawn(node, PLAIN, PLAIN, side="left").picture, drawn(node, PLAIN, PLAIN).picture
     )
