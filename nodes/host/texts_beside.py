@@ -31,7 +31,7 @@ def is_patched_inside(patcher) -> bool:
 
 
 def may_be_read_beside(patcher, options: Mapping[str, Any], conds: Mapping[str, list[dict]]) -> bool:
-    """Whether nodes may have layers read such prompts: by patches, in place of a MODEL's attention or parts, or by hooks.
+    """Whether nodes may have layers read such prompts: by patches, in place of attention or parts of a MODEL, by hooks.
 
     ``options`` are the model's transformer options, ``conds`` the sampler's conditionings.
     """
