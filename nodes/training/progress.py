@@ -100,9 +100,12 @@ class Progress:
             self.tell(text)
 
     def finished(self, losses: Sequence[float]) -> None:
-        """The curve of the whole training, also of one that an earlier run had begun or done."""
+        """The curve of the whole training, also of one that an earlier run had begun or done; all previews beside it."""
         self.curve = LossCurve.of(losses)
         self._send(self.steps, 0.0)
+        if self.previews:
+            # A frontend goes on showing the last picture that came while the node ran, not what the node returns.
+            self.bar.update_absolute(self.steps, self.steps, ("JPEG", as_image(self.sheet()), None))
 
     def _send(self, step: int, seconds_left: float) -> None:
         """For the curve on the node: everything that it draws, so that a browser that was reloaded draws it too."""

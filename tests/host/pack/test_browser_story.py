@@ -49,6 +49,14 @@ STATISTICS_LINE = """
   .find(widget => widget.name === '$$node-text-preview')?.value ?? ''
 """
 """Newer frontends take it away."""
+SHEET = """
+sides => {
+  const node = app.graph.nodes.find(node => node.type === 'PerfusionTrainConcept')
+  const shown = [...document.querySelectorAll(`[data-node-id="${node.id}"] img`), ...(node.imgs ?? [])]
+  return shown.some(({ naturalWidth, naturalHeight }) => naturalWidth === sides * naturalHeight && naturalHeight > 0)
+}
+"""
+"""Whether the node shows square previews side by side."""
 TEXT_BOX = "text => [...document.querySelectorAll('textarea')].find(area => area.value === text)"
 WATCH = """
 () => {
@@ -108,6 +116,7 @@ def test_a_training_shows_its_loss_its_newest_preview_and_a_word_at_the_end(page
     previews = page.evaluate("() => Object.values(window.perfusionPreviews)")
     # A slow browser may miss one of the two.
     assert previews, "no preview stood on the node with the curve while time was left"
+    page.wait_for_function(SHEET, arg=FEW["steps"] // FEW["preview_every"])
     assert re.fullmatch(r"([\d,]+ tokens of encoder \w+\.)?", page.evaluate(STATISTICS_LINE).strip())
     path = page.locator(".perfusion-training .perfusion-line").get_attribute("d")
     assert path.count("L") >= 1
