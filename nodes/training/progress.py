@@ -100,7 +100,7 @@ class Progress:
             self.tell(text)
 
     def finished(self, losses: Sequence[float]) -> None:
-        """The curve of the whole training, also of one that an earlier run had begun or done; all previews beside it."""
+        """The curve of the whole training, also of one that an earlier run had begun or done, and all previews."""
         self.curve = LossCurve.of(losses)
         self._send(self.steps, 0.0)
         if self.previews:
