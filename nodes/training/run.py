@@ -159,8 +159,10 @@ class Training:
                 kept = files.save_partial(progress.last.concept(), progress.last.step, self._picture(progress))
                 progress.conclude(f"Stopped at step {progress.last.step}; kept as {kept.name}. Queue again to go on.")
             raise
+        finished = self._kept(result, files, snapshots, progress)
+        # Last, as a cancel would end it.
         progress.finished(result.losses)
-        return self._kept(result, files, snapshots, progress)
+        return finished
 
     def _kept(self, result: TrainingResult, files: RunFiles, snapshots: Snapshots, progress: Progress) -> Finished:
         """What was trained, on disk. A disk that refuses it costs the file and not the training: the node says so."""
