@@ -134,15 +134,16 @@ UNETS = (
 )
 
 
-def has_projections(layer: nn.Module) -> bool:
-    """Whether a layer reads prompts as the host's do."""
-    return hasattr(layer, "to_k") and hasattr(layer, "to_v")
+def with_projections(layers: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """Those of ``layers`` that read prompts as the host's do, and not in a way of another node's."""
+    return {name: layer for name, layer in layers.items() if hasattr(layer, "to_k") and hasattr(layer, "to_v")}
 
 
 def check_projections(layers: Mapping[str, nn.Module]) -> None:
     """Raise ValueError if another node put a layer of its own into a network, which reads prompts in its own way."""
+    known = with_projections(layers)
     for name, layer in layers.items():
-        if not has_projections(layer):
+        if name not in known:
             raise ValueError(
                 f"The layer {name} of the model is a {type(layer).__name__} of another node, which reads prompts in "
                 "its own way, so a concept would have no effect there. Connect the model without that node, or "

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..families.family import Family, family_of
+from ..families.unet import UNet, with_projections
 from .device_memory import is_out_of_memory
 
 Text = tuple[int, frozenset[str]]
@@ -27,7 +28,7 @@ def check_first_stage(model, vae) -> None:
     found = tuple(
         getattr(vae, name, size) for name, size in zip(("latent_channels", "latent_dim"), expected, strict=True)
     )
-    if found != expected:
+    if expected not in (None, found):
         raise ValueError(
             f"This VAE makes {_latents(*found)}, and this {family_of(model).title} model reads {_latents(*expected)}. "
             "Connect the VAE of the same checkpoint."
@@ -58,18 +59,26 @@ def _text_of(clip, prompt: str) -> Text:
 
 
 def _check(family: Family, model, text: Text) -> None:
-    (found, entries), expected = text, family.text_width(model.model.diffusion_model)
+    (found, entries), expected = text, _text_width(family, model)
     advice = (
         f"Connect the CLIP of the same checkpoint. With Load CLIP, choose the text encoder of {family.title} and its "
         "type."
     )
-    if found != expected:
+    if expected not in (None, found):
         raise ValueError(
             f"This CLIP gives {found} numbers for each token, and this {family.title} model reads {expected}. {advice}"
         )
     if family.second is not None and family.second.entry not in entries:
         texts = " and ".join(family.second.tokenizers)
         raise ValueError(f"This CLIP gives one text, and {family.title} reads two ({texts}). {advice}")
+
+
+def _text_width(family: Family, model) -> int | None:
+    """The width of the encodings that a MODEL reads, as it will be loaded; none if other nodes replaced all layers."""
+    if not isinstance(family, UNet):
+        return family.text_width(model.model.diffusion_model)
+    layers = with_projections(family.layers_of(model))
+    return next((layer.to_k.in_features for layer in layers.values()), None)
 
 
 @contextmanager
@@ -90,7 +99,9 @@ def naming_strange_prompts(model, conds: Mapping[str, list[dict]]) -> Iterator[N
 
 def _strange_prompt(model, conds: Mapping[str, list[dict]]) -> str | None:
     family = family_of(model)
-    expected = family.text_width(model.model.diffusion_model)
+    expected = _text_width(family, model)
+    if expected is None:
+        return None
     for name, group in conds.items():
         for cond in group:
             text = cond.get("cross_attn")

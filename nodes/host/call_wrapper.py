@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ...perfusion_ops import JointEdit
 from ...perfusion_ops.edit.regions import mask_at
 from ..families.family import Family, family_of
-from ..families.unet import UNet, check_projections, has_projections, is_of_another_pack
+from ..families.unet import UNet, check_projections, is_of_another_pack, with_projections
 from .applied import AppliedConcepts
 from .conditioning import CONTEXTS, Reading, at_level, with_contexts
 from .encoded_prompt import EncodedPrompt
@@ -136,10 +136,11 @@ class ModelCall:
         layers = self.family.layers_of(patcher)
         if named:
             check_projections(layers)
-        return {name: layer for name, layer in layers.items() if has_projections(layer)}
+        return with_projections(layers)
 
     def _layers(self, net: nn.Module) -> dict[str, nn.Module]:
-        return self.family.cross_attentions(net)
+        layers = self.family.cross_attentions(net)
+        return with_projections(layers) if isinstance(self.family, UNet) else layers
 
     @contextmanager
     def _editing(self, net: nn.Module, parts: Parts, x: Tensor, regions: Regions, entries: Mapping[str, Any]):

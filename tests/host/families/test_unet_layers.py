@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 import torch
 
@@ -58,6 +60,9 @@ def test_a_layer_of_another_node_is_refused_in_either_order(loaded, applied, ans
     with pytest.raises(ValueError, match=named):
         answers(replaced(applied(loaded[0])))
     assert torch.equal(answers(replaced(applied(loaded[0])), "bear"), answers(replaced(loaded[0]), "bear"))
+    # Once more, as the layer is in the loaded network now.
+    with pytest.raises(ValueError, match=named):
+        answers(replaced(applied(loaded[0])))
 
 
 def test_a_layer_that_another_workflow_left_there_does_no_harm(loaded, applied, answers):
@@ -71,3 +76,15 @@ def test_a_layer_that_another_workflow_left_there_does_no_harm(loaded, applied, 
     finally:
         other.unpatch_model()
     assert torch.equal(answers(model), expected)
+
+
+def test_a_layer_of_another_node_does_no_harm_in_a_compiled_network(loaded, applied, answers):
+    """The host puts the compiled network in place for the time of a call: its layers are looked up again there."""
+    model, plain = replaced(applied(loaded[0])), replaced(loaded[0])
+    compiled = importlib.import_module("comfy_api.torch_helpers").set_torch_compile_wrapper
+    for each in (model, plain):
+        compiled(each, "eager", keys=["diffusion_model"])
+    with torch.compiler.set_stance("force_eager"):
+        assert torch.equal(answers(model, "bear"), answers(plain, "bear"))
+        with pytest.raises(ValueError, match="is a ForeignAttention of another node"):
+            answers(model)
