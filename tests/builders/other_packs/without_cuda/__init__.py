@@ -2,7 +2,8 @@
 
 import sys
 from functools import wraps
-from types import ModuleType
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
 
 import torch
 from torch.nn import functional
@@ -37,7 +38,8 @@ if not torch.cuda.is_available():
     torch.nn.Module.to = _made_here(torch.nn.Module.to)
     for name in MAKERS:
         setattr(torch, name, _made_here(getattr(torch, name)))
-    sys.modules["sageattention"] = ModuleType("sageattention")
+    # With a spec, without which other packages that look for this one fail.
+    sys.modules["sageattention"] = module_from_spec(ModuleSpec("sageattention", loader=None))
     sys.modules["sageattention"].sageattn = sageattn
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {}
