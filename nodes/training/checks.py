@@ -14,7 +14,7 @@ from ...perfusion_ops.files.strict_json import FormatError
 from ...perfusion_ops.text.covariance import UncenteredCovariance
 from ...perfusion_ops.text.prompts import DEFAULT_TEMPLATES
 from ...perfusion_ops.text.words import fold_word
-from ..families.family import Family, check_network, family_of
+from ..families.family import Family, check_network, family_of, sizes_of
 from ..host.belonging import check_first_stage
 from ..host.clip import text_encoder_names, vocabulary, words_known_to
 from ..host.concept_words import check_names
@@ -50,7 +50,7 @@ def checked(inputs: dict[str, list]) -> dict[str, Any]:
         superclass_tokens(vocabulary(one["clip"], name), superclass)
     settings = settings_of(one, family)
     if one.get("statistics") is not None and settings.gate_kind is GateKind.LEARNED_WORD:
-        check_statistics(one["statistics"], family, one["model"])
+        check_statistics(one["statistics"], one["model"])
     taken = shots(inputs["images"], inputs.get("masks") or [], one["resolution"], *family.sides)
     captions = captions_of(inputs["captions"], len(taken), word, superclass)
     templates = _checked_templates(one, (word, superclass), captions, settings)
@@ -110,9 +110,9 @@ def left_out(model, clip) -> str | None:
     )
 
 
-def check_statistics(statistics: UncenteredCovariance, family: Family, model) -> None:
+def check_statistics(statistics: UncenteredCovariance, model) -> None:
     """Raise ValueError for statistics of another width than the model's K and V read."""
-    width = family.context_width(model.model.diffusion_model)
+    _, width = sizes_of(model)
     if statistics.width != width:
         raise ValueError(
             f"The text statistics have the width {statistics.width}; expected {width}, which this model reads. "

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from builders.answers import answers_at
+from builders.places import PACK
 from builders.workflows import LAYERS
 
 LATENT = (1, 4, 8, 8)
@@ -65,14 +66,17 @@ def test_a_layer_of_another_node_is_refused_in_either_order(loaded, applied, ans
         answers(replaced(applied(loaded[0])))
 
 
-def test_a_layer_that_another_workflow_left_there_does_no_harm(loaded, applied, answers):
+def test_a_layer_that_another_workflow_left_there_does_no_harm(pack, loaded, applied, answers):
     """The loaded model keeps such a layer until it is loaded anew: a workflow without it must still get its concept."""
+    names = "nodes.training.checks", "perfusion_ops.text.covariance"
+    checks, covariance = (importlib.import_module(f"{PACK}.{name}") for name in names)
     expected = answers(applied(loaded[0]))
     other = replaced(loaded[0])
     other.patch_model()
     try:
         assert isinstance(loaded[0].model.diffusion_model.get_submodule(LAYERS["sd1"][0]), ForeignAttention)
         model = applied(loaded[0])
+        checks.check_statistics(covariance.UncenteredCovariance(768), loaded[0])
     finally:
         other.unpatch_model()
     assert torch.equal(answers(model), expected)

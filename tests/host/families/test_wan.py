@@ -32,7 +32,7 @@ def test_statistics_of_the_encodings_before_wans_layers_are_refused(pack):
     model, statistics = cross_model("wan21"), importlib.import_module(f"{PACK}.perfusion_ops.text.covariance")
     measured = statistics.UncenteredCovariance(48, "e", "c")
     with pytest.raises(ValueError, match="width 48; expected 64, which this model reads.*with the model connected"):
-        checks.check_statistics(measured, pack.family.family_of(model), model)
+        checks.check_statistics(measured, model)
 
 
 def test_statistics_of_other_reading_layers_are_measured_anew(pack, monkeypatch, tmp_path):
