@@ -28,7 +28,7 @@ def check_first_stage(model, vae) -> None:
     found = tuple(
         getattr(vae, name, size) for name, size in zip(("latent_channels", "latent_dim"), expected, strict=True)
     )
-    if expected not in (None, found):
+    if found != expected:
         raise ValueError(
             f"This VAE makes {_latents(*found)}, and this {family_of(model).title} model reads {_latents(*expected)}. "
             "Connect the VAE of the same checkpoint."
